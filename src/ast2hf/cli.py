@@ -1,0 +1,143 @@
+"""From the command line to an exit code: errors become one line each, jobs are run, outcomes shown."""
+
+from __future__ import annotations
+
+import logging
+import re
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from ast2hf.config import GROUPS, Config, nearest, typed, unknown_key, validate
+from ast2hf.errors import Ast2hfError, ConfigurationError, VerificationError, printable
+
+log = logging.getLogger(__name__)
+
+DEFECT = 1
+INTERRUPTED = 130
+TERMINATED = 143
+
+
+def run_job(config: DictConfig) -> int:
+    """Run one composed job; return its exit code. Expected errors are shown here, not raised."""
+    try:
+        settings = typed(config)
+        validate(settings)
+        return _convert(settings, Path(HydraConfig.get().runtime.output_dir))
+    except OmegaConfBaseException as error:
+        return fail(explain(error), bool(config.debug))
+    except Ast2hfError as error:
+        return fail(error, bool(config.debug))
+    except Exception as error:
+        log.exception("defect")
+        return fail(_defect(error), bool(config.debug))
+
+
+def _convert(config: Config, run_folder: Path) -> int:
+    from ast2hf import pipeline
+    from ast2hf.report import summary
+    from ast2hf.report.report import Report
+    from ast2hf.stages import Stages
+
+    run = pipeline.Run(config, Report(config.model.name), Stages(), run_folder)
+    try:
+        outcome = pipeline.execute(run)
+    except VerificationError:
+        summary.show_failure(run.report, run_folder)
+        raise
+    summary.show(outcome, run_folder, dry_run=config.dry_run)
+    return 0
+
+
+def main(launch: Callable[[], Any], outcomes: list[int]) -> int:
+    """Let Hydra compose and run the jobs; ``outcomes`` collects their exit codes. Returns the exit code of the process."""
+    debug = "debug=true" in sys.argv
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        launch()
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # Hydra raises ValueError for a null group
+        return fail(explain(error), debug)
+    except KeyboardInterrupt:
+        print("interrupted; nothing more was published", file=sys.stderr)
+        return INTERRUPTED
+    return next((code for code in outcomes if code), 0)
+
+
+def fail(error: Ast2hfError, debug: bool) -> int:
+    """Show ``error`` in one line on stderr, with the traceback where asked for; return its exit code."""
+    if debug:
+        traceback.print_exception(error)
+    print(f"error: {error}", file=sys.stderr)
+    return error.exit_code
+
+
+def _defect(error: Exception) -> Ast2hfError:
+    return Ast2hfError(
+        f"unexpected {type(error).__name__}: {error}",
+        "this is a defect of ast2hf: please report it with the log of the run folder",
+    )
+
+
+def _terminate(_: int, __: FrameType | None) -> NoReturn:
+    sys.exit(TERMINATED)
+
+
+# --- errors of the configuration ---------------------------------------------------------------------------------------
+
+
+def explain(error: Exception) -> ConfigurationError:
+    """An error of Hydra or OmegaConf in one line, with the nearest valid name."""
+    explained = _explain(error)
+    explained.__cause__ = error
+    return explained
+
+
+def _explain(error: Exception) -> ConfigurationError:
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        return _unknown_choice(str(error.missing_cfg_file), [str(option) for option in error.options])
+    text = "\n".join(str(e) for e in _chain(error))
+    if isinstance(error, OverrideParseException):
+        return _unparsable(error.override)
+    if match := re.search(r"Could not override '([^']+)'|Key '([^']+)' (?:is )?not in", text):
+        full_key = re.search(r"full_key: (\S+)", text)
+        key = match[1] or (full_key[1] if full_key else match[2])
+        if key in GROUPS:
+            return ConfigurationError(f"{key} takes the name of a choice", "see --help for the choices")
+        return unknown_key(key)
+    if match := re.search(r"full_key: (\S+)", text):
+        return ConfigurationError(f"{match[1]}: {_first_line(_chain(error)[-1])}", "see --cfg job for the keys and their types")
+    if "Ambiguous value" in text:
+        return ConfigurationError(_first_line(error), "add -m to run one job per value")
+    return ConfigurationError(_first_line(error), "see --help")
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    return [error, *(_chain(error.__cause__) if error.__cause__ else [])]
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def _unknown_choice(missing: str, options: list[str]) -> ConfigurationError:
+    group, _, choice = missing.rpartition("/")
+    return ConfigurationError(
+        f"{printable(group)}={printable(choice)} is not a choice", f"{nearest(choice, options)}choices: {', '.join(sorted(options))}"
+    )
+
+
+def _unparsable(override: str | None) -> ConfigurationError:
+    key, _, value = (override or "").partition("=")
+    return ConfigurationError(
+        f"{printable(override or '')} cannot be parsed",
+        f"""put a value with special characters into double quotes, and the whole into single ones: '{printable(key)}="{printable(value)}"'""",
+    )

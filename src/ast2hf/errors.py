@@ -1,0 +1,67 @@
+"""Errors that a user can act on: a cause, a remedy, and the exit code of the process.
+
+Anything else that escapes is a defect of ast2hf and exits with 1.
+"""
+
+from __future__ import annotations
+
+import re
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_SHOWN = 200
+
+
+def printable(text: object, limit: int = _SHOWN) -> str:
+    """``text`` on one line: control characters escaped, cut to ``limit`` characters. For anything from outside."""
+    shown = _CONTROL.sub(lambda m: m.group().encode("unicode_escape").decode(), str(text))
+    return shown if len(shown) <= limit else shown[:limit] + "…"
+
+
+class Ast2hfError(Exception):
+    """Base of all expected errors. ``cause`` says what is wrong, ``remedy`` what to do about it."""
+
+    exit_code = 1
+
+    def __init__(self, cause: str, remedy: str) -> None:
+        super().__init__(cause, remedy)
+        self.cause = cause
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return printable(f"{self.cause}; {self.remedy}", limit=4000)
+
+
+class ConfigurationError(Ast2hfError):
+    """A wrong key, value, choice or command line."""
+
+    exit_code = 2
+
+
+class InputError(Ast2hfError):
+    """The checkpoint, the labels or the audio cannot be used."""
+
+    exit_code = 3
+
+
+class DownloadError(Ast2hfError):
+    """Something could not be fetched."""
+
+    exit_code = 4
+
+
+class VerificationError(Ast2hfError):
+    """The proof failed: the converted model is not the original function."""
+
+    exit_code = 5
+
+
+class OutputError(Ast2hfError):
+    """The model folder cannot be written or published."""
+
+    exit_code = 6
+
+
+class TrackingError(Ast2hfError):
+    """The conversion could not be recorded."""
+
+    exit_code = 7

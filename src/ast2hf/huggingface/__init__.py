@@ -1,0 +1,1 @@
+"""The Hugging Face model folder: written, staged, published, reloaded."""

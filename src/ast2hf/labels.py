@@ -1,0 +1,119 @@
+"""Names of the classes, from a JSON or CSV file or the Hub, checked one by one."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ast2hf import hub_files
+from ast2hf.config import Model
+from ast2hf.errors import InputError, printable
+
+NONE = "none"
+
+_INDEX_COLUMNS = ("index", "id")
+_NAME_COLUMNS = ("display_name", "label", "name")
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Names by class index; ``names`` is None where they are to be LABEL_0, LABEL_1, ..."""
+
+    names: tuple[str, ...] | None
+    uri: str
+
+    def for_classes(self, count: int) -> tuple[str, ...]:
+        """One name for each of ``count`` classes. Raises InputError where the file has another number."""
+        if self.names is None:
+            return tuple(f"LABEL_{i}" for i in range(count))
+        if len(self.names) != count:
+            raise InputError(
+                f"{printable(self.uri)} has {len(self.names)} labels, the checkpoint {count} classes",
+                "give the label file of the training as labels=PATH, or labels=none",
+            )
+        return self.names
+
+
+def load_labels(labels: str | None, model: Model) -> Labels:
+    """``labels``: a path, ``none``, or None for the model's own file (without one, ``none``)."""
+    if labels == NONE or (labels is None and model.labels is None):
+        return Labels(None, NONE)
+    if labels is None:
+        assert model.labels is not None
+        path = hub_files.fetch(model.labels, "label file", "labels=PATH or labels=none")
+        return Labels(parse(path.read_bytes(), path.name), f"hf://datasets/{model.labels.repo}/{model.labels.filename}")
+    path = Path(labels).expanduser()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"label file {printable(path)} cannot be read ({error.strerror})", "give labels=PATH of a JSON or CSV file, or labels=none"
+        ) from None
+    return Labels(parse(content, str(path)), str(path))
+
+
+def parse(content: bytes, name: str) -> tuple[str, ...]:
+    """The names in order of their index. JSON: {"0": "Speech", …} or ["Speech", …]. CSV: with a header line that has
+    ``index`` and ``display_name`` (the authors' class_labels_indices.csv; also ``id``, ``label``, ``name``).
+    """
+    shown = printable(name)
+    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise InputError(f"{shown}, line {line}: not UTF-8 text", "save the label file as UTF-8") from None
+    entries = _json_entries(text, shown) if text.lstrip().startswith(("{", "[")) else _csv_entries(text, shown)
+    return _ordered(entries, shown)
+
+
+def _json_entries(text: str, shown: str) -> Iterator[tuple[str, object, object]]:
+    try:
+        value = json.loads(text, object_pairs_hook=list)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{shown}, line {error.lineno}: not valid JSON ({error.msg})", "correct the label file") from None
+    pairs = value if text.lstrip().startswith("{") else enumerate(value)
+    for key, label in pairs:
+        yield f"entry {printable(key, 40)}", key, label
+
+
+def _csv_entries(text: str, shown: str) -> Iterator[tuple[str, object, object]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    columns = reader.fieldnames or []
+    index = next((c for c in _INDEX_COLUMNS if c in columns), None)
+    label = next((c for c in _NAME_COLUMNS if c in columns), None)
+    if index is None or label is None:
+        raise InputError(
+            f"{shown}, line 1: the header has no columns index and display_name", "begin the file with: index,display_name"
+        )
+    for row in reader:
+        yield f"line {reader.line_num}", row[index], row[label]
+
+
+def _ordered(entries: Iterable[tuple[str, object, object]], shown: str) -> tuple[str, ...]:
+    remedy = "correct the label file"
+    names: dict[int, str] = {}
+    places: dict[str, str] = {}
+    for place, key, label in entries:
+        try:
+            index = int(str(key))
+        except ValueError:
+            raise InputError(f"{shown}, {place}: {printable(repr(key), 40)} is not an index", remedy) from None
+        if not isinstance(label, str) or not label.strip():
+            raise InputError(f"{shown}, {place}: the label is empty or no text", remedy)
+        if index in names:
+            raise InputError(f"{shown}, {place}: index {index} stands twice", remedy)
+        if label in places:
+            raise InputError(f"{shown}, {place}: label {printable(label, 60)} stands already at {places[label]}", remedy)
+        names[index] = label
+        places[label] = place
+    if not names:
+        raise InputError(f"{shown} has no labels", remedy)
+    gap = next((i for i in range(len(names)) if i not in names), None)
+    if gap is not None:
+        raise InputError(f"{shown}: index {gap} is missing among {len(names)} labels", "number the labels 0, 1, 2, …")
+    return tuple(names[i] for i in range(len(names)))

@@ -1,0 +1,1 @@
+"""Which tensor of the original becomes which of the Hugging Face model."""

@@ -1,0 +1,244 @@
+"""The whole story of one conversion; the only place that knows the order.
+
+Torch and transformers are imported inside the steps that use them, after everything that can fail without them.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ast2hf.config import Config
+from ast2hf.errors import Ast2hfError, ConfigurationError, TrackingError
+from ast2hf.geometry import Geometry, resolve
+from ast2hf.huggingface import description, folder, weights
+from ast2hf.mapping.ast import TABLE
+from ast2hf.mapping.plan import Plan, make_plan
+from ast2hf.reference.front_end import FrontEnd
+from ast2hf.report.report import Report
+from ast2hf.stages import Stages
+
+if TYPE_CHECKING:
+    import torch
+
+    from ast2hf.audio import Clip
+    from ast2hf.checkpoint.source import Source
+    from ast2hf.checkpoint.state_dict import Checkpoint
+    from ast2hf.labels import Labels
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: what is asked, what is found, how long it takes, and where its own files are kept."""
+
+    config: Config
+    report: Report
+    stages: Stages
+    folder: Path
+
+    def note(self, *texts: str) -> None:
+        for text in texts:
+            log.info("note: %s", text)
+            self.report.notes.append(text)
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is to be made of the checkpoint."""
+
+    geometry: Geometry
+    front_end: FrontEnd
+    plan: Plan
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run. ``target``: the published folder; ``tracked``: the address of the MLflow run."""
+
+    report: Report
+    target: Path
+    tracked: str | None
+
+
+def execute(run: Run) -> Outcome:
+    """Convert, and whatever comes of it, keep the report in the run's folder and record it."""
+    config = run.config
+    started = time.time()
+    try:
+        target = convert(run)
+    except ConfigurationError:
+        raise  # nothing was tried
+    except BaseException as error:
+        run.report.error = str(error) or type(error).__name__
+        log.error("failed", exc_info=error)
+        with suppress(TrackingError):  # the first error is the one to show
+            _keep(run, None, started)
+        raise
+    return Outcome(run.report, target, None if config.dry_run else _keep(run, target, started))
+
+
+def _keep(run: Run, target: Path | None, started: float) -> str | None:
+    """Write the report to the run folder and record it. Raises TrackingError only where tracking is required."""
+    path = run.folder / folder.REPORT
+    run.report.timings_s = run.stages.seconds
+    folder.write_json(path, run.report.as_dict())
+    if not run.config.tracking.enabled:
+        return None
+    try:
+        with run.stages("record", "Record in MLflow"):
+            from ast2hf import tracking
+
+            return tracking.record(run.config, run.report, run.folder, target, started)
+    except TrackingError as error:
+        if run.config.tracking.required:
+            raise
+        run.note(f"not recorded: {error}")
+        return None
+    finally:
+        run.report.timings_s = run.stages.seconds
+        folder.write_json(path, run.report.as_dict())
+
+
+def convert(run: Run) -> Path:
+    """Convert, prove and publish one model; return its folder. ``run.report`` is filled in as far as the run comes.
+
+    Raises the errors of :mod:`ast2hf.errors`; then nothing is published and the target is as it was.
+    """
+    config = run.config
+    target = Path(config.output_dir).expanduser().absolute()
+    folder.check_target(target, config.overwrite)
+    device = _import_libraries(run)
+    labels, clip = _load_inputs(run)
+    with ExitStack() as stack:
+        source, checkpoint = _open(run, stack)
+        model = _plan(run, checkpoint, labels)
+        if config.dry_run:
+            run.report.source["sha256"] = checkpoint.sha256
+            return target
+        staged = stack.enter_context(folder.staging(target))
+        _write(run, staged, checkpoint, model)
+        _prove(run, staged, source, checkpoint, model, clip, device)
+        _publish(run, staged, target)
+    return target
+
+
+def _import_libraries(run: Run) -> torch.device:
+    with run.stages("import", "Import torch and transformers"):
+        from ast2hf import device as devices
+
+        device = devices.resolve(run.config.device.name)
+        if run.config.device.name == "auto":
+            run.note(f"device=auto is {device.type} here")
+        if not run.config.dry_run:
+            from ast2hf.verify import ladder  # noqa: F401  the slow imports, timed here and not as part of the proof
+    run.report.device = device.type
+    return device
+
+
+def _load_inputs(run: Run) -> tuple[Labels, Clip]:
+    from ast2hf.audio import load_clip
+    from ast2hf.labels import load_labels
+
+    with run.stages("inputs", "Load labels and clip"):
+        labels = load_labels(run.config.labels, run.config.model)
+        clip = load_clip(run.config.audio, run.config.model)
+    run.report.labels, run.report.clip = labels.uri, clip.uri
+    run.note(*clip.notes)
+    return labels, clip
+
+
+def _open(run: Run, stack: ExitStack) -> tuple[Source, Checkpoint]:
+    from ast2hf.checkpoint.source import locate
+    from ast2hf.checkpoint.state_dict import open_checkpoint
+
+    config = run.config
+    scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scratch-", dir=run.folder)))
+    cache = Path(config.paths.cache).expanduser().absolute()
+    source = stack.enter_context(locate(config.checkpoint, config.model, cache, scratch, run.stages))
+    run.report.source["uri"] = source.uri
+    with run.stages("read", "Read and vet the checkpoint"):
+        checkpoint = stack.enter_context(open_checkpoint(source.path))
+    run.report.source["bytes"] = checkpoint.nbytes
+    run.note(*checkpoint.notes)
+    return source, checkpoint
+
+
+def _plan(run: Run, checkpoint: Checkpoint, labels: Labels) -> Model:
+    model, coverage = run.config.model, run.report.coverage
+    with run.stages.quiet("convert"):
+        geometry = resolve(model, checkpoint.shapes)
+        run.report.geometry = geometry.as_dict()
+        coverage.source = len(checkpoint.tensors)
+        try:
+            plan = make_plan(TABLE, geometry.num_hidden_layers, geometry.dimensions(), checkpoint.shapes)
+        except Ast2hfError as error:
+            coverage.decide(False, error.cause)
+            raise
+        coverage.consumed, coverage.targets = len(plan.sources), len(plan.slices)
+        coverage.dropped, coverage.dropped_tensors = len(plan.dropped), dict(plan.dropped)
+        coverage.decide(True)
+        front_end = FrontEnd(model.sampling_rate, model.num_mel_bins, model.max_length, model.mean, model.std)
+        run.report.front_end, run.report.layer_norm_eps = asdict(front_end), model.layer_norm_eps
+        return Model(geometry, front_end, plan, labels.for_classes(geometry.num_labels))
+
+
+def _write(run: Run, staged: Path, checkpoint: Checkpoint, model: Model) -> None:
+    settings = run.config.model
+    with run.stages("convert", f"Write {len(model.plan.slices)} tensors"):
+        try:
+            weights.write(staged / weights.FILENAME, model.plan, checkpoint)
+            config = description.config(model.geometry, model.labels, settings.problem_type, settings.layer_norm_eps)
+            folder.write_json(staged / folder.CONFIG, config)
+            folder.write_json(staged / folder.PREPROCESSOR, description.preprocessor_config(model.front_end))
+        except OSError as error:
+            raise folder.write_error(staged, error) from error
+    with run.stages.quiet("read"):  # the hash has been computed meanwhile; what is left of it counts as reading
+        run.report.source["sha256"] = checkpoint.sha256
+
+
+def _prove(
+    run: Run, staged: Path, source: Source, checkpoint: Checkpoint, model: Model, clip: Clip, device: torch.device
+) -> None:
+    from ast2hf.device import full_precision
+    from ast2hf.huggingface import reload
+    from ast2hf.reference.model import build
+    from ast2hf.verify import ladder
+
+    report, settings = run.report, run.config.model
+    tolerance = run.config.verify.tolerance(device.type, report.dtype)
+    with run.stages("verify", f"Prove it on {device.type}"), full_precision():
+        original = checkpoint.load_with_torch()
+        ladder.check_weights(report, staged, model.plan, original)
+        converted_model = ladder.check_load(report, staged, device)
+        features = ladder.check_features(report, staged, model.front_end, clip.waveform, tolerance).to(device)
+        reference = build(model.geometry, original).to(device)(features)
+        converted = reload.activations(converted_model, features)
+        ladder.check_outputs(report, converted, reference, tolerance)
+        ladder.best_labels(report, converted, reference, model.labels, settings.problem_type)
+        ladder.check_expected_logits(
+            report, converted.logits, settings.expected_logits, run.config.verify.expected_logits, source, clip
+        )
+
+
+def _publish(run: Run, staged: Path, target: Path) -> None:
+    from ast2hf.report import model_card
+
+    report = run.report
+    with run.stages("publish", "Publish the model folder"):
+        published = replace(report, status="passed", timings_s=run.stages.seconds)
+        card = model_card.render(published, run.config.output_dir, run.config.model.problem_type)
+        try:
+            folder.write_json(staged / folder.REPORT, published.as_dict())
+            (staged / folder.CARD).write_text(card, encoding="utf-8")
+        except OSError as error:
+            raise folder.write_error(staged, error) from error
+        folder.publish(staged, target, run.config.overwrite)
+    report.status = "passed"

@@ -1,0 +1,1 @@
+"""The proof: pure comparisons, and the ladder that runs them in order."""
