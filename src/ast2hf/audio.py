@@ -41,7 +41,8 @@ def load_clip(audio: str | None, model: Model) -> Clip:
             content = path.read_bytes()
         except OSError as error:
             raise InputError(
-                f"clip {printable(path)} cannot be read ({error.strerror})", "give audio=PATH of a wav or flac file, or audio=packaged"
+                f"clip {printable(path)} cannot be read ({error.strerror})",
+                "give audio=PATH of a wav or flac file, or audio=packaged",
             ) from None
         return _decode(content, str(path), model.sampling_rate)
     if model.clip_file is not None:
@@ -51,7 +52,9 @@ def load_clip(audio: str | None, model: Model) -> Clip:
     if model.clip_row is not None:
         row = model.clip_row
         content = _first_row(row)
-        return _decode(content, f"hf://datasets/{row.repo}/{row.config}/{row.split}[0]", model.sampling_rate, published=True)
+        return _decode(
+            content, f"hf://datasets/{row.repo}/{row.config}/{row.split}[0]", model.sampling_rate, published=True
+        )
     return _decode(PACKAGED_CLIP.read_bytes(), PACKAGED, model.sampling_rate)
 
 
@@ -64,7 +67,9 @@ def _first_row(row: HubRow) -> bytes:
         # decode=False: the bytes as they are. Decoding in datasets needs torchcodec and FFmpeg.
         content = next(iter(rows.cast_column("audio", Audio(decode=False))))["audio"]["bytes"]
     except Exception as error:  # datasets lets the errors of a dozen libraries through
-        raise hub_files.unreachable(f"the first clip of {row.repo} {row.config}", error, "audio=PATH or audio=packaged") from error
+        raise hub_files.unreachable(
+            f"the first clip of {row.repo} {row.config}", error, "audio=PATH or audio=packaged"
+        ) from error
     assert isinstance(content, bytes)
     return content
 

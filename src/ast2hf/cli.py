@@ -59,7 +59,7 @@ def _convert(config: Config, run_folder: Path) -> int:
 
 
 def main(launch: Callable[[], Any], outcomes: list[int]) -> int:
-    """Let Hydra compose and run the jobs; ``outcomes`` collects their exit codes. Returns the exit code of the process."""
+    """Let Hydra compose and run the jobs; ``outcomes`` collects their exit codes. Returns that of the process."""
     debug = "debug=true" in sys.argv
     signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -91,7 +91,7 @@ def _terminate(_: int, __: FrameType | None) -> NoReturn:
     sys.exit(TERMINATED)
 
 
-# --- errors of the configuration ---------------------------------------------------------------------------------------
+# --- errors of the configuration --------------------------------------------------------------------------------------
 
 
 def explain(error: Exception) -> ConfigurationError:
@@ -114,7 +114,9 @@ def _explain(error: Exception) -> ConfigurationError:
             return ConfigurationError(f"{key} takes the name of a choice", "see --help for the choices")
         return unknown_key(key)
     if match := re.search(r"full_key: (\S+)", text):
-        return ConfigurationError(f"{match[1]}: {_first_line(_chain(error)[-1])}", "see --cfg job for the keys and their types")
+        return ConfigurationError(
+            f"{match[1]}: {_first_line(_chain(error)[-1])}", "see --cfg job for the keys and their types"
+        )
     if "Ambiguous value" in text:
         return ConfigurationError(_first_line(error), "add -m to run one job per value")
     return ConfigurationError(_first_line(error), "see --help")
@@ -131,13 +133,16 @@ def _first_line(error: BaseException) -> str:
 def _unknown_choice(missing: str, options: list[str]) -> ConfigurationError:
     group, _, choice = missing.rpartition("/")
     return ConfigurationError(
-        f"{printable(group)}={printable(choice)} is not a choice", f"{nearest(choice, options)}choices: {', '.join(sorted(options))}"
+        f"{printable(group)}={printable(choice)} is not a choice",
+        f"{nearest(choice, options)}choices: {', '.join(sorted(options))}",
     )
 
 
 def _unparsable(override: str | None) -> ConfigurationError:
-    key, _, value = (override or "").partition("=")
+    shown = printable(override or "")
+    key, _, value = shown.partition("=")
+    quoted = f"""'{key}="{value}"'"""
     return ConfigurationError(
-        f"{printable(override or '')} cannot be parsed",
-        f"""put a value with special characters into double quotes, and the whole into single ones: '{printable(key)}="{printable(value)}"'""",
+        f"{shown} cannot be parsed",
+        f"put a value with special characters into double quotes, and the whole into single ones: {quoted}",
     )

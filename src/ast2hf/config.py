@@ -165,7 +165,9 @@ def typed(config: DictConfig) -> Config:
 
 def unknown_key(key: str) -> ConfigurationError:
     """The error for a key that does not exist, with the nearest that does."""
-    return ConfigurationError(f"unknown key {printable(key)}", f"{nearest(key, [*GROUPS, *keys()])}see --cfg job for all keys")
+    return ConfigurationError(
+        f"unknown key {printable(key)}", f"{nearest(key, [*GROUPS, *keys()])}see --cfg job for all keys"
+    )
 
 
 def nearest(name: str, names: list[str]) -> str:

@@ -20,6 +20,6 @@ def fetch(file: HubFile, what: str, instead: str) -> Path:
 
 def unreachable(what: str, error: Exception, instead: str) -> DownloadError:
     return DownloadError(
-        f"{what} cannot be fetched from the Hugging Face Hub ({printable(type(error).__name__)}: {printable(error, 120)})",
+        f"{what} cannot be fetched from the Hugging Face Hub ({type(error).__name__}: {printable(error, 120)})",
         f"check the network, or give {instead}",
     )

@@ -51,7 +51,8 @@ def load_labels(labels: str | None, model: Model) -> Labels:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(
-            f"label file {printable(path)} cannot be read ({error.strerror})", "give labels=PATH of a JSON or CSV file, or labels=none"
+            f"label file {printable(path)} cannot be read ({error.strerror})",
+            "give labels=PATH of a JSON or CSV file, or labels=none",
         ) from None
     return Labels(parse(content, str(path)), str(path))
 
@@ -75,7 +76,9 @@ def _json_entries(text: str, shown: str) -> Iterator[tuple[str, object, object]]
     try:
         value = json.loads(text, object_pairs_hook=list)
     except json.JSONDecodeError as error:
-        raise InputError(f"{shown}, line {error.lineno}: not valid JSON ({error.msg})", "correct the label file") from None
+        raise InputError(
+            f"{shown}, line {error.lineno}: not valid JSON ({error.msg})", "correct the label file"
+        ) from None
     pairs = value if text.lstrip().startswith("{") else enumerate(value)
     for key, label in pairs:
         yield f"entry {printable(key, 40)}", key, label
@@ -88,7 +91,8 @@ def _csv_entries(text: str, shown: str) -> Iterator[tuple[str, object, object]]:
     label = next((c for c in _NAME_COLUMNS if c in columns), None)
     if index is None or label is None:
         raise InputError(
-            f"{shown}, line 1: the header has no columns index and display_name", "begin the file with: index,display_name"
+            f"{shown}, line 1: the header has no columns index and display_name",
+            "begin the file with: index,display_name",
         )
     for row in reader:
         yield f"line {reader.line_num}", row[index], row[label]
@@ -108,7 +112,9 @@ def _ordered(entries: Iterable[tuple[str, object, object]], shown: str) -> tuple
         if index in names:
             raise InputError(f"{shown}, {place}: index {index} stands twice", remedy)
         if label in places:
-            raise InputError(f"{shown}, {place}: label {printable(label, 60)} stands already at {places[label]}", remedy)
+            raise InputError(
+                f"{shown}, {place}: label {printable(label, 60)} stands already at {places[label]}", remedy
+            )
         names[index] = label
         places[label] = place
     if not names:

@@ -86,7 +86,8 @@ def _foreign(path: Path, head: bytes) -> InputError:
     if len(head) > 8 and head[8:9] == b"{":
         return InputError(f"{name} is a safetensors file", "give the .pth file of the original AST code")
     return InputError(
-        f"{name} is not a PyTorch checkpoint (it begins with {head[:8].hex(' ')})", "give a .pth file, or fetch it again"
+        f"{name} is not a PyTorch checkpoint (it begins with {head[:8].hex(' ')})",
+        "give a .pth file, or fetch it again",
     )
 
 
@@ -107,14 +108,16 @@ def _open_zip(path: Path, file: BinaryIO, size: int) -> Container:
     for info in infos:
         if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size or info.flag_bits & 1:
             raise InputError(
-                f"{name} has a compressed or encrypted entry ({printable(info.filename)}), which torch.save never writes",
+                f"{name} has a compressed or encrypted entry ({printable(info.filename)}), unlike what torch.save writes",
                 "unpack it, or re-save the state dict with torch.save",
             )
     if sum(info.file_size for info in infos) > size:
         raise InputError(f"the entries of {name} overlap or exceed the file", again)
     pickled = [info for info in infos if info.filename.split("/")[-1] == "data.pkl"]
     if any(n.split("/")[-1] == "constants.pkl" or "/code/" in n for n in names):
-        raise InputError(f"{name} is a TorchScript archive", "save the state dict: torch.save(model.state_dict(), path)")
+        raise InputError(
+            f"{name} is a TorchScript archive", "save the state dict: torch.save(model.state_dict(), path)"
+        )
     if len(pickled) != 1:
         raise InputError(
             f"{name} is a zip archive with {len(pickled)} data.pkl instead of one", "give a file that torch.save wrote"
@@ -175,7 +178,9 @@ def _crc32(file: BinaryIO, record: Record) -> int:
 
 
 def _read(file: BinaryIO, record: Record, limit: int) -> bytes:
-    return b"".join(bytes(b) for b in blocks(file.fileno(), Record(record.offset, min(record.nbytes, limit)), bytearray(_BLOCK)))
+    return b"".join(
+        bytes(b) for b in blocks(file.fileno(), Record(record.offset, min(record.nbytes, limit)), bytearray(_BLOCK))
+    )
 
 
 # --- legacy ----------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ TIMEOUT = 30.0
 """Seconds without a byte after which an attempt is given up."""
 
 
-class _Retry(Exception):
+class _TransientError(Exception):
     """A fault that may pass: the server is busy, or the connection broke."""
 
 
@@ -43,7 +43,7 @@ def fetch(url: str, cache: Path, progress: Progress) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for attempt in Retrying(
-            retry=retry_if_exception_type(_Retry),
+            retry=retry_if_exception_type(_TransientError),
             stop=stop_after_attempt(ATTEMPTS),
             wait=wait_exponential_jitter(initial=0.5, max=10),
             reraise=True,
@@ -51,14 +51,15 @@ def fetch(url: str, cache: Path, progress: Progress) -> Path:
             with attempt:
                 _fetch_once(url, part, progress)
         part.replace(path)
-    except _Retry as error:
+    except _TransientError as error:
         raise DownloadError(
             f"{host} did not deliver the checkpoint in {ATTEMPTS} attempts ({printable(error)})",
             "check the network and try again, or fetch the file by hand and give checkpoint=PATH",
         ) from error
     except OSError as error:
         raise DownloadError(
-            f"the download cannot be kept at {printable(path)} ({error.strerror})", "give paths.cache=… on a disk with room"
+            f"the download cannot be kept at {printable(path)} ({error.strerror})",
+            "give paths.cache=… on a disk with room",
         ) from error
     finally:
         part.unlink(missing_ok=True)
@@ -72,10 +73,11 @@ def _fetch_once(url: str, part: Path, progress: Progress) -> None:
     try:
         with httpx.stream("GET", url, follow_redirects=True, timeout=TIMEOUT) as response:
             if response.status_code in (408, 425, 429) or response.status_code >= 500:
-                raise _Retry(f"status {response.status_code}")
+                raise _TransientError(f"status {response.status_code}")
             if response.status_code != 200:
                 raise DownloadError(
-                    f"{shown} answered with status {response.status_code}", "check the address, or fetch the file by hand and give checkpoint=PATH"
+                    f"{shown} answered with status {response.status_code}",
+                    "check the address, or fetch the file by hand and give checkpoint=PATH",
                 )
             if response.headers.get("content-type", "").startswith("text/html"):
                 raise DownloadError(f"{shown} is an HTML page, not a checkpoint", HTML_REMEDY)
@@ -92,10 +94,12 @@ def _fetch_once(url: str, part: Path, progress: Progress) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             if total is not None and received != total:
-                raise _Retry(f"{received:,} of {total:,} bytes")
+                raise _TransientError(f"{received:,} of {total:,} bytes")
     except httpx.TooManyRedirects:
         raise DownloadError(f"{shown} redirects without end", "check the address") from None
     except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-        raise DownloadError(f"{shown} is or leads to no web address ({printable(error, 100)})", "check the address") from None
+        raise DownloadError(
+            f"{shown} is or leads to no web address ({printable(error, 100)})", "check the address"
+        ) from None
     except httpx.HTTPError as error:
-        raise _Retry(f"{type(error).__name__}: {printable(error, 100)}") from error
+        raise _TransientError(f"{type(error).__name__}: {printable(error, 100)}") from error

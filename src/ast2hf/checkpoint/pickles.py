@@ -28,10 +28,52 @@ _STORAGES = {
 }  # fmt: skip
 
 _OPCODES = frozenset(
-    "PROTO FRAME STOP MARK POP POP_MARK MEMOIZE PUT BINPUT LONG_BINPUT GET BINGET LONG_BINGET "
-    "NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 FLOAT BINFLOAT "
-    "UNICODE BINUNICODE SHORT_BINUNICODE EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST LIST APPEND APPENDS "
-    "EMPTY_DICT DICT SETITEM SETITEMS GLOBAL REDUCE BUILD BINPERSID".split()
+    [
+        "PROTO",
+        "FRAME",
+        "STOP",
+        "MARK",
+        "POP",
+        "POP_MARK",
+        "MEMOIZE",
+        "PUT",
+        "BINPUT",
+        "LONG_BINPUT",
+        "GET",
+        "BINGET",
+        "LONG_BINGET",
+        "NONE",
+        "NEWTRUE",
+        "NEWFALSE",
+        "INT",
+        "BININT",
+        "BININT1",
+        "BININT2",
+        "LONG",
+        "LONG1",
+        "FLOAT",
+        "BINFLOAT",
+        "UNICODE",
+        "BINUNICODE",
+        "SHORT_BINUNICODE",
+        "EMPTY_TUPLE",
+        "TUPLE",
+        "TUPLE1",
+        "TUPLE2",
+        "TUPLE3",
+        "EMPTY_LIST",
+        "LIST",
+        "APPEND",
+        "APPENDS",
+        "EMPTY_DICT",
+        "DICT",
+        "SETITEM",
+        "SETITEMS",
+        "GLOBAL",
+        "REDUCE",
+        "BUILD",
+        "BINPERSID",
+    ]
 )
 
 _RESAVE = "save the state dict alone: torch.save(model.state_dict(), path)"
@@ -83,7 +125,9 @@ class _RebuildTensor:
     @staticmethod
     def _sizes(value: object) -> tuple[int, ...]:
         if type(value) is not tuple or not all(type(v) is int and v >= 0 for v in value):
-            raise InputError(f"a tensor has the impossible shape or stride {printable(value, 60)}", "re-save the checkpoint")
+            raise InputError(
+                f"a tensor has the impossible shape or stride {printable(value, 60)}", "re-save the checkpoint"
+            )
         return value
 
 
@@ -127,15 +171,17 @@ def scan(data: bytes) -> int:
     try:
         for opcode, argument, position in pickletools.genops(io.BytesIO(data)):
             if opcode.name == "GLOBAL" and argument not in _GLOBALS:
+                name = printable(str(argument).replace(" ", "."))
                 raise InputError(
-                    f"the checkpoint refers to {printable(str(argument).replace(' ', '.'))}, which is not part of a plain "
-                    "state dict; it was not run",
+                    f"the checkpoint refers to {name}, which is not part of a plain state dict, and was not run",
                     _RESAVE,
                 )
             if opcode.name not in _OPCODES:
-                raise InputError(f"the checkpoint's pickle uses {opcode.name}, which a state dict does not need", _RESAVE)
+                raise InputError(
+                    f"the checkpoint's pickle uses {opcode.name}, which a state dict does not need", _RESAVE
+                )
             if opcode.name in ("PUT", "LONG_BINPUT") and not 0 <= int(argument) <= size:  # type: ignore[arg-type]
-                raise InputError("the checkpoint's pickle asks for an absurd amount of memory", "do not use this file")
+                raise InputError("the checkpoint's pickle asks for absurd amounts of memory", "do not use this file")
             if opcode.name == "STOP":
                 assert position is not None
                 return position + 1
@@ -156,7 +202,9 @@ def interpret(data: bytes) -> tuple[object, int]:
     except InputError:
         raise
     except Exception as error:  # a well-formed stream of opcodes can still ask for any nonsense
-        raise InputError(f"the checkpoint's pickle is not valid ({printable(error, 80)})", "re-save the checkpoint") from None
+        raise InputError(
+            f"the checkpoint's pickle is not valid ({printable(error, 80)})", "re-save the checkpoint"
+        ) from None
 
 
 def storages(root: object) -> Iterator[Storage]:

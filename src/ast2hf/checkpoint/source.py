@@ -35,7 +35,9 @@ def locate(checkpoint: str | None, model: Model, cache: Path, scratch: Path, sta
     A synthetic one is written into ``scratch``. Raises ConfigurationError, InputError, DownloadError.
     """
     if checkpoint is None and model.url is None:
-        raise ConfigurationError(f"model {model.name} has no published checkpoint", "give checkpoint=PATH or checkpoint=URL")
+        raise ConfigurationError(
+            f"model {model.name} has no published checkpoint", "give checkpoint=PATH or checkpoint=URL"
+        )
     wanted = checkpoint or model.url
     assert wanted is not None
     kind, _, rest = wanted.partition(":")
@@ -48,7 +50,8 @@ def locate(checkpoint: str | None, model: Model, cache: Path, scratch: Path, sta
         yield Source(path, wanted if published else _public(wanted), published)
     elif "://" in wanted:
         raise ConfigurationError(
-            f"checkpoint {printable(wanted)} is neither a path nor an http(s) address", "download it and give checkpoint=PATH"
+            f"checkpoint {printable(wanted)} is neither a path nor an http(s) address",
+            "download it and give checkpoint=PATH",
         )
     else:
         path = Path(wanted).expanduser().absolute()
@@ -60,7 +63,8 @@ def locate(checkpoint: str | None, model: Model, cache: Path, scratch: Path, sta
 def _synthesize(wanted: str, seed: str, model: Model, scratch: Path, stages: Stages) -> Source:
     if wanted != SYNTHETIC and not seed.isdecimal():
         raise ConfigurationError(
-            f"checkpoint {printable(wanted)} has no valid seed", "write synthetic, or synthetic:SEED with a whole number"
+            f"checkpoint {printable(wanted)} has no valid seed",
+            "write synthetic, or synthetic:SEED with a whole number",
         )
     number = int(seed or 0)
     path = scratch / f"{SYNTHETIC}.pth"

@@ -144,8 +144,12 @@ def _sha256(path: Path) -> str:
 def unwrap(root: object) -> tuple[Mapping[object, object], tuple[str, ...]]:
     """The mapping of names to tensors inside ``root``, and the keys that lead to it."""
     if not isinstance(root, dict):
-        kind = {"list": "a list", "tuple": "a tuple", "TensorRecord": "a single tensor"}.get(type(root).__name__, "no dict")
-        raise InputError(f"the checkpoint holds {kind}, not a state dict", "give the file saved from model.state_dict()")
+        kind = {"list": "a list", "tuple": "a tuple", "TensorRecord": "a single tensor"}.get(
+            type(root).__name__, "no dict"
+        )
+        raise InputError(
+            f"the checkpoint holds {kind}, not a state dict", "give the file saved from model.state_dict()"
+        )
     if _is_state_dict(root):
         return root, ()
     found = [key for key in WRAPPERS if _is_state_dict(root.get(key))]
@@ -155,10 +159,13 @@ def unwrap(root: object) -> tuple[Mapping[object, object], tuple[str, ...]]:
         return root[found[0]], (found[0],)
     if {"state", "param_groups"} <= set(root):
         raise InputError(
-            "the checkpoint is the state of an optimizer", "give the model's file (best_audio_model.pth, not best_optim_state.pth)"
+            "the checkpoint is the state of an optimizer",
+            "give the model's file (best_audio_model.pth, not best_optim_state.pth)",
         )
     shown = ", ".join(printable(key, 40) for key in list(root)[:10]) or "nothing"
-    raise InputError(f"the checkpoint holds no state dict (it has: {shown})", "give the file saved from model.state_dict()")
+    raise InputError(
+        f"the checkpoint holds no state dict (it has: {shown})", "give the file saved from model.state_dict()"
+    )
 
 
 def _is_state_dict(value: object) -> bool:
@@ -194,7 +201,9 @@ def _vet_tensor(name: str, tensor: TensorRecord, container: Container) -> Source
             "the file is damaged: fetch it again",
         )
     if len(tensor.shape) != len(tensor.stride):
-        raise InputError(f"{name} has {len(tensor.shape)} axes but {len(tensor.stride)} strides", "re-save the checkpoint")
+        raise InputError(
+            f"{name} has {len(tensor.shape)} axes but {len(tensor.stride)} strides", "re-save the checkpoint"
+        )
     count = prod(tensor.shape)
     last = tensor.offset + sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride, strict=True)) if count else 0
     if last >= max(storage.numel, 1) or count > storage.numel:

@@ -1,8 +1,8 @@
-"""A stand-in checkpoint of a given geometry, the same bits on every machine: for a trial with no network, and for tests.
+"""A stand-in checkpoint of a given geometry, the same bits on every machine: for trials without network, and tests.
 
 A tensor is filled from its original parameter name (without ``module.``), its shape and a seed, by the counter-based
-generator splitmix64 (constants: Steele, Lea and Flood 2014). Linear weights have variance 1 / fan-in, so that activations
-stay in the range of a trained network.
+generator splitmix64 (constants: Steele, Lea and Flood 2014). Linear weights have variance 1 / fan-in, so that
+activations stay in the range of a trained network.
 """
 
 from __future__ import annotations

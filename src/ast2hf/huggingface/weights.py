@@ -53,7 +53,7 @@ def _elements(s: Slice, checkpoint: Checkpoint, buffer: bytearray) -> Iterator[m
         start = source.bytes.offset + s.start * ITEMSIZE
         yield from blocks(checkpoint.fd, Record(start, (s.stop - s.start) * ITEMSIZE), buffer)
     else:
-        yield memoryview(checkpoint.read(s.source).reshape(-1)[s.start : s.stop].numpy()).cast("B")
+        yield memoryview(checkpoint.read(s.source).reshape(-1)[s.start : s.stop].numpy().tobytes())
 
 
 def _write_all(fd: int, data: memoryview) -> None:

@@ -106,7 +106,8 @@ def make_plan(
     problems += [f"unexpected {printable(name, 100)} {_show(shapes[name])}" for name in shapes if name not in known]
     if problems:
         raise InputError(
-            f"the checkpoint does not fit the model: {len(problems)} tensors differ: " + "; ".join(problems[:_SHOWN])
+            f"the checkpoint does not fit the model: {len(problems)} tensors differ: "
+            + "; ".join(problems[:_SHOWN])
             + (f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""),
             "choose the model that the checkpoint was trained as (model=…), or correct model.frequency_stride, "
             "model.time_stride, model.max_length, model.num_labels",

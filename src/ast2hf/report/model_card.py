@@ -9,7 +9,6 @@ from ast2hf.report.report import Report
 from ast2hf.report.rows import rows
 
 
-
 def render(report: Report, output_dir: str, problem_type: str) -> str:
     """Markdown with the metadata that the Hub reads. ``output_dir``: as the user wrote it, for the snippet."""
     from huggingface_hub import ModelCardData
@@ -21,7 +20,10 @@ def render(report: Report, output_dir: str, problem_type: str) -> str:
         tags=["audio-spectrogram-transformer", "ast2hf"],
     )
     template = Environment(
-        loader=PackageLoader("ast2hf", "report"), undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False
+        loader=PackageLoader("ast2hf", "report"),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,
     ).get_template("model_card.md.j2")
     return template.render(
         report=report,

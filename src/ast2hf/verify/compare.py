@@ -31,7 +31,8 @@ def difference(actual: Tensor, reference: Tensor, atol: float, rtol: float = 0.0
     """Passed if |actual - reference| <= atol + rtol * |reference| everywhere. Other shapes are a VerificationError."""
     if actual.shape != reference.shape:
         raise VerificationError(
-            f"the shapes {list(actual.shape)} (converted) and {list(reference.shape)} (original) differ", "nothing was published"
+            f"the shapes {list(actual.shape)} (converted) and {list(reference.shape)} (original) differ",
+            "nothing was published",
         )
     a, r = actual.double().flatten().cpu(), reference.double().flatten().cpu()
     absolute = (a - r).abs()
@@ -46,7 +47,9 @@ def relative_difference(actual: Tensor, reference: Tensor) -> float:
     return value if isfinite(value) else float("inf")
 
 
-def first_divergence(actual: Sequence[Tensor], reference: Sequence[Tensor], names: Sequence[str], rtol: float) -> str | None:
+def first_divergence(
+    actual: Sequence[Tensor], reference: Sequence[Tensor], names: Sequence[str], rtol: float
+) -> str | None:
     """The name of the first pair whose relative difference exceeds ``rtol``."""
     for name, a, r in zip(names, actual, reference, strict=True):
         if not relative_difference(a, r) <= rtol:

@@ -40,7 +40,9 @@ def check_weights(report: Report, folder: Path, plan: Plan, source: Mapping[str,
         for name, restored in plan.invert(written.get_tensor):
             original = source[name]
             if not torch.isfinite(original).all():
-                raise InputError(f"tensor {name} has values that are not finite", "give a checkpoint of a sound training")
+                raise InputError(
+                    f"tensor {name} has values that are not finite", "give a checkpoint of a sound training"
+                )
             if not compare.bits_equal(restored, original):
                 report.weights.bit_exact = False
                 report.weights.decide(False, f"{name} differs")
@@ -64,9 +66,7 @@ def check_load(report: Report, folder: Path, device: torch.device) -> Any:
     return model
 
 
-def check_features(
-    report: Report, folder: Path, front_end: FrontEnd, waveform: Tensor, tolerance: Tolerance
-) -> Tensor:
+def check_features(report: Report, folder: Path, front_end: FrontEnd, waveform: Tensor, tolerance: Tolerance) -> Tensor:
     """The folder's feature extractor computes what the authors' front end computes. Returns its features."""
     features = reload.extract_features(folder, waveform, front_end.sampling_rate)
     found = compare.difference(features, front_end(waveform), tolerance.features_atol)
@@ -108,11 +108,13 @@ def check_outputs(report: Report, actual: Activations, reference: Activations, t
         [a for a, _ in pairs], [r for _, r in pairs], names, BLOCK_RTOL
     ) or ("pooled" if not pooled.passed else "logits")
     what, found, atol = (
-        ("pooled output", pooled, tolerance.pooled_atol) if not pooled.passed else ("logits", logits, tolerance.logits_atol)
+        ("pooled output", pooled, tolerance.pooled_atol)
+        if not pooled.passed
+        else ("logits", logits, tolerance.logits_atol)
     )
     raise VerificationError(
-        f"the {what} of the converted model differs from the original by {found.max_abs_diff:.1e}, over the tolerance of "
-        f"{atol:.1e}; first divergence: {report.first_divergence}",
+        f"the {what} of the converted model differs from the original by {found.max_abs_diff:.1e}, over the tolerance "
+        f"of {atol:.1e}; first divergence: {report.first_divergence}",
         _NOT_PUBLISHED,
     )
 

@@ -1,0 +1,55 @@
+# make demo   environment, then one conversion with no network
+# make test   environment, then the whole test suite
+# The rest: make lint, make compat (transformers 4.57), make bench, make clean.
+
+PYTHON ?= python3
+BIN := .venv/bin
+COMPAT := .venv-compat/bin
+DEMO := outputs/models/ast-finetuned-audioset-16-16-0.442
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := true
+
+.PHONY: demo test lint compat bench clean
+
+demo: $(DEMO)
+	@echo "The converted model is in $(DEMO). To convert it again: rm -r $(DEMO) && make demo"
+
+$(DEMO): | .venv/ready
+	$(BIN)/python convert.py model=ast_16_16 experiment=offline
+
+test: .venv/ready
+	$(BIN)/python -m pytest
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The same folder, loaded by both versions of transformers, must give the same logits.
+compat: .venv/ready .venv-compat/ready
+	$(BIN)/python -m pytest -m compat --compat-python $(COMPAT)/python
+
+bench: .venv/ready .venv-compat/ready
+	$(BIN)/python bench/bench.py --baseline-python $(COMPAT)/python
+
+.venv/ready: pyproject.toml constraints.txt src/ast2hf_torchaudio_guard.pth
+	$(call environment,.venv)
+	$(BIN)/pip install --quiet --constraint constraints.txt hatchling editables
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+.venv-compat/ready: constraints-compat.txt
+	$(call environment,.venv-compat)
+	$(COMPAT)/pip install --quiet --requirement constraints-compat.txt
+	@touch $@
+
+define environment
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "error: $(PYTHON) is older than Python 3.11; give another: make PYTHON=python3.11 $@"; exit 1; }
+	@echo "Setting up $(1) (some minutes, once)"
+	@$(PYTHON) -m venv $(1)
+endef
+
+clean:
+	rm -rf .venv .venv-compat .pytest_cache .mypy_cache .ruff_cache .hypothesis

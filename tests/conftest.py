@@ -1,0 +1,139 @@
+"""What all tests share: tiny models, the golden figures, and the command line as a subprocess."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ast2hf.checkpoint import synthetic
+from ast2hf.geometry import Geometry
+
+ROOT = Path(__file__).parent.parent
+
+TINY = Geometry(
+    hidden_size=64,
+    num_hidden_layers=2,
+    num_attention_heads=1,
+    num_labels=7,
+    patch_size=16,
+    frequency_stride=16,
+    time_stride=16,
+    max_length=64,
+    num_mel_bins=128,
+)
+"""A model of some 0.4 MB, converted and proved in well under a second (imports aside)."""
+
+TINY_OVERRIDES = (
+    "model=ast_16_16",
+    "model.hidden_size=64",
+    "model.num_hidden_layers=2",
+    "model.num_attention_heads=1",
+    "model.num_labels=7",
+    "model.max_length=64",
+)
+"""The same as TINY on the command line."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--compat-python", help="the Python of an environment with transformers 4.57")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    import torch
+
+    no_gpu = pytest.mark.skip(reason="no CUDA and no MPS device here")
+    no_compat = pytest.mark.skip(reason="run by make compat, in a second environment")
+    gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
+    for item in items:
+        if "gpu" in item.keywords and not gpu:
+            item.add_marker(no_gpu)
+        if "compat" in item.keywords and not config.getoption("--compat-python"):
+            item.add_marker(no_compat)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet_environment() -> None:
+    """No telemetry, no network, no caches of the person who runs the tests."""
+    os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true", HF_HUB_DISABLE_TELEMETRY="1")
+
+
+@pytest.fixture
+def tiny_checkpoint(tmp_path: Path) -> Path:
+    """A checkpoint of TINY as the authors' code saves it, seed 1."""
+    path = tmp_path / "tiny.pth"
+    synthetic.write(path, TINY, 1)
+    return path
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error_line(self) -> str:
+        """The one line that an expected error prints; fails the test if there is a traceback or another number of them."""
+        lines = [line for line in self.err.splitlines() if line.startswith("error: ")]
+        assert len(lines) == 1, self.err
+        assert "Traceback" not in self.err, self.err
+        return lines[0]
+
+
+@dataclass(frozen=True)
+class Cli:
+    """The command line in an empty folder of its own, without network: anything that wants one fails."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def __call__(self, *arguments: str, **environment: str) -> Result:
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "convert.py"), *arguments],
+            cwd=self.folder,
+            env={**self.environment, **environment},
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def tiny(self, *arguments: str, **environment: str) -> Result:
+        """Convert the tiny model, offline and untracked unless ``arguments`` say otherwise."""
+        return self("experiment=offline", "tracking=off", *TINY_OVERRIDES, *arguments, **environment)
+
+    @property
+    def outputs(self) -> Path:
+        return self.folder / "outputs"
+
+    def model_folder(self, name: str = "ast-finetuned-audioset-16-16-0.442") -> Path:
+        return self.outputs / "models" / name
+
+    def run_reports(self) -> list[dict[str, Any]]:
+        """The reports of all runs, oldest first."""
+        return [json.loads(p.read_text()) for p in sorted(self.outputs.glob("runs/*/conversion_report.json"))]
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    environment = {
+        **os.environ,
+        "AST2HF_CACHE": str(tmp_path / "cache"),
+        "HF_HOME": str(tmp_path / "hf"),
+        "HF_ENDPOINT": "http://127.0.0.1:9",  # nothing listens there
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "NO_PROXY": "127.0.0.1,localhost",
+    }
+    return Cli(folder, environment)
