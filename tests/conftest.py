@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
 
+from ast2hf import config
 from ast2hf.checkpoint import synthetic
-from ast2hf.geometry import Geometry
+from ast2hf.config import Config, Model
+from ast2hf.geometry import Geometry, resolve
 
 ROOT = Path(__file__).parent.parent
 
@@ -39,6 +43,34 @@ TINY_OVERRIDES = (
     "model.max_length=64",
 )
 """The same as TINY on the command line."""
+
+
+VARIANTS = (
+    "ast_10_10_0_4593",
+    "ast_10_10_0_450",
+    "ast_10_10_0_448",
+    "ast_10_10_0_448_v2",
+    "ast_12_12",
+    "ast_14_14",
+    "ast_16_16",
+    "ast_speech_commands_v2",
+)
+"""The published ones, in the order of the golden figures: the seed of each is its position, from 1."""
+
+
+def compose(*overrides: str) -> Config:
+    """The configuration of a command line, without running it."""
+    config.register()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return config.typed(hydra_compose("config", overrides=list(overrides)))
+
+
+def model_of(variant: str) -> Model:
+    return compose(f"model={variant}").model
+
+
+def geometry_of(variant: str) -> Geometry:
+    return resolve(model_of(variant), {})
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -82,7 +114,7 @@ class Result:
 
     @property
     def error_line(self) -> str:
-        """The one line that an expected error prints; fails the test if there is a traceback or another number of them."""
+        """The one line that an expected error prints; fails the test if there are more, or a traceback."""
         lines = [line for line in self.err.splitlines() if line.startswith("error: ")]
         assert len(lines) == 1, self.err
         assert "Traceback" not in self.err, self.err

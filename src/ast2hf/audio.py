@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ast2hf import hub_files
+from ast2hf import hub_files, local_files
 from ast2hf.config import HubRow, Model
 from ast2hf.errors import InputError, printable
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 PACKAGED = "packaged"
@@ -19,6 +22,12 @@ PACKAGED_CLIP = Path(__file__).parent / "data" / "sample_audio.flac"
 
 MIN_SAMPLES = 400
 """One frame of the filter bank: 25 ms at 16 kHz."""
+
+MAX_SAMPLES = 100_000_000
+"""Over all channels; an hour and a half at 16 kHz, 0.4 GB. A damaged header can claim any number."""
+
+MIN_RATE = 1000
+"""Hz."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +45,8 @@ def load_clip(audio: str | None, model: Model) -> Clip:
     if audio == PACKAGED:
         return _decode(PACKAGED_CLIP.read_bytes(), PACKAGED, model.sampling_rate)
     if audio is not None:
-        path = Path(audio).expanduser()
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise InputError(
-                f"clip {printable(path)} cannot be read ({error.strerror})",
-                "give audio=PATH of a wav or flac file, or audio=packaged",
-            ) from None
-        return _decode(content, str(path), model.sampling_rate)
+        content = local_files.read(audio, "clip", "give audio=PATH of a wav or flac file, or audio=packaged")
+        return _decode(content, audio, model.sampling_rate)
     if model.clip_file is not None:
         content = hub_files.fetch(model.clip_file, "clip", "audio=PATH or audio=packaged").read_bytes()
         uri = f"hf://datasets/{model.clip_file.repo}/{model.clip_file.filename}"
@@ -65,38 +67,72 @@ def _first_row(row: HubRow) -> bytes:
     try:
         rows = load_dataset(row.repo, row.config, split=row.split, revision=row.revision, streaming=True)
         # decode=False: the bytes as they are. Decoding in datasets needs torchcodec and FFmpeg.
-        content = next(iter(rows.cast_column("audio", Audio(decode=False))))["audio"]["bytes"]
+        content: bytes = next(iter(rows.cast_column("audio", Audio(decode=False))))["audio"]["bytes"]
     except Exception as error:  # datasets lets the errors of a dozen libraries through
         raise hub_files.unreachable(
             f"the first clip of {row.repo} {row.config}", error, "audio=PATH or audio=packaged"
         ) from error
-    assert isinstance(content, bytes)
     return content
 
 
 def _decode(content: bytes, uri: str, rate: int, published: bool = False) -> Clip:
-    import soundfile
     import torch
 
     name = f"clip {printable(uri)}"
-    if not content:
-        raise InputError(f"{name} is empty", "give a recording of at least 25 ms")
-    try:
-        samples, own_rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
-        raise InputError(f"{name} cannot be decoded ({printable(error, 80)})", "give a wav or flac file") from None
+    samples, own_rate = _samples(content, name)
+    if len(samples) * rate < MIN_SAMPLES * own_rate:
+        raise InputError(f"{name} has {len(samples)} samples at {own_rate} Hz", "give at least 25 ms")
     notes = []
     waveform = torch.from_numpy(samples)
     if waveform.shape[1] > 1:
         notes.append(f"{waveform.shape[1]} channels of the clip are averaged into one")
     waveform = waveform.mean(dim=1)
     if own_rate != rate:
+        if not _can_resample(own_rate, rate):
+            raise InputError(
+                f"{name} has {own_rate} samples a second, which is no usual rate", f"resample it to {rate} Hz"
+            )
         from torchaudio.functional import resample
 
         notes.append(f"the clip is resampled from {own_rate} Hz to {rate} Hz")
         waveform = resample(waveform, own_rate, rate)
-    if len(waveform) < MIN_SAMPLES:
-        raise InputError(f"{name} has {len(waveform)} samples at {rate} Hz", f"give at least {MIN_SAMPLES} (25 ms)")
     if not torch.isfinite(waveform).all():
         raise InputError(f"{name} has samples that are not finite", "give a recording without NaN and infinity")
     return Clip(waveform, uri, published, tuple(notes))
+
+
+def _samples(content: bytes, name: str) -> tuple[NDArray[np.float32], int]:
+    """Samples of shape (samples, channels) and their rate in Hz. Only of formats that show when they are cut short."""
+    import soundfile
+
+    if not content:
+        raise InputError(f"{name} is empty", "give a recording of at least 25 ms")
+    if not content.startswith((b"RIFF", b"fLaC")):
+        raise InputError(f"{name} is neither WAV nor FLAC", "convert it, for example with: ffmpeg -i CLIP clip.wav")
+    if content.startswith(b"RIFF") and _is_cut(content):
+        raise InputError(f"{name} is cut short", "give the whole recording")
+    try:
+        with soundfile.SoundFile(io.BytesIO(content)) as file:
+            if file.frames * file.channels > MAX_SAMPLES:
+                raise InputError(f"{name} has {file.frames:,} samples", f"give at most {MAX_SAMPLES:,}")
+            return file.read(dtype="float32", always_2d=True), file.samplerate
+    except soundfile.SoundFileError as error:
+        why = str(error).rpartition(": ")[2]  # before it stands the address of the BytesIO
+        raise InputError(f"{name} cannot be decoded ({printable(why, 80)})", "give a sound wav or flac file") from None
+
+
+def _is_cut(wav: bytes) -> bool:
+    """Whether the samples end before their stated size, which libsndfile tolerates. Source: the RIFF specification."""
+    position = 12
+    while position + 8 <= len(wav):
+        size = int.from_bytes(wav[position + 4 : position + 8], "little")
+        if wav[position : position + 4] == b"data":
+            return position + 8 + size > len(wav) and size != 0xFFFFFFFF  # a recorder that cannot seek writes this
+        position += 8 + size + size % 2
+    return False
+
+
+def _can_resample(own_rate: int, rate: int) -> bool:
+    """The filter of torchaudio has about ``own_rate * rate / gcd**2`` taps: 70,560 from 44,100 Hz, 7e8 from 44,101."""
+    divisor = math.gcd(own_rate, rate)
+    return own_rate >= MIN_RATE and own_rate * rate // divisor**2 <= 1 << 20

@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ast2hf.config import GROUPS, Config, nearest, typed, unknown_key, validate
-from ast2hf.errors import Ast2hfError, ConfigurationError, VerificationError, printable
+from ast2hf.errors import Ast2hfError, ConfigurationError, OutputError, VerificationError, printable
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +54,18 @@ def _convert(config: Config, run_folder: Path) -> int:
     except VerificationError:
         summary.show_failure(run.report, run_folder)
         raise
-    summary.show(outcome, run_folder, dry_run=config.dry_run)
+    try:
+        summary.show(outcome, run_folder, dry_run=config.dry_run)
+    except OSError as error:
+        raise OutputError(
+            f"the result cannot be printed to stdout ({error.strerror})", f"it stands in {run_folder}"
+        ) from error
     return 0
 
 
 def main(launch: Callable[[], Any], outcomes: list[int]) -> int:
     """Let Hydra compose and run the jobs; ``outcomes`` collects their exit codes. Returns that of the process."""
+    sys.argv[1:] = flags_first(sys.argv[1:])
     debug = "debug=true" in sys.argv
     signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -70,6 +76,12 @@ def main(launch: Callable[[], Any], outcomes: list[int]) -> int:
         print("interrupted; nothing more was published", file=sys.stderr)
         return INTERRUPTED
     return next((code for code in outcomes if code), 0)
+
+
+def flags_first(arguments: list[str]) -> list[str]:
+    """Move ``-m`` before the overrides: between two of them, argparse would refuse those behind it."""
+    multirun = {"-m", "--multirun"}
+    return [a for a in arguments if a in multirun] + [a for a in arguments if a not in multirun]
 
 
 def fail(error: Ast2hfError, debug: bool) -> int:

@@ -4,35 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from ast2hf.errors import ConfigurationError, printable
 
-if TYPE_CHECKING:
+
+def resolve(name: str) -> str:
+    """The device to use: ``cpu``, ``cuda`` (or ``cuda:1``) or ``mps``; ``auto`` is the first there of cuda, mps, cpu.
+
+    What is asked for and absent is a ConfigurationError. For ``cpu`` torch is not imported.
+    """
+    if name == "cpu":
+        return name
     import torch
 
-
-def resolve(name: str) -> torch.device:
-    """``cpu``, ``cuda`` (or ``cuda:1``), ``mps`` or ``auto``. What is asked for and absent is a ConfigurationError."""
-    import torch
-
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        return torch.device(next(kind for kind, present in available.items() if present))
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in available:
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    kind, _, index = name.partition(":")
+    if kind == "cuda" and (not index or index.isdecimal()):
+        present = int(index or 0) < torch.cuda.device_count()
+    elif name == "mps":
+        present = torch.backends.mps.is_available()
+    else:
         raise ConfigurationError(f"device {printable(name)} is unknown", "choose cpu, cuda, mps or auto")
-    present = available[device.type]
-    if device.type == "cuda" and device.index is not None:
-        present = present and device.index < torch.cuda.device_count()
     if not present:
         raise ConfigurationError(
             f"device {name} is not available to this torch ({torch.__version__})", "choose device=cpu or device=auto"
         )
-    return device
+    return name
 
 
 @contextmanager

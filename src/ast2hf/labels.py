@@ -5,17 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from ast2hf import hub_files
+from ast2hf import hub_files, local_files
 from ast2hf.config import Model
 from ast2hf.errors import InputError, printable
 
 NONE = "none"
 
 _INDEX_COLUMNS = ("index", "id")
+_INDEX = re.compile(r"\s*[0-9]{1,9}\s*")
 _NAME_COLUMNS = ("display_name", "label", "name")
 
 
@@ -46,15 +47,8 @@ def load_labels(labels: str | None, model: Model) -> Labels:
         assert model.labels is not None
         path = hub_files.fetch(model.labels, "label file", "labels=PATH or labels=none")
         return Labels(parse(path.read_bytes(), path.name), f"hf://datasets/{model.labels.repo}/{model.labels.filename}")
-    path = Path(labels).expanduser()
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"label file {printable(path)} cannot be read ({error.strerror})",
-            "give labels=PATH of a JSON or CSV file, or labels=none",
-        ) from None
-    return Labels(parse(content, str(path)), str(path))
+    content = local_files.read(labels, "label file", "give labels=PATH of a JSON or CSV file, or labels=none")
+    return Labels(parse(content, labels), labels)
 
 
 def parse(content: bytes, name: str) -> tuple[str, ...]:
@@ -68,6 +62,8 @@ def parse(content: bytes, name: str) -> tuple[str, ...]:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise InputError(f"{shown}, line {line}: not UTF-8 text", "save the label file as UTF-8") from None
+    if not text.strip():
+        raise InputError(f"{shown} is empty", "give a label file with labels, or labels=none")
     entries = _json_entries(text, shown) if text.lstrip().startswith(("{", "[")) else _csv_entries(text, shown)
     return _ordered(entries, shown)
 
@@ -79,6 +75,8 @@ def _json_entries(text: str, shown: str) -> Iterator[tuple[str, object, object]]
         raise InputError(
             f"{shown}, line {error.lineno}: not valid JSON ({error.msg})", "correct the label file"
         ) from None
+    except (ValueError, RecursionError):  # a number of thousands of digits, brackets thousands deep
+        raise InputError(f"{shown} is no list of labels", "correct the label file") from None
     pairs = value if text.lstrip().startswith("{") else enumerate(value)
     for key, label in pairs:
         yield f"entry {printable(key, 40)}", key, label
@@ -86,16 +84,24 @@ def _json_entries(text: str, shown: str) -> Iterator[tuple[str, object, object]]
 
 def _csv_entries(text: str, shown: str) -> Iterator[tuple[str, object, object]]:
     reader = csv.DictReader(io.StringIO(text, newline=""))
-    columns = reader.fieldnames or []
-    index = next((c for c in _INDEX_COLUMNS if c in columns), None)
-    label = next((c for c in _NAME_COLUMNS if c in columns), None)
-    if index is None or label is None:
-        raise InputError(
-            f"{shown}, line 1: the header has no columns index and display_name",
-            "begin the file with: index,display_name",
-        )
-    for row in reader:
-        yield f"line {reader.line_num}", row[index], row[label]
+    try:
+        columns = reader.fieldnames or []
+        index = next((c for c in _INDEX_COLUMNS if c in columns), None)
+        label = next((c for c in _NAME_COLUMNS if c in columns), None)
+        if index is None or label is None:
+            raise InputError(
+                f"{shown}, line 1: the header has no columns index and display_name",
+                "begin the file with: index,display_name",
+            )
+        for row in reader:
+            if None in row:  # where DictReader puts what the header has no column for
+                raise InputError(
+                    f"{shown}, line {reader.line_num}: more fields than the header",
+                    "put labels with a comma between quotation marks",
+                )
+            yield f"line {reader.line_num}", row[index], row[label]
+    except csv.Error as error:
+        raise InputError(f"{shown}, line {reader.line_num}: {error}", "correct the label file") from None
 
 
 def _ordered(entries: Iterable[tuple[str, object, object]], shown: str) -> tuple[str, ...]:
@@ -103,12 +109,13 @@ def _ordered(entries: Iterable[tuple[str, object, object]], shown: str) -> tuple
     names: dict[int, str] = {}
     places: dict[str, str] = {}
     for place, key, label in entries:
-        try:
-            index = int(str(key))
-        except ValueError:
-            raise InputError(f"{shown}, {place}: {printable(repr(key), 40)} is not an index", remedy) from None
+        if not _INDEX.fullmatch(str(key)):
+            raise InputError(f"{shown}, {place}: {printable(repr(key), 40)} is not an index", remedy)
+        index = int(str(key))
         if not isinstance(label, str) or not label.strip():
             raise InputError(f"{shown}, {place}: the label is empty or no text", remedy)
+        if label != printable(label, len(label)):
+            raise InputError(f"{shown}, {place}: label {printable(label, 60)} has control characters", remedy)
         if index in names:
             raise InputError(f"{shown}, {place}: index {index} stands twice", remedy)
         if label in places:

@@ -1,6 +1,6 @@
 """The whole story of one conversion; the only place that knows the order.
 
-Torch and transformers are imported inside the steps that use them, after everything that can fail without them.
+Everything up to the plan needs no torch, so that most faults are told at once; transformers is imported after it.
 """
 
 from __future__ import annotations
@@ -13,23 +13,22 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ast2hf import device as devices
+from ast2hf.checkpoint.source import Source, locate
+from ast2hf.checkpoint.state_dict import Checkpoint, open_checkpoint
 from ast2hf.config import Config
 from ast2hf.errors import Ast2hfError, ConfigurationError, TrackingError
 from ast2hf.geometry import Geometry, resolve
 from ast2hf.huggingface import description, folder, weights
+from ast2hf.labels import Labels, load_labels
 from ast2hf.mapping.ast import TABLE
 from ast2hf.mapping.plan import Plan, make_plan
 from ast2hf.reference.front_end import FrontEnd
-from ast2hf.report.report import Report
+from ast2hf.report.report import INTERRUPTED, Report
 from ast2hf.stages import Stages
 
 if TYPE_CHECKING:
-    import torch
-
     from ast2hf.audio import Clip
-    from ast2hf.checkpoint.source import Source
-    from ast2hf.checkpoint.state_dict import Checkpoint
-    from ast2hf.labels import Labels
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +76,7 @@ def execute(run: Run) -> Outcome:
     except ConfigurationError:
         raise  # nothing was tried
     except BaseException as error:
-        run.report.error = str(error) or type(error).__name__
+        run.report.error = str(error) if isinstance(error, Exception) else INTERRUPTED
         log.error("failed", exc_info=error)
         with suppress(TrackingError):  # the first error is the one to show
             _keep(run, None, started)
@@ -112,53 +111,51 @@ def convert(run: Run) -> Path:
 
     Raises the errors of :mod:`ast2hf.errors`; then nothing is published and the target is as it was.
     """
-    config = run.config
+    config, report = run.config, run.report
     target = Path(config.output_dir).expanduser().absolute()
     folder.check_target(target, config.overwrite)
-    device = _import_libraries(run)
-    labels, clip = _load_inputs(run)
+    report.device = devices.resolve(config.device.name)
+    if config.device.name == "auto":
+        run.note(f"device=auto is {report.device} here")
+    labels = _load_labels(run)
     with ExitStack() as stack:
         source, checkpoint = _open(run, stack)
         model = _plan(run, checkpoint, labels)
         if config.dry_run:
-            run.report.source["sha256"] = checkpoint.sha256
+            report.source["sha256"] = checkpoint.sha256
             return target
+        _import_libraries(run)
+        clip = _load_clip(run)
         staged = stack.enter_context(folder.staging(target))
         _write(run, staged, checkpoint, model)
-        _prove(run, staged, source, checkpoint, model, clip, device)
+        _prove(run, staged, source, checkpoint, model, clip)
         _publish(run, staged, target)
     return target
 
 
-def _import_libraries(run: Run) -> torch.device:
-    with run.stages("import", "Import torch and transformers"):
-        from ast2hf import device as devices
-
-        device = devices.resolve(run.config.device.name)
-        if run.config.device.name == "auto":
-            run.note(f"device=auto is {device.type} here")
-        if not run.config.dry_run:
-            from ast2hf.verify import ladder  # noqa: F401  the slow imports, timed here and not as part of the proof
-    run.report.device = device.type
-    return device
-
-
-def _load_inputs(run: Run) -> tuple[Labels, Clip]:
-    from ast2hf.audio import load_clip
-    from ast2hf.labels import load_labels
-
-    with run.stages("inputs", "Load labels and clip"):
+def _load_labels(run: Run) -> Labels:
+    with run.stages.quiet("inputs"):
         labels = load_labels(run.config.labels, run.config.model)
+    run.report.labels = labels.uri
+    return labels
+
+
+def _import_libraries(run: Run) -> None:
+    with run.stages("import", "Import torch and transformers"):
+        from ast2hf.verify import ladder  # noqa: F401  timed here, and not as part of the proof
+
+
+def _load_clip(run: Run) -> Clip:
+    with run.stages.quiet("inputs"):
+        from ast2hf.audio import load_clip
+
         clip = load_clip(run.config.audio, run.config.model)
-    run.report.labels, run.report.clip = labels.uri, clip.uri
+    run.report.clip = clip.uri
     run.note(*clip.notes)
-    return labels, clip
+    return clip
 
 
 def _open(run: Run, stack: ExitStack) -> tuple[Source, Checkpoint]:
-    from ast2hf.checkpoint.source import locate
-    from ast2hf.checkpoint.state_dict import open_checkpoint
-
     config = run.config
     scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scratch-", dir=run.folder)))
     cache = Path(config.paths.cache).expanduser().absolute()
@@ -204,17 +201,18 @@ def _write(run: Run, staged: Path, checkpoint: Checkpoint, model: Model) -> None
         run.report.source["sha256"] = checkpoint.sha256
 
 
-def _prove(
-    run: Run, staged: Path, source: Source, checkpoint: Checkpoint, model: Model, clip: Clip, device: torch.device
-) -> None:
-    from ast2hf.device import full_precision
+def _prove(run: Run, staged: Path, source: Source, checkpoint: Checkpoint, model: Model, clip: Clip) -> None:
+    import torch
+
     from ast2hf.huggingface import reload
     from ast2hf.reference.model import build
     from ast2hf.verify import ladder
 
     report, settings = run.report, run.config.model
+    assert report.device is not None
+    device = torch.device(report.device)
     tolerance = run.config.verify.tolerance(device.type, report.dtype)
-    with run.stages("verify", f"Prove it on {device.type}"), full_precision():
+    with run.stages("verify", f"Prove it on {device}"), devices.full_precision():
         original = checkpoint.load_with_torch()
         ladder.check_weights(report, staged, model.plan, original)
         converted_model = ladder.check_load(report, staged, device)

@@ -10,35 +10,38 @@ from contextlib import contextmanager
 
 log = logging.getLogger(__name__)
 
-_CLEAR_LINE = "\r\033[K"
-
 
 class Stage:
-    """A stage in progress; ``progress`` draws a bar where the terminal can show one."""
+    """A stage in progress: on a terminal a spinner, with ``bar`` also the bytes that :meth:`progress` is told."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, bar: bool) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            ProgressColumn,
+            SpinnerColumn,
+            TextColumn,
+            TransferSpeedColumn,
+        )
 
+        columns: list[ProgressColumn] = [SpinnerColumn(), TextColumn("{task.description}", markup=False)]
+        if bar:
+            columns += [BarColumn(), DownloadColumn(), TransferSpeedColumn()]
         console = Console(stderr=True)
-        self._bars = Progress(
-            SpinnerColumn(), TextColumn("{task.description}", markup=False),
-            BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console, transient=True,
-        ) if text.startswith("Download") else Progress(
-            SpinnerColumn(), TextColumn("{task.description}", markup=False), console=console, transient=True,
-        )  # fmt: skip
-        self._bars.disable = not console.is_terminal
-        self._task = self._bars.add_task(text, total=None)
+        self._display = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._display.add_task(text, total=None)
 
     def progress(self, done: int, total: int | None) -> None:
-        self._bars.update(self._task, completed=done, total=total)
+        self._display.update(self._task, completed=done, total=total)
 
     def __enter__(self) -> Stage:
-        self._bars.start()
+        self._display.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bars.stop()
+        self._display.stop()
 
 
 class Stages:
@@ -49,10 +52,10 @@ class Stages:
         self._seconds: dict[str, float] = {}
 
     @contextmanager
-    def __call__(self, name: str, text: str) -> Iterator[Stage]:
+    def __call__(self, name: str, text: str, bar: bool = False) -> Iterator[Stage]:
         """Time a stage and show ``text`` while it lasts, with its seconds afterwards."""
         start = time.perf_counter()
-        with Stage(text) as stage, self.quiet(name):
+        with Stage(text, bar) as stage, self.quiet(name):
             yield stage
         seconds = time.perf_counter() - start
         log.info("%s: %.2f s", text, seconds)

@@ -20,7 +20,7 @@ from ast2hf.config import Config, Tracking
 from ast2hf.errors import TrackingError, printable
 from ast2hf.huggingface import folder, weights
 from ast2hf.report import plots
-from ast2hf.report.report import Comparison, Report
+from ast2hf.report.report import INTERRUPTED, Comparison, Report
 
 MAX_PARAM = 6000
 """Characters of a parameter's value; MLflow cuts or refuses longer ones."""
@@ -72,7 +72,7 @@ def _record(config: Config, report: Report, run_folder: Path, target: Path | Non
             client.log_artifact(run_id, str(target / folder.CARD))
             if config.tracking.log_weights:
                 client.log_artifact(run_id, str(target / weights.FILENAME))
-        status = "FINISHED" if report.status == "passed" else "FAILED"
+        status = "FINISHED" if report.status == "passed" else "KILLED" if report.error == INTERRUPTED else "FAILED"
     finally:
         client.set_terminated(run_id, status=status)
     return _address(uri, experiment, run_id)

@@ -1,17 +1,15 @@
 """Interpret the pickle of a checkpoint without running it.
 
-Two steps. The opcodes are scanned first: only those that ``torch.save`` emits for a state dict, and only globals from
-a short list. Then the pickle is interpreted with each of these globals replaced by a plain description of a tensor, so
-that nothing of the file, and nothing of torch, is ever called; a tensor of any stated size costs no memory.
+A stack machine for the few opcodes that ``torch.save`` emits for a state dict (a subset of what ``torch.load`` takes
+with weights_only). It builds dicts, lists, tuples, text, numbers and plain descriptions of tensors. Nothing of the
+file, of torch or of Python's unpickler is ever called, and a tensor of any stated size costs no memory.
 """
 
 from __future__ import annotations
 
 import io
-import pickle
 import pickletools
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from ast2hf.errors import InputError, printable
 
@@ -21,62 +19,22 @@ ITEMSIZE = {
 }  # fmt: skip
 
 _STORAGES = {
-    "FloatStorage": "float32", "DoubleStorage": "float64", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",
-    "LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8",
-    "ByteStorage": "uint8", "BoolStorage": "bool",
-    "ComplexFloatStorage": "complex64", "ComplexDoubleStorage": "complex128",
+    "torch FloatStorage": "float32", "torch DoubleStorage": "float64", "torch HalfStorage": "float16",
+    "torch BFloat16Storage": "bfloat16", "torch LongStorage": "int64", "torch IntStorage": "int32",
+    "torch ShortStorage": "int16", "torch CharStorage": "int8", "torch ByteStorage": "uint8",
+    "torch BoolStorage": "bool", "torch ComplexFloatStorage": "complex64", "torch ComplexDoubleStorage": "complex128",
 }  # fmt: skip
 
-_OPCODES = frozenset(
-    [
-        "PROTO",
-        "FRAME",
-        "STOP",
-        "MARK",
-        "POP",
-        "POP_MARK",
-        "MEMOIZE",
-        "PUT",
-        "BINPUT",
-        "LONG_BINPUT",
-        "GET",
-        "BINGET",
-        "LONG_BINGET",
-        "NONE",
-        "NEWTRUE",
-        "NEWFALSE",
-        "INT",
-        "BININT",
-        "BININT1",
-        "BININT2",
-        "LONG",
-        "LONG1",
-        "FLOAT",
-        "BINFLOAT",
-        "UNICODE",
-        "BINUNICODE",
-        "SHORT_BINUNICODE",
-        "EMPTY_TUPLE",
-        "TUPLE",
-        "TUPLE1",
-        "TUPLE2",
-        "TUPLE3",
-        "EMPTY_LIST",
-        "LIST",
-        "APPEND",
-        "APPENDS",
-        "EMPTY_DICT",
-        "DICT",
-        "SETITEM",
-        "SETITEMS",
-        "GLOBAL",
-        "REDUCE",
-        "BUILD",
-        "BINPERSID",
-    ]
-)
+_ORDERED_DICT = "collections OrderedDict"
+_TENSOR = "torch._utils _rebuild_tensor_v2"
+_PARAMETER = "torch._utils _rebuild_parameter"
+
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+
+_MAX_AXES = 16
 
 _RESAVE = "save the state dict alone: torch.save(model.state_dict(), path)"
+_AGAIN = "the file is incomplete or damaged: fetch it again"
 
 
 class Storage(NamedTuple):
@@ -100,124 +58,170 @@ class TensorRecord(NamedTuple):
     stride: tuple[int, ...]
 
 
-# What stands in for the allowed globals. The BUILD opcode writes attributes, so none of these has any.
+class Pickled(NamedTuple):
+    """An interpreted pickle: its object, the storages by key that it refers to, and its length in bytes."""
+
+    root: object
+    storages: dict[str, Storage]
+    nbytes: int
 
 
-class _StorageType(NamedTuple):
-    dtype: str
+class _Global(NamedTuple):
+    """One of the allowed globals, by name."""
+
+    name: str
 
 
-class _OrderedDict(dict[Any, Any]):
-    __slots__ = ()
-
-    def __setstate__(self, state: object) -> None:
-        """Ignore what a state dict carries beside its items (``_metadata``: versions of its modules)."""
-
-
-class _RebuildTensor:
-    __slots__ = ()
-
-    def __call__(self, storage: object, offset: object, shape: object, stride: object, *_: object) -> TensorRecord:
-        if type(storage) is not Storage or type(offset) is not int or offset < 0:
-            raise InputError("a tensor lies outside its storage", "re-save the checkpoint")
-        return TensorRecord(storage, offset, self._sizes(shape), self._sizes(stride))
-
-    @staticmethod
-    def _sizes(value: object) -> tuple[int, ...]:
-        if type(value) is not tuple or not all(type(v) is int and v >= 0 for v in value):
-            raise InputError(
-                f"a tensor has the impossible shape or stride {printable(value, 60)}", "re-save the checkpoint"
-            )
-        return value
-
-
-class _RebuildParameter:
-    __slots__ = ()
-
-    def __call__(self, data: object, *_: object) -> object:
-        return data
-
-
-_GLOBALS: dict[str, Any] = {
-    "collections OrderedDict": _OrderedDict,
-    "torch._utils _rebuild_tensor_v2": _RebuildTensor(),
-    "torch._utils _rebuild_parameter": _RebuildParameter(),
-    **{f"torch {name}": _StorageType(dtype) for name, dtype in _STORAGES.items()},
-}
-
-
-class _Interpreter(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        return _GLOBALS[f"{module} {name}"]  # scan() has let no other through
-
-    def persistent_load(self, pid: Any) -> Storage:
-        if (
-            isinstance(pid, tuple)
-            and len(pid) in (5, 6)
-            and pid[0] == "storage"
-            and isinstance(pid[1], _StorageType)
-            and isinstance(pid[2], str)
-            and type(pid[4]) is int
-            and pid[4] >= 0
-            and (len(pid) == 5 or pid[5] is None)
-        ):
-            return Storage(pid[2], pid[1].dtype, pid[4])
-        raise InputError("the checkpoint refers to a storage in an unknown way", _RESAVE)
-
-
-def scan(data: bytes) -> int:
-    """Check the opcodes of the pickle at the start of ``data``; return its length in bytes."""
-    size = len(data)
+def interpret(data: bytes) -> Pickled:
+    """The pickle at the start of ``data``. Raises InputError where it is damaged or holds more than a state dict."""
+    stream = io.BytesIO(data)
+    machine = _Machine()
     try:
-        for opcode, argument, position in pickletools.genops(io.BytesIO(data)):
-            if opcode.name == "GLOBAL" and argument not in _GLOBALS:
-                name = printable(str(argument).replace(" ", "."))
-                raise InputError(
-                    f"the checkpoint refers to {name}, which is not part of a plain state dict, and was not run",
-                    _RESAVE,
-                )
-            if opcode.name not in _OPCODES:
-                raise InputError(
-                    f"the checkpoint's pickle uses {opcode.name}, which a state dict does not need", _RESAVE
-                )
-            if opcode.name in ("PUT", "LONG_BINPUT") and not 0 <= int(argument) <= size:  # type: ignore[arg-type]
-                raise InputError("the checkpoint's pickle asks for absurd amounts of memory", "do not use this file")
-            if opcode.name == "STOP":
-                assert position is not None
-                return position + 1
+        for opcode, argument, _ in pickletools.genops(stream):
+            machine.step(opcode.name, argument)
+        return Pickled(machine.pop(), machine.storages, stream.tell())
     except InputError:
         raise
     except Exception as error:  # pickletools raises whatever the damage leads to
-        raise InputError(
-            f"the checkpoint's pickle is damaged ({printable(error, 80)})", "the file is incomplete: fetch it again"
-        ) from None
-    raise InputError("the checkpoint's pickle has no end", "the file is incomplete: fetch it again")
+        raise InputError(f"the checkpoint's pickle is damaged ({printable(error, 80)})", _AGAIN) from None
 
 
-def interpret(data: bytes) -> tuple[object, int]:
-    """The object pickled at the start of ``data``, tensors as :class:`TensorRecord`, and the pickle's length."""
-    length = scan(data)
-    try:
-        return _Interpreter(io.BytesIO(data[:length])).load(), length
-    except InputError:
-        raise
-    except Exception as error:  # a well-formed stream of opcodes can still ask for any nonsense
-        raise InputError(
-            f"the checkpoint's pickle is not valid ({printable(error, 80)})", "re-save the checkpoint"
-        ) from None
+class _Machine:
+    def __init__(self) -> None:
+        self.stack: list[object] = []
+        self.below_marks: list[list[object]] = []
+        self.memo: dict[object, object] = {}
+        self.storages: dict[str, Storage] = {}
+
+    def pop(self) -> object:
+        return self.stack.pop()
+
+    def pop_to_mark(self) -> list[object]:
+        items, self.stack = self.stack, self.below_marks.pop()
+        return items
+
+    def step(self, opcode: str, argument: object) -> None:
+        match opcode:
+            case "PROTO" | "FRAME" | "STOP":
+                pass
+            case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT" | "BINUNICODE" | "SHORT_BINUNICODE":
+                self.stack.append(argument)
+            case "NONE" | "NEWTRUE" | "NEWFALSE" | "EMPTY_TUPLE":
+                self.stack.append(_CONSTANTS[opcode])
+            case "EMPTY_LIST":
+                self.stack.append([])
+            case "EMPTY_DICT":
+                self.stack.append({})
+            case "MARK":
+                self.below_marks.append(self.stack)
+                self.stack = []
+            case "BINPUT" | "LONG_BINPUT":
+                self.memo[argument] = self.stack[-1]
+            case "MEMOIZE":
+                self.memo[len(self.memo)] = self.stack[-1]
+            case "BINGET" | "LONG_BINGET":
+                self.stack.append(self.memo[argument])
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                items = [self.pop() for _ in range(int(opcode[-1]))]
+                self.stack.append(tuple(reversed(items)))
+            case "TUPLE":
+                items = self.pop_to_mark()
+                self.stack.append(tuple(items))
+            case "APPEND":
+                item = self.pop()
+                _extend(self.stack[-1], [item])
+            case "APPENDS":
+                items = self.pop_to_mark()
+                _extend(self.stack[-1], items)
+            case "SETITEM":
+                value, key = self.pop(), self.pop()
+                _update(self.stack[-1], [key, value])
+            case "SETITEMS":
+                items = self.pop_to_mark()
+                _update(self.stack[-1], items)
+            case "BINPERSID":
+                self.stack.append(self.storage(self.pop()))
+            case "GLOBAL":
+                self.stack.append(_allowed(str(argument)))
+            case "REDUCE":
+                arguments, function = self.pop(), self.pop()
+                self.stack.append(_call(function, arguments))
+            case "BUILD":
+                self.pop()  # what a state dict carries beside its items: the versions of its modules
+                _update(self.stack[-1], [])
+            case "STACK_GLOBAL":
+                name, module = self.pop(), self.pop()
+                if isinstance(module, str) and isinstance(name, str):
+                    _allowed(f"{module} {name}")
+                raise InputError(
+                    "the checkpoint is pickled with protocol 4 or later", "save it without pickle_protocol=…"
+                )
+            case _:
+                raise InputError(f"the checkpoint's pickle uses {opcode}, which a state dict does not need", _RESAVE)
+
+    def storage(self, pid: object) -> Storage:
+        match pid:
+            # The fourth item is the device; a sixth, in the legacy format, would be a view into another storage.
+            case ("storage", _Global(name), str(key), _, numel, *view) if (
+                name in _STORAGES and _is_size(numel) and view in ([], [None])
+            ):
+                storage = Storage(key, _STORAGES[name], numel)
+            case _:
+                raise InputError("the checkpoint refers to a storage in an unknown way", _RESAVE)
+        if self.storages.setdefault(key, storage) != storage:
+            raise InputError(f"the checkpoint describes storage {printable(key, 40)} in two ways", _RESAVE)
+        return storage
 
 
-def storages(root: object) -> Iterator[Storage]:
-    """Every storage that tensors anywhere in ``root`` use, each once. Iterative: nesting may be deep."""
-    seen: set[int] = set()
-    keys: set[str] = set()
-    stack = [root]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, TensorRecord):
-            if value.storage.key not in keys:
-                keys.add(value.storage.key)
-                yield value.storage
-        elif isinstance(value, dict | list | tuple) and id(value) not in seen:
-            seen.add(id(value))
-            stack.extend(value.values() if isinstance(value, dict) else value)
+def _allowed(name: str) -> _Global:
+    if name in _STORAGES or name in (_ORDERED_DICT, _TENSOR, _PARAMETER):
+        return _Global(name)
+    shown = printable(name.replace(" ", "."))
+    raise InputError(
+        f"the checkpoint refers to {shown}, which is not part of a plain state dict, and was not run", _RESAVE
+    )
+
+
+def _extend(target: object, items: list[object]) -> None:
+    if type(target) is not list:
+        raise ValueError("something is appended to what is no list")
+    target.extend(items)
+
+
+def _update(target: object, items: list[object]) -> None:
+    if type(target) is not dict or len(items) % 2:
+        raise ValueError("an entry is set in what is no dict")
+    for key, value in zip(items[::2], items[1::2], strict=True):
+        # Nothing else: the hash of a tuple can take for ever, or overflow the stack.
+        if not (type(key) is str or _is_size(key)):
+            raise InputError(f"the checkpoint has a dict key of type {type(key).__name__}", _RESAVE)
+        target[key] = value
+
+
+def _call(function: object, arguments: object) -> object:
+    match function, arguments:
+        case _Global(name), () if name == _ORDERED_DICT:
+            return {}
+        case _Global(name), (data, *_) if name == _PARAMETER:
+            return data
+        case _Global(name), (storage, offset, shape, stride, _, _, *metadata) if name == _TENSOR:
+            if any(metadata):
+                raise InputError("a tensor is stored as the negative or conjugate of its bytes", _RESAVE)
+            return _tensor(storage, offset, shape, stride)
+    raise ValueError("something is called that cannot be")
+
+
+def _tensor(storage: object, offset: object, shape: object, stride: object) -> TensorRecord:
+    if type(storage) is not Storage or not _is_size(offset):
+        raise InputError("a tensor lies outside its storage", "re-save the checkpoint")
+    return TensorRecord(storage, offset, _sizes(shape), _sizes(stride))
+
+
+def _sizes(value: object) -> tuple[int, ...]:
+    if type(value) is not tuple or len(value) > _MAX_AXES or not all(map(_is_size, value)):
+        raise InputError("a tensor has an impossible shape or stride", "re-save the checkpoint")
+    return value
+
+
+def _is_size(value: object) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value < 1 << 63

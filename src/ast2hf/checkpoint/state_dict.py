@@ -4,54 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ast2hf.checkpoint.container import Container, Record, open_container
-from ast2hf.checkpoint.pickles import ITEMSIZE, TensorRecord
+from ast2hf.checkpoint.container import Container, Record, blocks, read
+from ast2hf.checkpoint.intake import open_container
+from ast2hf.checkpoint.vetting import SourceTensor, unwrap, vet
 from ast2hf.errors import InputError, printable
+from ast2hf.local_files import unreadable
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-FLOATS = ("float32", "float16", "bfloat16", "float64")
-"""Accepted types. The model is written in float32: half precisions widen exactly, float64 is rounded, which is said."""
-
-WRAPPERS = ("state_dict", "model", "model_state_dict", "net", "module")
-"""Keys under which training scripts put the state dict."""
-
-DATA_PARALLEL = "module."
-"""What torch.nn.DataParallel puts before every name; the published checkpoints have it."""
-
-_MAX_NAME = 200
-
-
-@dataclass(frozen=True)
-class SourceTensor:
-    """One tensor of the file. ``record`` holds its storage; offset and strides in elements."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
-    offset: int
-    record: Record
-
-    @property
-    def is_plain(self) -> bool:
-        """Float32 and contiguous: its bytes in the file are its bytes in the output."""
-        return self.dtype == "float32" and self.stride == contiguous_stride(self.shape)
-
-    @property
-    def bytes(self) -> Record:
-        """Where the elements of a contiguous tensor lie."""
-        size = ITEMSIZE[self.dtype]
-        return Record(self.record.offset + self.offset * size, prod(self.shape) * size)
 
 
 class Checkpoint:
@@ -85,11 +55,10 @@ class Checkpoint:
         import torch
 
         t = self.tensors[name]
-        raw = bytearray(t.record.nbytes)
-        if os.preadv(self.fd, [raw], t.record.offset) != t.record.nbytes:
-            raise InputError("the checkpoint became shorter while it was read", "leave the file alone and try again")
-        flat = torch.frombuffer(raw, dtype=getattr(torch, t.dtype)) if raw else torch.empty(0)
-        return flat.as_strided(t.shape, t.stride, t.offset).to(torch.float32).contiguous()
+        if not prod(t.shape):
+            return torch.empty(t.shape)
+        flat = torch.frombuffer(read(self.fd, t.span), dtype=getattr(torch, t.dtype))
+        return flat.as_strided(t.shape, t.stride).to(torch.float32).contiguous()
 
     def load_with_torch(self) -> dict[str, Tensor]:
         """The same state dict, read independently by ``torch.load``: what the proof compares with. Memory-mapped."""
@@ -98,19 +67,15 @@ class Checkpoint:
         mmap = self.format == "zip"
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=FutureWarning)
-            value = torch.load(self.path, map_location="cpu", weights_only=True, mmap=mmap)
+            try:
+                value = torch.load(self.path, map_location="cpu", weights_only=True, mmap=mmap)
+            except Exception as error:  # not its text, which recommends to load without weights_only
+                raise InputError(
+                    f"torch.load does not read the checkpoint ({type(error).__name__})", "re-save the checkpoint"
+                ) from error
         for key in self._keys:
             value = value[key]
         return {name.removeprefix(self._prefix): t.detach().to(torch.float32) for name, t in value.items()}
-
-
-def contiguous_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
-    stride: list[int] = []
-    step = 1
-    for size in reversed(shape):
-        stride.append(step)
-        step *= max(size, 1)
-    return tuple(reversed(stride))
 
 
 @contextmanager
@@ -118,112 +83,28 @@ def open_checkpoint(path: Path) -> Iterator[Checkpoint]:
     """Open and vet ``path``; the SHA-256 is computed in a second thread meanwhile. Raises InputError."""
     with ExitStack() as stack:
         try:
+            if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
+                raise InputError(f"checkpoint {printable(path)} is no file", "give the path of a .pth file")
             file = stack.enter_context(path.open("rb", buffering=0))
-        except OSError as error:
-            raise InputError(
-                f"checkpoint {printable(path)} cannot be read ({error.strerror})", "give the path of a .pth file"
-            ) from None
-        if path.is_dir():
-            raise InputError(f"checkpoint {printable(path)} is a folder", "give the path of a .pth file")
+        except (OSError, ValueError) as error:
+            raise unreadable(f"checkpoint {printable(path)}", error, "give the path of a .pth file") from None
         executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sha256")
-        stack.callback(executor.shutdown, cancel_futures=True)
-        sha256 = executor.submit(_sha256, path)
+        stack.callback(executor.shutdown)
+        abandoned = threading.Event()
+        stack.callback(abandoned.set)
+        sha256 = executor.submit(_sha256, file.fileno(), abandoned)
         container = open_container(path, file)
         state_dict, keys = unwrap(container.root)
-        tensors, prefix, notes = _vet(state_dict, container)
+        tensors, prefix, notes = vet(state_dict, container)
         if keys:
             notes = (f"the state dict was found under {'/'.join(keys)}", *notes)
         yield Checkpoint(path, file.fileno(), container, tensors, notes, keys, prefix, sha256)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb", buffering=0) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def unwrap(root: object) -> tuple[Mapping[object, object], tuple[str, ...]]:
-    """The mapping of names to tensors inside ``root``, and the keys that lead to it."""
-    if not isinstance(root, dict):
-        kind = {"list": "a list", "tuple": "a tuple", "TensorRecord": "a single tensor"}.get(
-            type(root).__name__, "no dict"
-        )
-        raise InputError(
-            f"the checkpoint holds {kind}, not a state dict", "give the file saved from model.state_dict()"
-        )
-    if _is_state_dict(root):
-        return root, ()
-    found = [key for key in WRAPPERS if _is_state_dict(root.get(key))]
-    if len(found) > 1:
-        raise InputError(f"the checkpoint holds several state dicts: {', '.join(found)}", "save the one you mean alone")
-    if found:
-        return root[found[0]], (found[0],)
-    if {"state", "param_groups"} <= set(root):
-        raise InputError(
-            "the checkpoint is the state of an optimizer",
-            "give the model's file (best_audio_model.pth, not best_optim_state.pth)",
-        )
-    shown = ", ".join(printable(key, 40) for key in list(root)[:10]) or "nothing"
-    raise InputError(
-        f"the checkpoint holds no state dict (it has: {shown})", "give the file saved from model.state_dict()"
-    )
-
-
-def _is_state_dict(value: object) -> bool:
-    return isinstance(value, dict) and bool(value) and all(type(v) is TensorRecord for v in value.values())
-
-
-def _vet(
-    state_dict: Mapping[object, object], container: Container
-) -> tuple[dict[str, SourceTensor], str, tuple[str, ...]]:
-    names = [_vet_name(name) for name in state_dict]
-    prefix = DATA_PARALLEL if all(name.startswith(DATA_PARALLEL) for name in names) else ""
-    tensors: dict[str, SourceTensor] = {}
-    for name, tensor in zip(names, state_dict.values(), strict=True):
-        assert isinstance(tensor, TensorRecord)
-        tensors[name.removeprefix(prefix)] = _vet_tensor(name, tensor, container)
-    return tensors, prefix, tuple(_notes(tensors))
-
-
-def _vet_name(name: object) -> str:
-    if type(name) is not str or not name.isprintable() or "/" in name or len(name) > _MAX_NAME or name.startswith("__"):
-        raise InputError(f"{printable(repr(name), 60)} is not the name of a tensor", "re-save the model's state dict")
-    return name
-
-
-def _vet_tensor(name: str, tensor: TensorRecord, container: Container) -> SourceTensor:
-    storage = tensor.storage
-    record = container.records.get(storage.key)
-    if record is None:
-        raise InputError(f"the bytes of {name} are not in the file", "the file is incomplete: fetch it again")
-    if record.nbytes != storage.nbytes:
-        raise InputError(
-            f"the bytes of {name} have another size ({record.nbytes:,}) than its tensors say ({storage.nbytes:,})",
-            "the file is damaged: fetch it again",
-        )
-    if len(tensor.shape) != len(tensor.stride):
-        raise InputError(
-            f"{name} has {len(tensor.shape)} axes but {len(tensor.stride)} strides", "re-save the checkpoint"
-        )
-    count = prod(tensor.shape)
-    last = tensor.offset + sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride, strict=True)) if count else 0
-    if last >= max(storage.numel, 1) or count > storage.numel:
-        raise InputError(f"{name} of shape {list(tensor.shape)} does not fit its storage", "re-save the checkpoint")
-    if storage.dtype not in FLOATS:
-        raise InputError(f"{name} is of type {storage.dtype}, not floating point", "save the weights as float32")
-    # torch writes an arbitrary stride for an axis of length one; the canonical one lets contiguous tensors be seen.
-    canonical = contiguous_stride(tensor.shape)
-    stride = tuple(c if n == 1 else s for n, s, c in zip(tensor.shape, tensor.stride, canonical, strict=True))
-    return SourceTensor(storage.dtype, tensor.shape, stride, tensor.offset, record)
-
-
-def _notes(tensors: Mapping[str, SourceTensor]) -> Iterator[str]:
-    for dtype in FLOATS[1:]:
-        count = sum(t.dtype == dtype for t in tensors.values())
-        if count:
-            how = "rounded to float32" if dtype == "float64" else "widened to float32, which is exact"
-            yield f"{count} tensors of type {dtype} are {how}"
-    strided = sum(t.stride != contiguous_stride(t.shape) for t in tensors.values())
-    if strided:
-        yield f"{strided} tensors are not contiguous and are copied element by element"
-    if len({t.bytes for t in tensors.values()}) < len(tensors):
-        yield "some tensors share their bytes; each is written out in full"
+def _sha256(fd: int, abandoned: threading.Event) -> str:
+    digest = hashlib.sha256()
+    for block in blocks(fd, Record(0, os.fstat(fd).st_size)):
+        if abandoned.is_set():
+            raise CancelledError
+        digest.update(block)
+    return digest.hexdigest()

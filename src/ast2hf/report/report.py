@@ -12,6 +12,9 @@ Status = Literal["passed", "failed", "not_checked"]
 
 NOT_REACHED = "not reached"
 
+INTERRUPTED = "interrupted"
+"""The error of a run that a person or the system stopped."""
+
 
 @dataclass
 class Check:

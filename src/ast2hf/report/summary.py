@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,8 @@ def show_failure(report: Report, run_folder: Path) -> None:
 
 
 def _console() -> Console:
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, "it is closed")
     return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
 
 

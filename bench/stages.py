@@ -1,0 +1,63 @@
+"""One stage of a conversion in a process of its own; its seconds, and the memory before it, as JSON on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from zlib_ng import zlib_ng  # noqa: F401  imported where it is used: here, so that it counts as an import
+
+from ast2hf.checkpoint.state_dict import Checkpoint, open_checkpoint
+from ast2hf.geometry import Geometry
+from ast2hf.huggingface import weights
+from ast2hf.mapping.ast import TABLE
+from ast2hf.mapping.plan import make_plan
+
+STATUS = Path("/proc/self/status")
+
+
+def write(checkpoint: Checkpoint, geometry: Geometry, output: Path) -> None:
+    """Plan and write, as the pipeline does."""
+    plan = make_plan(TABLE, geometry.num_hidden_layers, geometry.dimensions(), checkpoint.shapes)
+    weights.write(output, plan, checkpoint)
+
+
+def read(path: Path, geometry: Geometry, output: Path) -> float:
+    """Open, check every byte, vet, and wait for the SHA-256."""
+    start = time.perf_counter()
+    with open_checkpoint(path) as checkpoint:
+        _ = checkpoint.sha256
+        return time.perf_counter() - start
+
+
+def convert(path: Path, geometry: Geometry, output: Path) -> float:
+    """Plan and write, from a checkpoint that is open and vetted."""
+    with open_checkpoint(path) as checkpoint:
+        _ = checkpoint.sha256
+        start = time.perf_counter()
+        write(checkpoint, geometry, output)
+        return time.perf_counter() - start
+
+
+def both(path: Path, geometry: Geometry, output: Path) -> float:
+    """Read, vet, plan and write; the SHA-256 is computed beside the rest, as in a run."""
+    start = time.perf_counter()
+    with open_checkpoint(path) as checkpoint:
+        write(checkpoint, geometry, output)
+        _ = checkpoint.sha256
+        return time.perf_counter() - start
+
+
+STAGES: dict[str, Callable[[Path, Geometry, Path], float]] = {"read": read, "convert": convert, "both": both}
+
+
+if __name__ == "__main__":
+    stage, path, output, geometry = sys.argv[1:]
+    arguments = Path(path), Geometry(**json.loads(geometry)), Path(output)
+    status = STATUS.read_text() if STATUS.exists() else ""
+    imported = time.perf_counter()
+    seconds = STAGES[stage](*arguments)
+    print(json.dumps({"seconds": seconds, "imported": imported, "status": status}))

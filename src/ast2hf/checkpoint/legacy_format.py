@@ -1,0 +1,54 @@
+"""The format of ``torch.save`` before 1.6, still written with ``_use_new_zipfile_serialization=False``.
+
+Five pickles (magic number, protocol, system, the object, the storage keys), then the storages one by one, each as its
+count of elements (8 bytes) and its bytes. Source: ``torch.serialization._legacy_save``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from ast2hf.checkpoint import pickles
+from ast2hf.checkpoint.container import AGAIN, MAX_PICKLE, Container, Record
+from ast2hf.errors import InputError, printable
+
+_MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
+_PROTOCOL_VERSION = 1001
+
+
+def open_legacy(path: Path, file: BinaryIO, size: int) -> Container:
+    """Vet the file and interpret its pickles. Raises InputError."""
+    name = printable(path)
+    head = os.pread(file.fileno(), MAX_PICKLE, 0)
+    magic = pickles.interpret(head)
+    if magic.root != _MAGIC_NUMBER:
+        raise InputError(
+            f"{name} is a bare pickle, not a file of torch.save",
+            "save the state dict: torch.save(model.state_dict(), path)",
+        )
+    position = magic.nbytes
+    found: list[pickles.Pickled] = []
+    for _ in range(4):
+        found.append(pickles.interpret(head[position:]))
+        position += found[-1].nbytes
+    protocol, system, (root, storages, _), keys = found[0].root, found[1].root, found[2], found[3].root
+    if protocol != _PROTOCOL_VERSION or not isinstance(system, dict) or system.get("little_endian") is not True:
+        raise InputError(f"{name} has an unknown variant of the legacy format", "re-save it with a newer torch.save")
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or sorted(keys) != sorted(storages):
+        raise InputError(f"{name} lists other storages than its tensors use", "re-save the checkpoint")
+    records: dict[str, Record] = {}
+    for key in keys:
+        storage = storages[key]
+        count = os.pread(file.fileno(), 8, position)
+        record = Record(position + 8, storage.nbytes)
+        if len(count) < 8 or record.offset + record.nbytes > size:
+            raise InputError(f"{name} is incomplete: storage {printable(key, 40)} ends behind the file", AGAIN)
+        if int.from_bytes(count, "little") != storage.numel:
+            raise InputError(f"{name}: storage {printable(key, 40)} has another size than its tensors say", AGAIN)
+        records[key] = record
+        position = record.offset + record.nbytes
+    if position != size:
+        raise InputError(f"{name} has {size - position:,} bytes more than its tensors need", AGAIN)
+    return Container("legacy", root, records)

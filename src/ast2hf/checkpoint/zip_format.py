@@ -1,0 +1,92 @@
+"""The zip archive that ``torch.save`` writes since 1.6: ``data.pkl`` and one stored entry ``data/KEY`` per storage."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+from typing import BinaryIO
+
+from ast2hf.checkpoint import pickles
+from ast2hf.checkpoint.container import AGAIN, MAX_PICKLE, Container, Record, blocks, read
+from ast2hf.errors import InputError, printable
+
+_RESAVE = "save the state dict alone: torch.save(model.state_dict(), path)"
+
+
+def open_zip(path: Path, file: BinaryIO, size: int) -> Container:
+    """Vet the archive, its checksums included, and interpret its pickle. Nothing is inflated. Raises InputError."""
+    name = printable(path)
+    infos = _entries(name, file, size)
+    pickled = _pickle_entry(name, infos)
+    prefix = pickled.filename.removesuffix("data.pkl")
+    places: dict[str, Record] = {}
+    for info in infos:
+        place = _place(file, info, size)
+        if _crc32(file, place) != info.CRC:
+            raise InputError(f"{name}: checksum (CRC) of {printable(info.filename)} is wrong", AGAIN)
+        if info.filename.startswith(prefix):
+            places[info.filename.removeprefix(prefix)] = place
+    order = places.get("byteorder")
+    if order is not None and read(file.fileno(), Record(order.offset, min(order.nbytes, 16))) != b"little":
+        raise InputError(f"{name} was saved on a big-endian machine", "re-save it on a little-endian one")
+    found = pickles.interpret(bytes(read(file.fileno(), places["data.pkl"])))
+    if found.nbytes != pickled.file_size:
+        raise InputError(f"the pickle of {name} is followed by {pickled.file_size - found.nbytes} more bytes", _RESAVE)
+    records = {key.removeprefix("data/"): place for key, place in places.items() if key.startswith("data/")}
+    return Container("zip", found.root, records)
+
+
+def _entries(name: str, file: BinaryIO, size: int) -> list[zipfile.ZipInfo]:
+    try:
+        infos = zipfile.ZipFile(file).infolist()
+    except Exception as error:  # beside BadZipFile, zipfile raises whatever the damage leads to
+        raise InputError(f"{name} is an incomplete or damaged zip archive ({printable(error)})", AGAIN) from None
+    names = [info.filename for info in infos]
+    if any(n.endswith("constants.pkl") or "/code/" in n for n in names):
+        raise InputError(f"{name} is a TorchScript archive", _RESAVE)
+    if len(set(names)) != len(names):
+        raise InputError(f"{name} has several entries of one name, which readers disagree on", _RESAVE)
+    for info in infos:
+        if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size or info.flag_bits & 1:
+            raise InputError(
+                f"{name} has a compressed or encrypted entry ({printable(info.filename)}); torch.save writes none",
+                f"unpack it, or {_RESAVE}",
+            )
+    if sum(info.file_size for info in infos) > size:
+        raise InputError(f"the entries of {name} overlap or exceed the file", AGAIN)
+    return infos
+
+
+def _pickle_entry(name: str, infos: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
+    found = [info for info in infos if info.filename.split("/")[-1] == "data.pkl"]
+    if len(found) != 1:
+        raise InputError(
+            f"{name} is a zip archive with {len(found)} data.pkl instead of one", "give a file that torch.save wrote"
+        )
+    if found[0].file_size > MAX_PICKLE:
+        raise InputError(
+            f"the pickle of {name} has {found[0].file_size:,} bytes, over the limit of {MAX_PICKLE:,}",
+            _RESAVE,
+        )
+    return found[0]
+
+
+def _place(file: BinaryIO, info: zipfile.ZipInfo, size: int) -> Record:
+    """Where the bytes of an entry lie: behind its local header, whose name and extra field have their own lengths."""
+    header = os.pread(file.fileno(), 30, info.header_offset)
+    if len(header) < 30 or not header.startswith(b"PK\x03\x04"):
+        raise InputError(f"entry {printable(info.filename)} has no local header", AGAIN)
+    offset = info.header_offset + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+    if offset + info.file_size > size:
+        raise InputError(f"entry {printable(info.filename)} reaches beyond the end of the file", AGAIN)
+    return Record(offset, info.file_size)
+
+
+def _crc32(file: BinaryIO, record: Record) -> int:
+    from zlib_ng import zlib_ng  # several times as fast as zlib: 350 MB in 0.04 s
+
+    crc = 0
+    for block in blocks(file.fileno(), record):
+        crc = zlib_ng.crc32(block, crc)
+    return crc

@@ -1,0 +1,29 @@
+"""Files that the user names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ast2hf.errors import InputError, printable
+
+
+def expand(path: str) -> Path:
+    """``path`` with ``~`` filled in. Raises InputError where that is nobody's home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(f"{printable(path)} begins with no known home directory", "write the path in full") from None
+
+
+def read(path: str, what: str, remedy: str) -> bytes:
+    """The content of ``path``. ``what`` and ``remedy`` serve the InputError."""
+    try:
+        return expand(path).read_bytes()
+    except (OSError, ValueError) as error:
+        raise unreadable(f"{what} {printable(path)}", error, remedy) from None
+
+
+def unreadable(what: str, error: OSError | ValueError, remedy: str) -> InputError:
+    """ValueError is what pathlib raises for a path with a NUL."""
+    why = error.strerror if isinstance(error, OSError) else error
+    return InputError(f"{what} cannot be read ({why})", remedy)

@@ -1,0 +1,46 @@
+"""The reference against the authors' own code (timm 0.4.5, eval mode, no autocast, CPU): figures in tests/data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import VARIANTS, geometry_of, model_of
+
+from ast2hf.audio import PACKAGED, load_clip
+from ast2hf.checkpoint import synthetic
+from ast2hf.device import full_precision
+from ast2hf.reference.front_end import FrontEnd
+from ast2hf.reference.model import build
+
+GOLDEN = np.load(Path(__file__).parent.parent / "data" / "upstream_outputs.npz")
+
+LOGITS_ATOL = 5e-6
+BLOCK_NORM_RTOL = 1e-5
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("seed", "variant"), list(enumerate(VARIANTS, start=1)))
+def test_reference_computes_what_the_authors_code_computes(seed, variant):
+    settings, geometry = model_of(variant), geometry_of(variant)
+    front_end = FrontEnd(
+        settings.sampling_rate, settings.num_mel_bins, settings.max_length, settings.mean, settings.std
+    )
+    inputs = {
+        "recipe": torch.from_numpy(synthetic.spectrogram(geometry, seed)),
+        "audio": front_end(load_clip(PACKAGED, settings).waveform),
+    }
+    reference = build(geometry, synthetic.state_dict(geometry, seed, prefix=""))
+    for name, features in inputs.items():
+        with full_precision():
+            out = reference(features)
+        golden = {
+            key: GOLDEN[f"{settings.name}/{name}/{key}_float64"] for key in ("logits", "block_norms", "block_heads")
+        }
+        assert np.abs(out.logits[0].double().numpy() - golden["logits"]).max() <= LOGITS_ATOL
+        norms = np.array([block.double().norm().item() for block in out.blocks[1:]])
+        assert np.abs(norms / golden["block_norms"] - 1).max() <= BLOCK_NORM_RTOL
+        heads = np.stack([block[0, :2, :8].double().numpy() for block in out.blocks[1:]])
+        np.testing.assert_allclose(heads, golden["block_heads"], atol=2e-5, rtol=0)

@@ -1,0 +1,35 @@
+"""All eight variants at published size through the command line: the differences stay within what was promised."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from conftest import VARIANTS, model_of
+
+POOLED = 5e-6
+LOGITS = 2e-5
+
+
+@pytest.mark.full
+def test_every_variant_is_proved_on_the_cpu(cli):
+    result = cli("-m", "model=glob(ast_*)", "experiment=offline", "tracking=off")
+    assert result.code == 0, result.err
+    reports = [json.loads(p.read_text()) for p in cli.outputs.glob("models/*/conversion_report.json")]
+    assert sorted(r["model"] for r in reports) == sorted(model_of(v).name for v in VARIANTS)
+    for report in reports:
+        assert report["status"] == "passed"
+        assert report["weights"]["bit_exact"] is True
+        assert report["pooled"]["max_abs_diff"] <= POOLED
+        assert 0 < report["logits"]["max_abs_diff"] <= LOGITS  # the epsilon of the head shows
+        assert report["logits"]["top5_agreement"] == 1.0
+
+
+@pytest.mark.full
+def test_the_default_epsilon_of_transformers_fails_the_proof(cli):
+    result = cli("experiment=offline", "tracking=off", "model=ast_speech_commands_v2", "model.layer_norm_eps=1e-12")
+    assert result.code == 5
+    (report,) = cli.run_reports()
+    assert report["pooled"]["status"] == "failed"
+    assert report["first_divergence"] == "blocks.0"
+    assert not (cli.outputs / "models").exists() or not list((cli.outputs / "models").iterdir())

@@ -1,0 +1,229 @@
+"""The command line as a user types it, in a folder of its own, with no network."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import ROOT, TINY, TINY_OVERRIDES
+
+NO_TORCH = "import sys; sys.modules['torch'] = sys.modules['transformers'] = sys.modules['mlflow'] = None; "
+
+
+def test_offline_conversion_shows_and_keeps_the_proof(cli):
+    result = cli("experiment=offline", *TINY_OVERRIDES)
+    assert result.code == 0, result.err
+    report = json.loads((cli.model_folder() / "conversion_report.json").read_text())
+    assert report["status"] == "passed"
+    assert report["source"]["uri"] == "synthetic:0"
+    assert report["expected_logits"]["status"] == "not_checked"
+    for shown in (report["source"]["sha256"], "passed", "not checked", "LABEL_", str(cli.model_folder()), "mlflow ui"):
+        assert shown in result.out
+    assert "AutoModelForAudioClassification.from_pretrained" in result.out
+    assert sorted(p.name for p in cli.outputs.iterdir()) == ["mlartifacts", "mlflow.db", "models", "runs"]
+    (run,) = cli.run_reports()
+    assert run["status"] == "passed"
+
+
+def test_the_synthetic_checkpoint_is_not_left_behind(cli):
+    assert cli.tiny().code == 0
+    (run,) = (cli.outputs / "runs").iterdir()
+    assert sorted(p.name for p in run.iterdir()) == [".hydra", "conversion_report.json", "convert.log"]
+
+
+def test_seeds_give_other_weights_and_the_same_seed_the_same(cli):
+    def weights(name, seed):
+        assert cli.tiny(f"checkpoint={seed}", f"output_dir={name}").code == 0
+        return (cli.folder / name / "model.safetensors").read_bytes()
+
+    assert weights("a", "synthetic:3") == weights("b", "synthetic:3") != weights("c", "synthetic:4")
+
+
+def test_a_local_file_in_place_of_the_published(cli, tiny_checkpoint):
+    shutil.copy(tiny_checkpoint, cli.folder / "my file.pth")
+    result = cli("tracking=off", *TINY_OVERRIDES, "checkpoint='my file.pth'", "labels=none", "audio=packaged")
+    assert result.code == 0, result.err
+    assert "my file.pth" in result.out
+
+
+def test_a_users_own_model_with_labels(cli, tiny_checkpoint):
+    with (cli.folder / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [("index", "mid", "display_name"), *((i, f"/m/{i}", f"Sound, {i}") for i in range(TINY.num_labels))]
+        )
+    result = cli(
+        "model=custom", f"checkpoint={tiny_checkpoint}", "labels=labels.csv", "tracking=off",
+        "model.frequency_stride=16", "model.time_stride=16", "model.max_length=64",
+    )  # fmt: skip
+    assert result.code == 0, result.err
+    config = json.loads((cli.model_folder("custom") / "config.json").read_text())
+    assert config["id2label"]["6"] == "Sound, 6"
+    assert config["label2id"]["Sound, 6"] == 6
+    assert (config["hidden_size"], config["num_hidden_layers"]) == (64, 2)
+    assert "Sound, " in result.out
+
+
+def test_a_users_own_clip(cli):
+    soundfile.write(cli.folder / "clip.wav", np.random.default_rng(0).uniform(-0.1, 0.1, (44100, 2)), 44100)
+    result = cli.tiny("audio=clip.wav")
+    assert result.code == 0, result.err
+    assert "2 channels of the clip are averaged into one" in result.out
+    assert "resampled from 44100 Hz to 16000 Hz" in result.out
+
+
+@pytest.mark.parametrize("how", [["-m", "model=glob(ast_*)"], ["sweep=all"]])
+def test_every_variant_in_one_command(cli, how):
+    sizes = [o for o in TINY_OVERRIDES if not o.startswith("model=") and "max_length" not in o]
+    result = cli("experiment=offline", "tracking=off", *sizes, "model.num_mel_bins=32", *how)
+    assert result.code == 0, result.err
+    assert len(list((cli.outputs / "models").iterdir())) == 8
+    reports = [json.loads(p.read_text()) for p in cli.outputs.glob("multiruns/*/*/conversion_report.json")]
+    assert [r["status"] for r in reports] == ["passed"] * 8
+    assert len({r["model"] for r in reports}) == 8
+
+
+def test_a_failed_job_does_not_stop_the_others_and_shows_in_the_exit_code(cli):
+    result = cli.tiny("-m", "model.layer_norm_eps=1e-12,1e-6")
+    assert result.code == 5
+    assert [r["status"] for r in sorted(
+        (json.loads(p.read_text()) for p in cli.outputs.glob("multiruns/*/*/conversion_report.json")),
+        key=lambda r: r["layer_norm_eps"],
+    )] == ["failed", "passed"]  # fmt: skip
+
+
+def test_help_and_configuration_need_no_heavy_import(cli):
+    for arguments in (["--help"], ["--cfg", "job", "--resolve"], ["--info", "defaults"]):
+        code = (
+            f"{NO_TORCH} import runpy; sys.argv = ['convert.py', *{arguments!r}]; "
+            f"runpy.run_path({str(ROOT / 'convert.py')!r}, run_name='__main__')"
+        )
+        done = subprocess.run([sys.executable, "-c", code], cwd=cli.folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout
+    assert not cli.outputs.exists()
+
+
+def test_help_shows_examples_and_choices(cli):
+    result = cli("--help")
+    for shown in ("python convert.py experiment=offline", "ast_16_16", "Exit codes", "device: auto, cpu, cuda, mps"):
+        assert shown in result.out
+
+
+def test_tracking_off_imports_no_mlflow(cli):
+    code = (
+        f"import sys; sys.modules['mlflow'] = None; import runpy; "
+        f"sys.argv = ['convert.py', 'experiment=offline', 'tracking=off', *{TINY_OVERRIDES!r}]; "
+        f"runpy.run_path({str(ROOT / 'convert.py')!r}, run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=cli.folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not (cli.outputs / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments", "message"),
+    [
+        (2, ["modl=x"], "unknown key modl; did you mean model?"),
+        (2, ["model=ast_16_61"], "did you mean ast_16_16?"),
+        (2, ["+foo=1"], "unknown key foo"),
+        (2, ["checkpoint=https://a.example/c.pth?dl=1"], "double quotes"),
+        (2, ["checkpoint=ftp://a.example/c.pth"], "neither a path nor an http(s) address"),
+        (2, ["checkpoint=synthetic:x"], "no valid seed"),
+        (2, ["model=custom", "model.num_labels=null"], "leaves sizes to its checkpoint"),
+        (2, ["model=custom", "checkpoint=null"], "no published checkpoint"),
+        (3, ["checkpoint=absent.pth"], "absent.pth cannot be read (No such file or directory)"),
+        (3, ["labels=absent.json"], "label file absent.json cannot be read"),
+        (3, ["audio=absent.wav"], "clip absent.wav cannot be read"),
+        (4, ["labels=null"], "label file audioset-id2label.json of huggingface/label-files cannot be fetched"),
+        (4, ["audio=null"], "clip sample_audio.flac"),
+        (5, ["model.layer_norm_eps=1e-12"], "first divergence: blocks.0"),
+        (6, ["output_dir=."], "is the working directory or above it"),
+    ],
+)  # fmt: skip
+def test_faults_are_told_in_one_line_with_their_exit_code(cli, code, arguments, message):
+    result = cli.tiny(*arguments)
+    assert result.code == code, result.err
+    assert message in result.error_line
+    assert "; " in result.error_line
+    assert not list(cli.folder.rglob("*.safetensors"))
+    assert not list(cli.folder.rglob("*.staging"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_an_absent_device_is_an_error_and_never_the_cpu(cli):
+    result = cli.tiny("device=cuda")
+    assert result.code == 2
+    assert "device cuda is not available" in result.error_line
+
+
+def test_device_auto_says_what_it_chose(cli):
+    result = cli.tiny("device=auto")
+    assert result.code == 0
+    assert "device=auto is " in result.out
+
+
+def test_debug_shows_the_traceback(cli):
+    result = cli.tiny("checkpoint=absent.pth", "debug=true")
+    assert result.code == 3
+    assert "Traceback" in result.err
+
+
+def test_an_existing_folder_is_refused_before_anything_is_loaded(cli):
+    assert cli.tiny().code == 0
+    result = cli.tiny()
+    assert result.code == 6
+    assert "overwrite=true" in result.error_line
+    assert "Import torch" not in result.err
+    assert cli.tiny("overwrite=true").code == 0
+
+
+def test_a_dry_run_writes_no_model(cli):
+    result = cli.tiny("dry_run=true")
+    assert result.code == 0, result.err
+    assert "planned, nothing written" in result.out
+    assert not (cli.outputs / "models").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_nothing_half_written(cli, number, code):
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "convert.py"), "experiment=offline", "tracking=off", *TINY_OVERRIDES],
+        cwd=cli.folder,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stderr:
+        if line.startswith("Write "):  # what comes next is the proof
+            break
+    process.send_signal(number)
+    process.communicate()
+    assert process.returncode == code
+    assert not list(cli.folder.rglob("*.safetensors"))
+    assert not list(cli.folder.rglob("*.pth"))
+
+
+def test_the_snippet_of_the_model_card_runs(cli):
+    assert cli.tiny().code == 0
+    card = (cli.model_folder() / "README.md").read_text()
+    snippet = card.split("```python\n")[1].split("```")[0]
+    done = subprocess.run([sys.executable, "-c", snippet], cwd=cli.folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "LABEL_" in done.stdout
+
+
+def test_closed_stdout_does_not_lose_the_model(cli):
+    arguments = [str(ROOT / "convert.py"), "experiment=offline", "tracking=off", *TINY_OVERRIDES]
+    command = f"exec {shlex.join([sys.executable, *arguments])} >&-"
+    done = subprocess.run(command, shell=True, cwd=cli.folder, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 6
+    assert "error: the result cannot be printed to stdout (it is closed)" in done.stderr
+    assert (cli.model_folder() / "model.safetensors").exists()

@@ -1,0 +1,48 @@
+import struct
+
+import pytest
+from crafted import legacy, mapping, tensor
+
+from ast2hf.checkpoint.state_dict import open_checkpoint
+from ast2hf.errors import InputError
+
+STATE_DICT = mapping(w=tensor())
+WEIGHT = struct.pack("<4f", 1, 2, 3, 4)
+
+
+def refusal(path) -> str:
+    with pytest.raises(InputError) as caught, open_checkpoint(path):
+        pass
+    return str(caught.value)
+
+
+def test_the_crafted_file_is_sound(tmp_path):
+    with open_checkpoint(legacy(tmp_path / "w.pth", STATE_DICT, ["0"], WEIGHT)) as checkpoint:
+        assert checkpoint.format == "legacy"
+        assert checkpoint.read("w").tolist() == [[1, 2], [3, 4]]
+        assert checkpoint.load_with_torch()["w"].tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize("keys", [[], ["1"], ["0", "0"], ["0", "1"], [0], [("0",)]])
+def test_other_storage_keys_than_the_tensors_are_refused(tmp_path, keys):
+    message = refusal(legacy(tmp_path / "w.pth", STATE_DICT, keys, WEIGHT))
+    assert "lists other storages than its tensors use" in message
+
+
+def test_a_storage_of_another_size_than_its_tensor_is_refused(tmp_path):
+    message = refusal(legacy(tmp_path / "w.pth", STATE_DICT, ["0"], WEIGHT + bytes(4)))
+    assert "storage 0 has another size than its tensors say" in message
+
+
+def test_bytes_behind_the_storages_are_refused(tmp_path):
+    assert "has 8 bytes more" in refusal(legacy(tmp_path / "w.pth", STATE_DICT, ["0"], WEIGHT, b""))
+
+
+def test_a_storage_behind_the_end_is_refused(tmp_path):
+    assert "storage 0 ends behind the file" in refusal(legacy(tmp_path / "w.pth", STATE_DICT, ["0"]))
+
+
+def test_big_endian_is_refused(tmp_path):
+    path = legacy(tmp_path / "w.pth", STATE_DICT, ["0"], WEIGHT)
+    path.write_bytes(path.read_bytes().replace(b"little_endianq\x02\x88", b"little_endianq\x02\x89"))
+    assert "unknown variant of the legacy format" in refusal(path)

@@ -1,0 +1,178 @@
+import argparse
+import builtins
+import collections
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from crafted import mapping, number, pickled, storage, tensor, text
+
+from ast2hf.checkpoint.pickles import Storage, TensorRecord, interpret
+from ast2hf.errors import InputError
+
+WEIGHT = Storage("0", "float32", 4)
+
+
+def refusal(data: bytes) -> str:
+    with pytest.raises(InputError) as caught:
+        interpret(data)
+    assert "weights_only" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_plain_values_as_pickle_writes_them():
+    value = {"a": [1, 256, 70000, -1, 2**40, 1.5, "text", None, True, False, (), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4)]}
+    data = pickle.dumps(value, 2)
+    assert interpret(data + b"more") == (value, {}, len(data))
+
+
+def test_memo_and_shared_objects():
+    shared = ["x"]
+    root = interpret(pickle.dumps({"a": shared, "b": shared, 3: {}}, 2)).root
+    assert root == {"a": ["x"], "b": ["x"], 3: {}}
+    assert root["a"] is root["b"]
+
+
+def test_a_tensor_is_only_described():
+    found = interpret(pickled(mapping(w=tensor((2, 2), (1, 2)))))
+    assert found.root == {"w": TensorRecord(WEIGHT, 0, (2, 2), (1, 2))}
+    assert found.storages == {"0": WEIGHT}
+
+
+def test_a_tensor_of_absurd_size_costs_nothing():
+    size = 2**62
+    found = interpret(pickled(tensor((size,), (1,), stored=storage(numel=size))))
+    assert found.root == TensorRecord(Storage("0", "float32", size), 0, (size,), (1,))
+
+
+def test_module_versions_beside_a_state_dict_are_ignored():
+    state_dict = torch.nn.Linear(1, 1).state_dict()
+    assert state_dict._metadata
+    body = b"ccollections\nOrderedDict\n)R(" + text("w") + tensor() + b"u" + mapping(_metadata=mapping()) + b"b"
+    assert list(interpret(pickled(body)).root) == ["w"]
+
+
+class Payload:
+    def __init__(self, call, argument):
+        self.call, self.argument = call, argument
+
+    def __reduce__(self):
+        return self.call, (self.argument,)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_malicious_globals_are_named_and_never_run(tmp_path, protocol):
+    canary = tmp_path / "canary"
+    payloads = {
+        "system": Payload(os.system, f"touch {canary}"),
+        "eval": Payload(builtins.eval, f"open({str(canary)!r}, 'w')"),
+    }
+    for name, payload in payloads.items():
+        message = refusal(pickle.dumps({"w": payload}, protocol))
+        assert f".{name}, which is not part of a plain state dict, and was not run" in message
+        assert "torch.save(model.state_dict(), path)" in message
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (torch.nn.ReLU(), "torch.nn.modules.activation.ReLU"),
+        (argparse.Namespace(lr=1), "argparse.Namespace"),
+        (np.float64(0.5), "numpy"),
+        ({1, 2}, "__builtin__.set"),
+        (b"bytes", "_codecs.encode"),
+    ],
+)
+def test_other_objects_are_named(value, name):
+    message = refusal(pickle.dumps({"best": value}, 2))
+    assert name in message
+    assert "torch.save(model.state_dict(), path)" in message
+
+
+def test_protocol_4_is_named_because_torch_does_not_read_it():
+    assert "protocol 4" in refusal(pickle.dumps(collections.OrderedDict(a=1), 4))
+
+
+def nested_tuple(depth: int) -> bytes:
+    """t = (t, t), sixty times: its hash, its text and its comparison take for ever."""
+    return b")" + b"q\x00h\x00\x86" * depth
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"}" + nested_tuple(60) + b"Ns", "a dict key of type tuple"),
+        (b"}(" + nested_tuple(60) + b"Nu", "a dict key of type tuple"),
+        (b"}" + b")" + b"\x85" * 200_000 + b"Ns", "a dict key of type tuple"),
+        (b"}\x88Ns", "a dict key of type bool"),
+        (b"}" + number(2**100) + b"Ns", "a dict key of type int"),
+        (tensor((2, -2)), "impossible shape"),
+        (tensor((2**63,), (1,)), "impossible shape"),
+        (tensor((1,) * 17, (1,) * 17), "impossible shape"),
+        (tensor(offset=-1), "outside its storage"),
+        (tensor(stored=b"N"), "outside its storage"),
+        (tensor(rest=b"\x89N" + mapping(neg=b"\x88")), "negative or conjugate"),
+        (storage(numel=-1), "in an unknown way"),
+        (storage(kind="FloatStorage").replace(b"storage", b"pickled"), "in an unknown way"),
+        (nested_tuple(60) + b"Q", "in an unknown way"),
+        (b"](" + storage() + storage(numel=5) + b"e", "in two ways"),
+        (b"](" + storage() + storage(kind="IntStorage") + b"e", "in two ways"),
+        (b"ccollections\nOrderedDict\n](]NNeeR", "damaged"),
+        (b"ccollections\nOrderedDict\n(NtR", "something is called that cannot be"),
+        (b"NN\x86R", "damaged"),
+        (b"N)R", "something is called that cannot be"),
+        (b"]NNs", "what is no dict"),
+        (b"}(Nu", "what is no dict"),
+        (b"}Na", "what is no list"),
+        (b"h\x05", "damaged"),
+        (b"u", "damaged"),
+        (b"", "damaged"),
+    ],
+)
+def test_nonsense_is_refused(body, words):
+    assert pytest.raises(InputError, interpret, pickled(body)).match(words)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [b"ccollections\nOrderedDict\n", b"ctorch\nFloatStorage\n", b"ctorch._utils\n_rebuild_tensor_v2\n", tensor(), b"]"],
+)
+def test_build_changes_nothing_but_a_dict(target):
+    tampering = mapping(__call__=b"N", dtype=text("int8"), __setstate__=b"N")
+    for state in (tampering, b"N" + tampering + b"\x86"):
+        assert "damaged" in refusal(pickled(target + state + b"b"))
+    assert interpret(pickled(mapping(w=tensor()))).root["w"].storage.dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x80\x05\x96" + (1 << 40).to_bytes(8, "little") + b"x.",  # BYTEARRAY8 of a terabyte
+        b"\x80\x02X\xff\xff\xff\xffx.",  # text of 4 GB
+        b"\x80\x02I" + b"9" * 10_000 + b"\n.",  # a number whose conversion is quadratic
+        b"\x80\x02(i__main__\nx\n.",
+    ],
+)
+def test_memory_bombs_are_refused(data):
+    refusal(data)
+
+
+def test_a_far_memo_entry_costs_nothing():
+    assert interpret(b"\x80\x02}r\xff\xff\xff\x7f.").root == {}
+
+
+def test_deep_nesting_needs_no_recursion():
+    depth = 200_000
+    root = interpret(pickled(b"}" + (text("a") + b"}") * depth + b"s" * depth)).root
+    for _ in range(depth):
+        root = root["a"]
+    assert root == {}
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2, 3, 10, -1])
+def test_a_cut_pickle_is_incomplete(kept):
+    data = pickle.dumps({"a": [1, 2, 3]}, 2)
+    assert "incomplete or damaged: fetch it again" in refusal(data[:kept])

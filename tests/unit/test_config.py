@@ -1,0 +1,130 @@
+"""Every file under conf/ composes, and what is wrong is told in one line."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from conftest import ROOT, VARIANTS, compose
+from omegaconf import OmegaConf
+
+from ast2hf import cli, config
+from ast2hf.errors import ConfigurationError
+from ast2hf.geometry import resolve
+
+GROUP_FILES = sorted(
+    (path.parent.relative_to(ROOT / "conf").as_posix(), path.stem)
+    for path in (ROOT / "conf").rglob("*.yaml")
+    if path.parent != ROOT / "conf"
+)
+
+
+@pytest.mark.parametrize(("group", "choice"), GROUP_FILES)
+def test_every_file_composes(group, choice):
+    overrides = (
+        ["model=custom", f"+model/dataset@model={choice}"] if group == "model/dataset" else [f"{group}={choice}"]
+    )
+    config.validate(compose(*overrides))
+
+
+def test_every_group_is_known_to_the_error_messages():
+    groups = {group.partition("/")[0] for group, _ in GROUP_FILES} - {"hydra"}
+    assert groups == set(config.GROUPS)
+
+
+# name, stride, max_length, labels, label file, first expected logit: the authors' table
+PUBLISHED = {
+    "ast_10_10_0_4593": ("ast-finetuned-audioset-10-10-0.4593", 10, 1024, 527, -0.8760),
+    "ast_10_10_0_450": ("ast-finetuned-audioset-10-10-0.450", 10, 1024, 527, -1.1986),
+    "ast_10_10_0_448": ("ast-finetuned-audioset-10-10-0.448", 10, 1024, 527, -2.6128),
+    "ast_10_10_0_448_v2": ("ast-finetuned-audioset-10-10-0.448-v2", 10, 1024, 527, -1.5080),
+    "ast_12_12": ("ast-finetuned-audioset-12-12-0.447", 12, 1024, 527, -0.5050),
+    "ast_14_14": ("ast-finetuned-audioset-14-14-0.443", 14, 1024, 527, -0.3826),
+    "ast_16_16": ("ast-finetuned-audioset-16-16-0.442", 16, 1024, 527, -1.2113),
+    "ast_speech_commands_v2": ("ast-finetuned-speech-commands-v2", 10, 128, 35, 6.1589),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_variants_are_the_published_ones(variant):
+    model = compose(f"model={variant}").model
+    name, stride, max_length, labels, logit = PUBLISHED[variant]
+    geometry = resolve(model, {})
+    assert (model.name, geometry.num_labels, geometry.max_length) == (name, labels, max_length)
+    assert geometry.frequency_stride == geometry.time_stride == stride
+    assert model.expected_logits.values[0] == logit
+    assert len(model.expected_logits.values) == 3
+    assert model.url.startswith("https://www.dropbox.com/s/")
+    assert model.url.endswith(".pth?dl=1")
+    assert (model.clip_file is None) != (model.clip_row is None)
+
+
+def test_glob_finds_the_eight():
+    assert sorted(p.stem for p in (ROOT / "conf" / "model").glob("ast_*.yaml")) == sorted(VARIANTS)
+
+
+def test_offline_needs_no_network():
+    composed = compose("experiment=offline")
+    assert (composed.checkpoint, composed.audio, composed.labels) == ("synthetic", "packaged", "none")
+
+
+def test_paths_follow_outputs(tmp_path):
+    composed = compose(f"paths.outputs={tmp_path}")
+    assert composed.output_dir == f"{tmp_path}/models/ast-finetuned-audioset-10-10-0.4593"
+    assert composed.tracking.uri == f"sqlite:///{tmp_path}/mlflow.db"
+
+
+def test_no_key_invites_a_secret():
+    assert not [key for key in config.keys() if any(word in key for word in ("token", "password", "secret"))]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["modl=ast_16_16"], "unknown key modl; did you mean model?"),
+        (["model.max_lenght=3"], "unknown key model.max_lenght; did you mean model.max_length?"),
+        (["+foo=1"], "unknown key foo"),
+        (["+model.foo=1"], "unknown key model.foo"),
+        (["verify.tolerances.cpu.float32.poled_atol=1"], "did you mean verify.tolerances.cpu.float32.pooled_atol?"),
+        (["model=ast_16_61"], "model=ast_16_61 is not a choice; did you mean ast_16_16?"),
+        (["device=gpu"], "device=gpu is not a choice; did you mean cpu? choices: auto, cpu, cuda, mps"),
+        (["overwrite=maybe"], "overwrite: Value 'maybe' is not a valid bool"),
+        (["model.max_length=long"], "model.max_length: Value 'long' of type 'str' could not be converted to Integer"),
+        (["model.max_length=null"], "model.max_length"),
+        (["model=null"], "must be a string or a list"),
+        (["model={a:1}"], "model takes the name of a choice"),
+        (["model=ast_16_16,ast_12_12"], "add -m to run one job per value"),
+        (["checkpoint=https://a.example/c.pth?dl=1"], """: 'checkpoint="https://a.example/c.pth?dl=1"'"""),
+        (["model.problem_type=other"], "choose one of: multi_label_classification, single_label_classification"),
+        (["verify.expected_logits=perhaps"], "choose one of: auto, always, never"),
+        (["model.std=0"], "model.std is 0.0; give a positive number"),
+        (["model.mean=nan"], "model.mean is nan"),
+        (["model.name=../x"], "give a name that can be that of a folder"),
+    ],
+)
+def test_a_wrong_configuration_is_told_in_one_line(overrides, message):
+    with pytest.raises(Exception) as caught:  # noqa: PT011  Hydra's, OmegaConf's and ours
+        config.validate(compose(*overrides))
+    error = caught.value if isinstance(caught.value, ConfigurationError) else cli.explain(caught.value)
+    assert message in str(error)
+    assert "\n" not in str(error)
+    assert error.exit_code == 2
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.0, math.nan, math.inf])
+@pytest.mark.parametrize("key", ["features_atol", "pooled_atol", "logits_atol"])
+def test_tolerances_must_be_positive_numbers(key, value):
+    with pytest.raises(ConfigurationError, match=f"verify.tolerances.cpu.float32.{key}"):
+        config.validate(compose(f"verify.tolerances.cpu.float32.{key}={value}"))
+
+
+@pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
+def test_the_relative_tolerance_may_be_zero_but_not_negative(value):
+    config.validate(compose("verify.tolerances.cpu.float32.logits_rtol=0"))
+    with pytest.raises(ConfigurationError, match="logits_rtol"):
+        config.validate(compose(f"verify.tolerances.cpu.float32.logits_rtol={value}"))
+
+
+def test_composing_leaves_no_unresolved_value():
+    config.register()
+    assert "${" not in OmegaConf.to_yaml(OmegaConf.structured(compose("model=custom")))

@@ -1,0 +1,122 @@
+"""The record in a real store: SQLite in a folder of the test's own."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import mlflow
+import pytest
+from conftest import compose
+
+from ast2hf import tracking
+from ast2hf.errors import TrackingError
+from ast2hf.huggingface import folder
+from ast2hf.report.report import INTERRUPTED, Block, Report
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    """One store for all tests here: a fresh one costs seconds."""
+    return tmp_path_factory.mktemp("outputs")
+
+
+@pytest.fixture
+def report():
+    report = Report(
+        model="m", status="passed", device="cpu", source={"uri": "synthetic:0", "sha256": "ab12", "bytes": 7},
+        blocks=[Block("embeddings", 0.0, 0.0), Block("blocks.0", 1e-6, 2e-7), Block("pooled", math.nan, math.inf)],
+        timings_s={"read": 0.5, "total": 2.0},
+    )  # fmt: skip
+    report.pooled.max_abs_diff, report.pooled.atol = 1e-6, 5e-6
+    report.pooled.decide(True)
+    report.logits.max_abs_diff, report.logits.atol, report.logits.rtol = math.nan, 2e-5, 0.0
+    report.logits.decide(False)
+    return report
+
+
+@pytest.fixture
+def record(outputs, tmp_path, report):
+    def record(*overrides: str, published: bool = True):
+        config = compose(f"paths.outputs={outputs}", *overrides)
+        folder.write_json(tmp_path / folder.REPORT, report.as_dict())
+        target = tmp_path / "model"
+        target.mkdir()
+        (target / folder.CARD).write_text("# card")
+        (target / "model.safetensors").write_bytes(b"weights")
+        address = tracking.record(config, report, tmp_path, target if published else None, time.time() - 5)
+        client = mlflow.MlflowClient(tracking_uri=config.tracking.uri)
+        return client, client.get_run(address.rpartition("/")[2])
+
+    return record
+
+
+def artifacts(client, run):
+    return sorted(a.path for a in client.list_artifacts(run.info.run_id))
+
+
+def test_everything_is_recorded(record, outputs):
+    client, run = record()
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "m"
+    assert run.info.end_time - run.info.start_time >= 5000
+    assert run.data.params["model.time_stride"] == "10"
+    assert run.data.params["verify.tolerances.cpu.float32.pooled_atol"] == "5e-06"
+    assert run.data.tags["source.sha256"] == "ab12"
+    assert run.data.tags["version.torch"]
+    metrics = run.data.metrics
+    assert metrics["pooled.max_abs_diff"] == 1e-6
+    assert metrics["pooled.atol"] == 5e-6
+    assert metrics["pooled.diff_over_tolerance"] == pytest.approx(0.2)
+    assert (metrics["pooled.passed"], metrics["logits.passed"]) == (1, 0)
+    assert metrics["seconds.total"] == 2.0
+    assert artifacts(client, run) == ["README.md", "conversion_report.json", "differences.png"]
+    assert run.info.artifact_uri.startswith((outputs / "mlartifacts").as_uri())
+
+
+def test_layers_are_steps(record):
+    client, run = record()
+    history = client.get_metric_history(run.info.run_id, "block_max_abs_diff")
+    assert [(m.step, m.value) for m in history] == [(0, 0.0), (1, 1e-6)]
+
+
+def test_what_is_not_finite_is_left_to_the_report(record):
+    _, run = record()
+    assert "logits.max_abs_diff" not in run.data.metrics
+    assert all(math.isfinite(value) for value in run.data.metrics.values())
+
+
+def test_weights_only_if_asked(record):
+    client, run = record("tracking.log_weights=true")
+    assert "model.safetensors" in artifacts(client, run)
+
+
+def test_a_failed_run_is_recorded_as_failed(record, report):
+    report.status, report.error, report.first_divergence = "failed", "it differs", "blocks.0"
+    client, run = record(published=False)
+    assert run.info.status == "FAILED"
+    assert run.data.tags["error"] == "it differs"
+    assert run.data.tags["first_divergence"] == "blocks.0"
+    assert artifacts(client, run) == ["conversion_report.json", "differences.png"]
+
+
+def test_an_interrupted_run_is_recorded_as_killed(record, report):
+    report.status, report.error = "failed", INTERRUPTED
+    _, run = record(published=False)
+    assert run.info.status == "KILLED"
+
+
+def test_an_inherited_run_id_is_not_resumed(record, monkeypatch):
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    _, run = record()
+    assert run.info.run_id != "0" * 32
+
+
+def test_a_server_that_is_not_there_is_a_tracking_error(record):
+    with pytest.raises(TrackingError, match="could not be recorded in MLflow"):
+        record("tracking.uri=http://127.0.0.1:9")
+
+
+def test_a_long_parameter_is_cut(record):
+    _, run = record("model=custom", f"checkpoint={'x' * 7000}")
+    assert run.data.params["checkpoint"] == "x" * tracking.MAX_PARAM

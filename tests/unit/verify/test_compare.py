@@ -1,0 +1,65 @@
+import math
+
+import pytest
+import torch
+
+from ast2hf.errors import VerificationError
+from ast2hf.verify import compare
+
+NAN, INF = math.nan, math.inf
+
+
+def test_difference_measures():
+    found = compare.difference(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.5]), atol=0.5)
+    assert found.max_abs_diff == 0.5
+    assert found.mean_abs_diff == 0.25
+    assert found.passed
+
+
+@pytest.mark.parametrize("atol", [0.49, 1e-9])
+def test_over_the_tolerance_fails(atol):
+    assert not compare.difference(torch.tensor([2.0]), torch.tensor([2.5]), atol).passed
+
+
+def test_relative_tolerance_is_of_the_reference():
+    actual, reference = torch.tensor([101.0, 1.0]), torch.tensor([100.0, 1.0])
+    assert compare.difference(actual, reference, atol=0.0, rtol=0.01).passed
+    assert not compare.difference(actual, reference, atol=0.0, rtol=0.0099).passed
+    assert not compare.difference(reference, actual * 0, atol=0.5, rtol=10).passed
+
+
+@pytest.mark.parametrize(
+    ("actual", "reference"), [(NAN, 0.0), (0.0, NAN), (NAN, NAN), (INF, INF), (INF, 0.0), (0.0, INF)]
+)
+def test_what_is_not_finite_never_passes(actual, reference):
+    found = compare.difference(torch.tensor([actual, 1.0]), torch.tensor([reference, 1.0]), atol=1e30, rtol=1.0)
+    assert not found.passed
+
+
+def test_other_shapes_are_an_error():
+    with pytest.raises(VerificationError, match="shapes"):
+        compare.difference(torch.zeros(2), torch.zeros(1, 2), 1.0)
+
+
+def test_bits_tell_zero_from_minus_zero_and_know_nan():
+    assert compare.bits_equal(torch.tensor([NAN]), torch.tensor([NAN]))
+    assert not compare.bits_equal(torch.tensor([0.0]), torch.tensor([-0.0]))
+    assert not compare.bits_equal(torch.zeros(2), torch.zeros(1, 2))
+
+
+def test_first_divergence_names_the_first_beyond_the_tolerance():
+    reference = [torch.ones(3), torch.ones(3), torch.ones(3)]
+    actual = [torch.ones(3), torch.ones(3) * 1.1, torch.ones(3) * 2]
+    assert compare.first_divergence(actual, reference, ["a", "b", "c"], 1e-3) == "b"
+    assert compare.first_divergence(reference, reference, ["a", "b", "c"], 1e-3) is None
+
+
+def test_nan_diverges():
+    assert compare.first_divergence([torch.tensor([NAN])], [torch.tensor([1.0])], ["a"], 1e9) == "a"
+
+
+def test_top_and_agreement():
+    logits = torch.tensor([[0.0, 3.0, 1.0, 2.0]])
+    assert compare.top(logits, 2) == [1, 3]
+    assert compare.top(logits) == [1, 3, 2, 0]
+    assert compare.agreement([1, 3], [3, 0]) == 0.5
