@@ -183,7 +183,7 @@ class Bench:
 
     def tracked(self) -> Measurement:
         """Into a store that exists after the warm-up: it is made once, and takes seconds."""
-        return self.one(f'tracking.uri="sqlite:///{self.checkpoints}/mlflow.db"')
+        return self.one(f'tracking.uri="sqlite:///{self.scratch}/mlflow.db"')
 
     def eight(self) -> Measurement:
         for variant in self.variants.values():

@@ -163,7 +163,7 @@ def cli(tmp_path: Path) -> Cli:
         **os.environ,
         "AST2HF_CACHE": str(tmp_path / "cache"),
         "HF_HOME": str(tmp_path / "hf"),
-        "HF_ENDPOINT": "http://127.0.0.1:9",  # nothing listens there
+        "HF_HUB_OFFLINE": "1",
         "HTTP_PROXY": "http://127.0.0.1:9",
         "HTTPS_PROXY": "http://127.0.0.1:9",
         "NO_PROXY": "127.0.0.1,localhost",

@@ -89,9 +89,7 @@ def _decode(content: bytes, uri: str, rate: int, published: bool = False) -> Cli
     waveform = waveform.mean(dim=1)
     if own_rate != rate:
         if not _can_resample(own_rate, rate):
-            raise InputError(
-                f"{name} has {own_rate} samples a second, which is no usual rate", f"resample it to {rate} Hz"
-            )
+            raise InputError(f"{name} has the unusual rate of {own_rate} Hz", f"resample it to {rate} Hz")
         from torchaudio.functional import resample
 
         notes.append(f"the clip is resampled from {own_rate} Hz to {rate} Hz")

@@ -101,7 +101,7 @@ def _csv_entries(text: str, shown: str) -> Iterator[tuple[str, object, object]]:
                 )
             yield f"line {reader.line_num}", row[index], row[label]
     except csv.Error as error:
-        raise InputError(f"{shown}, line {reader.line_num}: {error}", "correct the label file") from None
+        raise InputError(f"{shown}, line {reader.line_num + 1}: {error}", "correct the label file") from None
 
 
 def _ordered(entries: Iterable[tuple[str, object, object]], shown: str) -> tuple[str, ...]:

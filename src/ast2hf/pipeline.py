@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ast2hf import device as devices
+from ast2hf import local_files
 from ast2hf.checkpoint.source import Source, locate
 from ast2hf.checkpoint.state_dict import Checkpoint, open_checkpoint
 from ast2hf.config import Config
@@ -78,8 +79,9 @@ def execute(run: Run) -> Outcome:
     except BaseException as error:
         run.report.error = str(error) if isinstance(error, Exception) else INTERRUPTED
         log.error("failed", exc_info=error)
-        with suppress(TrackingError):  # the first error is the one to show
-            _keep(run, None, started)
+        if not config.dry_run:
+            with suppress(TrackingError):  # the first error is the one to show
+                _keep(run, None, started)
         raise
     return Outcome(run.report, target, None if config.dry_run else _keep(run, target, started))
 
@@ -112,7 +114,7 @@ def convert(run: Run) -> Path:
     Raises the errors of :mod:`ast2hf.errors`; then nothing is published and the target is as it was.
     """
     config, report = run.config, run.report
-    target = Path(config.output_dir).expanduser().absolute()
+    target = local_files.expand(config.output_dir).absolute()
     folder.check_target(target, config.overwrite)
     report.device = devices.resolve(config.device.name)
     if config.device.name == "auto":
@@ -158,7 +160,7 @@ def _load_clip(run: Run) -> Clip:
 def _open(run: Run, stack: ExitStack) -> tuple[Source, Checkpoint]:
     config = run.config
     scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scratch-", dir=run.folder)))
-    cache = Path(config.paths.cache).expanduser().absolute()
+    cache = local_files.expand(config.paths.cache).absolute()
     source = stack.enter_context(locate(config.checkpoint, config.model, cache, scratch, run.stages))
     run.report.source["uri"] = source.uri
     with run.stages("read", "Read and vet the checkpoint"):

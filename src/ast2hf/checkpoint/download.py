@@ -120,11 +120,11 @@ def _download(url: str, path: Path, progress: Progress) -> None:
 
 
 def _wait(state: RetryCallState) -> float:
-    from tenacity import wait_exponential_jitter
+    from tenacity import wait_exponential
 
     error = state.outcome.exception() if state.outcome else None
     asked = error.wait if isinstance(error, _TransientError) else 0.0
-    return min(max(asked, wait_exponential_jitter(initial=0.5, max=10)(state)), MAX_WAIT)
+    return min(max(asked, wait_exponential(multiplier=0.5, max=10)(state)), MAX_WAIT)
 
 
 def _fetch_once(url: str, part: Path, progress: Progress) -> None:

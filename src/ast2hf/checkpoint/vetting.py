@@ -128,8 +128,8 @@ def _vet_tensor(name: str, tensor: TensorRecord, container: Container) -> Source
             f"{name} has {len(tensor.shape)} axes but {len(tensor.stride)} strides", "re-save the checkpoint"
         )
     count = prod(tensor.shape)
-    last = tensor.offset + (reach(tensor.shape, tensor.stride) if count else -1)
-    # An expanded view has more elements than its storage; an empty one can still have an axis of any length.
+    last = tensor.offset + reach(tensor.shape, tensor.stride) if count else -1
+    # An expanded view has more elements than its storage; an empty one may lie anywhere, with axes of any length.
     if last >= storage.numel or count > storage.numel or prod(max(n, 1) for n in tensor.shape) > MAX_FILE:
         raise InputError(f"{name} of shape {list(tensor.shape)} does not fit its storage", "re-save the checkpoint")
     if storage.dtype not in FLOATS:
@@ -137,7 +137,7 @@ def _vet_tensor(name: str, tensor: TensorRecord, container: Container) -> Source
     # torch writes an arbitrary stride for an axis of length one; the canonical one lets contiguous tensors be seen.
     canonical = contiguous_stride(tensor.shape)
     stride = tuple(c if n == 1 else s for n, s, c in zip(tensor.shape, tensor.stride, canonical, strict=True))
-    return SourceTensor(storage.dtype, tensor.shape, stride, tensor.offset, record)
+    return SourceTensor(storage.dtype, tensor.shape, stride, tensor.offset if count else 0, record)
 
 
 def _notes(tensors: Mapping[str, SourceTensor]) -> Iterator[str]:

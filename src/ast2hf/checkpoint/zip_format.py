@@ -74,7 +74,7 @@ def _pickle_entry(name: str, infos: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
 
 def _place(file: BinaryIO, info: zipfile.ZipInfo, size: int) -> Record:
     """Where the bytes of an entry lie: behind its local header, whose name and extra field have their own lengths."""
-    header = os.pread(file.fileno(), 30, info.header_offset)
+    header = os.pread(file.fileno(), 30, info.header_offset) if 0 <= info.header_offset < size else b""
     if len(header) < 30 or not header.startswith(b"PK\x03\x04"):
         raise InputError(f"entry {printable(info.filename)} has no local header", AGAIN)
     offset = info.header_offset + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")

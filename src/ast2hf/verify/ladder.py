@@ -41,7 +41,8 @@ def check_weights(report: Report, folder: Path, plan: Plan, source: Mapping[str,
             original = source[name]
             if not torch.isfinite(original).all():
                 raise InputError(
-                    f"tensor {name} has values that are not finite", "give a checkpoint of a sound training"
+                    f"tensor {name} has values that are not finite in float32 (NaN, infinity or too large)",
+                    "give a checkpoint of a sound training",
                 )
             if not compare.bits_equal(restored, original):
                 report.weights.bit_exact = False
@@ -159,7 +160,7 @@ def _why_not_expected(expected: ExpectedLogits | None, mode: str, source: bool, 
     if mode == "never":
         return "switched off (verify.expected_logits=never)"
     if mode == "auto" and not source:
-        return "the checkpoint is not the published download"
+        return "not the published checkpoint"
     if mode == "auto" and not clip:
-        return "the clip is not the published one"
+        return "not the published clip"
     return None

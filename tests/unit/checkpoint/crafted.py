@@ -32,7 +32,7 @@ def storage(key: str = "0", numel: int = 4, kind: str = "FloatStorage") -> bytes
 
 def tensor(
     shape: tuple[int, ...] = (2, 2), stride: tuple[int, ...] = (2, 1), offset: int = 0,
-    stored: bytes = storage(), rest: bytes = b"\x89N",
+    stored: bytes = storage(), rest: bytes = b"\x89}",
 ) -> bytes:  # fmt: skip
     return TENSOR + b"(" + stored + number(offset) + numbers(shape) + numbers(stride) + rest + b"tR"
 
@@ -50,6 +50,7 @@ def zipped(path: Path, body: bytes, method: int = zipfile.ZIP_STORED, **records:
     entries = {"_0": struct.pack("<4f", 1, 2, 3, 4), **records}
     with zipfile.ZipFile(path, "w", method) as archive:
         archive.writestr("archive/data.pkl", pickled(body))
+        archive.writestr("archive/version", "3")
         for key, content in entries.items():
             archive.writestr(f"archive/data/{key[1:]}", content)
     return path
@@ -58,7 +59,8 @@ def zipped(path: Path, body: bytes, method: int = zipfile.ZIP_STORED, **records:
 def legacy(path: Path, body: bytes, keys: list[object], *stored: bytes) -> Path:
     """A legacy file of ``body`` and the ``stored`` float32 storages, each behind its count of elements."""
     system = {"protocol_version": 1001, "little_endian": True, "type_sizes": {}}
-    parts = [pickle.dumps(LEGACY_MAGIC, 2), pickle.dumps(1001, 2), pickle.dumps(system, 2), pickled(body)]
+    parts = [pickle.dumps(LEGACY_MAGIC, 2), pickle.dumps(1001, 2), pickle.dumps(system, 2)]
+    parts.append(pickled(body.replace(b"tQ", b"NtQ")))  # this format says of each storage that it is no view
     parts.append(pickle.dumps(keys, 2))
     path.write_bytes(b"".join(parts) + b"".join(struct.pack("<q", len(s) // 4) + s for s in stored))
     return path

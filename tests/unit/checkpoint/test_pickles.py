@@ -114,7 +114,7 @@ def nested_tuple(depth: int) -> bytes:
         (tensor((1,) * 17, (1,) * 17), "impossible shape"),
         (tensor(offset=-1), "outside its storage"),
         (tensor(stored=b"N"), "outside its storage"),
-        (tensor(rest=b"\x89N" + mapping(neg=b"\x88")), "negative or conjugate"),
+        (tensor(rest=b"\x89}" + mapping(neg=b"\x88")), "negative or conjugate"),
         (storage(numel=-1), "in an unknown way"),
         (storage(kind="FloatStorage").replace(b"storage", b"pickled"), "in an unknown way"),
         (nested_tuple(60) + b"Q", "in an unknown way"),
@@ -133,7 +133,7 @@ def nested_tuple(depth: int) -> bytes:
     ],
 )
 def test_nonsense_is_refused(body, words):
-    assert pytest.raises(InputError, interpret, pickled(body)).match(words)
+    assert words in refusal(pickled(body))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,101 @@
+import io
+
+import pytest
+import torch
+from conftest import TINY
+from servers import Reply, Server
+
+from ast2hf.checkpoint import synthetic
+from ast2hf.checkpoint.source import locate
+from ast2hf.config import Model
+from ast2hf.errors import ConfigurationError, InputError, OutputError
+from ast2hf.stages import Stages
+
+
+def model(**changes) -> Model:
+    sizes = {key: value for key, value in TINY.as_dict().items() if key in Model.__dataclass_fields__}
+    return Model(**{"name": "tiny", "url": None, **sizes, **changes})
+
+
+@pytest.fixture
+def find(tmp_path):
+    def find(checkpoint, model):
+        with locate(checkpoint, model, tmp_path / "cache", tmp_path, Stages()) as source:
+            return source
+
+    return find
+
+
+def test_a_path(find, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for written in ("a b.pth", "~/a b.pth", str(tmp_path / "a b.pth")):
+        found = find(written, model())
+        assert (found.path, found.uri, found.published) == (tmp_path / "a b.pth", str(tmp_path / "a b.pth"), False)
+
+
+@pytest.mark.parametrize(("written", "seed"), [("synthetic", 0), ("synthetic:7", 7)])
+def test_a_stand_in(find, written, seed):
+    found = find(written, model())
+    assert (found.uri, found.published) == (f"synthetic:{seed}", False)
+    loaded = torch.load(found.path, weights_only=True)
+    expected = synthetic.state_dict(TINY, seed)
+    assert loaded.keys() == expected.keys()
+    assert all(torch.equal(loaded[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize(
+    "written", ["synthetic:", "synthetic:x", "synthetic:-1", "synthetic:1.5", "synthetic:" + "9" * 5000]
+)
+def test_a_stand_in_without_a_valid_seed(find, written):
+    with pytest.raises(ConfigurationError, match="has no valid seed"):
+        find(written, model())
+
+
+def test_a_stand_in_of_unknown_size(find):
+    with pytest.raises(ConfigurationError, match="leaves sizes to its checkpoint"):
+        find("synthetic", model(hidden_size=None))
+
+
+def test_a_stand_in_that_cannot_be_written(tmp_path):
+    with (
+        pytest.raises(OutputError, match="the stand-in cannot be written"),
+        locate("synthetic", model(), tmp_path, tmp_path / "missing", Stages()),
+    ):
+        pass
+
+
+def test_a_model_without_an_address_needs_a_checkpoint(find):
+    with pytest.raises(ConfigurationError, match="model tiny has no published checkpoint"):
+        find(None, model())
+
+
+@pytest.mark.parametrize("written", ["ftp://host/x.pth", "file:///x.pth", "s3://bucket/x.pth"])
+def test_other_schemes(find, written):
+    with pytest.raises(ConfigurationError, match="neither a path nor an http"):
+        find(written, model())
+
+
+def test_an_address_that_is_none(find):
+    with pytest.raises(ConfigurationError, match="no valid web address"):
+        find("http://[half/x.pth", model())
+
+
+def test_nobody_s_home(find):
+    with pytest.raises(InputError, match="no known home directory"):
+        find("~nobody-of-this-name/x.pth", model())
+
+
+def test_the_published_address_and_another(find, monkeypatch, tmp_path):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    buffer = io.BytesIO()
+    torch.save({"w": torch.ones(1)}, buffer)
+    with Server() as server:
+        server.replies["/x.pth"] = [Reply(body=buffer.getvalue())]
+        url = f"{server.url}/x.pth?dl=1"
+        published = find(None, model(url=url))
+        other = find(url, model(url="http://127.0.0.1/other.pth"))
+    assert (published.uri, published.published) == (url, True)
+    assert (other.uri, other.published) == (f"{server.url}/x.pth", False)
+    assert published.path == other.path
+    assert other.path.read_bytes() == buffer.getvalue()

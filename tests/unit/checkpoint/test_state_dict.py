@@ -1,0 +1,219 @@
+import hashlib
+import os
+
+import pytest
+import torch
+from crafted import legacy, mapping, storage, tensor, text, zipped
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ast2hf.checkpoint.state_dict import open_checkpoint
+from ast2hf.errors import InputError
+
+both_formats = pytest.mark.parametrize("zip_format", [True, False], ids=["zip", "legacy"])
+
+PLAIN = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.tensor(7.0), "none": torch.zeros(0, 3)}
+
+
+def save(value, path, zip_format=True):
+    torch.save(value, path, _use_new_zipfile_serialization=zip_format)
+    return path
+
+
+def refusal(path) -> str:
+    with pytest.raises(InputError) as caught, open_checkpoint(path):
+        pass
+    assert "weights_only" not in str(caught.value)
+    return str(caught.value)
+
+
+def assert_read_as_torch_reads(path, names=None):
+    with open_checkpoint(path) as checkpoint:
+        expected = checkpoint.load_with_torch()
+        assert list(checkpoint.tensors) == list(expected) == list(names or expected)
+        for name, value in expected.items():
+            found = checkpoint.read(name)
+            assert checkpoint.shapes[name] == value.shape
+            assert found.dtype == torch.float32
+            assert found.is_contiguous()
+            assert torch.equal(found, value)
+        return checkpoint.notes
+
+
+@both_formats
+@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model", "model_state_dict", "net"])
+def test_wrappers_and_prefixes_give_the_same_tensors(tmp_path, zip_format, prefix, wrapper):
+    value = {prefix + name: tensor for name, tensor in PLAIN.items()}
+    if wrapper:
+        weight = torch.nn.Parameter(torch.ones(1))
+        weight.grad = torch.ones(1)
+        optimizer = torch.optim.Adam([weight])
+        optimizer.step()
+        value = {"epoch": 3, wrapper: value, "optimizer": optimizer.state_dict()}
+    path = save(value, tmp_path / "w.pth", zip_format)
+    notes = assert_read_as_torch_reads(path, PLAIN)
+    assert notes == ((f"the state dict was found under {wrapper}",) if wrapper else ())
+
+
+@both_formats
+def test_the_bytes_of_plain_tensors_are_where_they_are_said_to_be(tmp_path, zip_format):
+    shared = torch.arange(12.0)
+    value = {**PLAIN, "part": shared[4:10].reshape(2, 3), "parameter": torch.nn.Parameter(torch.ones(2))}
+    content = save(value, tmp_path / "w.pth", zip_format).read_bytes()
+    with open_checkpoint(tmp_path / "w.pth") as checkpoint:
+        for name, tensor_ in value.items():
+            found = checkpoint.tensors[name]
+            place = found.bytes
+            assert found.is_plain
+            assert content[place.offset : place.offset + place.nbytes] == tensor_.detach().numpy().tobytes()
+
+
+@both_formats
+def test_module_state_dicts_with_their_metadata(tmp_path, zip_format):
+    module = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.LayerNorm(2))
+    assert_read_as_torch_reads(save(module.state_dict(), tmp_path / "w.pth", zip_format), module.state_dict())
+
+
+@both_formats
+@pytest.mark.parametrize(
+    ("dtype", "how"),
+    [("float16", "widened to float32"), ("bfloat16", "widened to float32"), ("float64", "rounded to float32")],
+)
+def test_other_floats_are_converted_and_that_is_noted(tmp_path, zip_format, dtype, how):
+    value = {"w": torch.tensor([0.1, -3.0, 65000.0], dtype=getattr(torch, dtype)), "b": torch.ones(1)}
+    notes = assert_read_as_torch_reads(save(value, tmp_path / "w.pth", zip_format))
+    assert len(notes) == 1
+    assert notes[0].startswith(f"1 tensors of type {dtype} are {how}")
+
+
+@both_formats
+def test_strided_and_shared_tensors_are_noted(tmp_path, zip_format):
+    base = torch.arange(24.0).reshape(4, 6)
+    value = {"base": base, "same": base, "transposed": base.t(), "inner": base[1:3, 2:5], "steps": base[::2, ::3]}
+    notes = assert_read_as_torch_reads(save(value, tmp_path / "w.pth", zip_format))
+    assert notes == (
+        "3 tensors are not contiguous and are copied element by element",
+        "some tensors share their bytes; each is written out in full",
+    )
+
+
+@st.composite
+def tensors(draw):
+    shape = draw(st.lists(st.integers(0, 4), max_size=4))
+    dtype = draw(st.sampled_from([torch.float32, torch.float16, torch.bfloat16, torch.float64]))
+    base = torch.randn(shape).to(dtype)
+    views = [base]
+    for _ in range(draw(st.integers(0, 2))):
+        view = views[-1]
+        if view.ndim > 1 and draw(st.booleans()):
+            view = view.transpose(*draw(st.lists(st.integers(0, view.ndim - 1), min_size=2, max_size=2)))
+        elif view.ndim:
+            axis = draw(st.integers(0, view.ndim - 1))
+            start = draw(st.integers(0, view.shape[axis]))
+            view = view[(slice(None),) * axis + (slice(start, None, draw(st.integers(1, 2))),)]
+        views.append(view)
+    return draw(st.lists(st.sampled_from(views), min_size=1, max_size=3))
+
+
+@both_formats
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(groups=st.lists(tensors(), min_size=1, max_size=4), prefix=st.sampled_from(["", "module."]))
+def test_any_tensors_are_read_as_torch_reads_them(tmp_path, zip_format, groups, prefix):
+    value = {f"{prefix}{i}.{j}": view for i, group in enumerate(groups) for j, view in enumerate(group)}
+    path = save(value, tmp_path / "w.pth", zip_format)
+    assert_read_as_torch_reads(path)
+    loaded = torch.load(path, weights_only=True)
+    with open_checkpoint(path) as checkpoint:
+        for name, value in loaded.items():
+            assert torch.equal(checkpoint.read(name.removeprefix(prefix)), value.to(torch.float32))
+
+
+@both_formats
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"model": PLAIN, "state_dict": PLAIN}, "several state dicts: state_dict, model"),
+        (torch.optim.Adam([torch.ones(1)]).state_dict(), "state of an optimizer"),
+        ([torch.ones(1)], "holds a list, not a state dict"),
+        (torch.ones(1), "holds a single tensor, not a state dict"),
+        (3, "holds no dict, not a state dict"),
+        ({}, "it has: nothing"),
+        ({"audio_model": PLAIN, "epoch": 1}, "it has: audio_model, epoch"),
+        ({"w": torch.ones(2, dtype=torch.int64)}, "w is of type int64, not floating point"),
+        ({"w": torch.ones(2, dtype=torch.bool)}, "w is of type bool"),
+        ({"w": torch.ones(2, dtype=torch.complex64)}, "w is of type complex64"),
+        ({"w": torch.eye(2).to_sparse()}, "torch._utils._rebuild_sparse_tensor"),
+        ({"w": torch.empty(2, device="meta")}, "torch._utils._rebuild_meta_tensor_no_storage"),
+        ({"w": torch.imag(torch.ones(2, dtype=torch.complex64).conj())}, "negative or conjugate"),
+        ({"w": torch.ones(1).expand(3)}, "does not fit its storage"),
+        (torch.nn.Linear(1, 1), "torch.nn.modules.linear.Linear"),
+        ({1: torch.ones(1)}, "1 is not the name of a tensor"),
+        ({"../../etc": torch.ones(1)}, "not the name of a tensor"),
+        ({"__metadata__": torch.ones(1)}, "'__metadata__' is not the name of a tensor"),
+        ({"a\x00": torch.ones(1)}, r"'a\\x00' is not the name of a tensor"),
+        ({"\x1b[31m": torch.ones(1)}, r"'\\x1b\[31m' is not the name of a tensor"),
+        ({"x" * 1_000_000: torch.ones(1)}, "x… is not the name of a tensor"),
+    ],
+)
+def test_what_is_no_plain_state_dict_is_refused(tmp_path, zip_format, value, words):
+    path = save(value, tmp_path / "w.pth", zip_format)
+    with pytest.raises(InputError, match=words) as caught, open_checkpoint(path):
+        pass
+    assert len(str(caught.value)) < 400
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_quantized_tensors_are_refused(tmp_path):
+    value = {"w": torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)}
+    assert "torch._utils._rebuild_qtensor" in refusal(save(value, tmp_path / "w.pth"))
+
+
+@pytest.mark.parametrize(
+    ("shape", "stride", "offset"),
+    [
+        ((25_000_000_000,), (0,), 0),
+        ((2, 2), (2, 1), 1),
+        ((4,), (1,), 2**62),
+        ((2, 2), (2**62, 2**62), 0),
+        ((2**32, 2**32), (1, 1), 0),
+        ((0, 2**62, 2**62), (1, 1, 1), 0),
+        ((2, 2), (1,), 0),
+    ],
+)
+def test_views_beyond_their_storage_are_refused(tmp_path, shape, stride, offset):
+    path = zipped(tmp_path / "w.pth", mapping(w=tensor(shape, stride, offset)))
+    assert any(words in refusal(path) for words in ("does not fit its storage", "2 axes but 1 strides"))
+
+
+def test_a_storage_of_absurd_size_is_refused(tmp_path):
+    body = mapping(w=tensor((2**60,), (1,), stored=storage(numel=2**60)))
+    assert "have another size" in refusal(zipped(tmp_path / "zip.pth", body))
+    assert "ends behind the file" in refusal(legacy(tmp_path / "legacy.pth", body, ["0"], bytes(16)))
+
+
+def test_what_torch_does_not_read_is_refused_without_its_advice(tmp_path):
+    path = zipped(tmp_path / "w.pth", b"ccollections\nOrderedDict\n)R(" + text("w") + tensor() + b"uNb")
+    with open_checkpoint(path) as checkpoint:
+        with pytest.raises(InputError, match=r"torch\.load does not read the checkpoint") as caught:
+            checkpoint.load_with_torch()
+        assert "weights_only" not in str(caught.value)
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_an_error(tmp_path):
+    path = save({"w": torch.ones(1000)}, tmp_path / "w.pth")
+    with open_checkpoint(path) as checkpoint:
+        assert checkpoint.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert checkpoint.nbytes == path.stat().st_size
+        os.truncate(path, 1000)
+        with pytest.raises(InputError, match="became shorter"):
+            checkpoint.read("w")
+
+
+def test_paths_that_are_no_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert "is no file" in refusal(tmp_path / "pipe")
+    assert "is no file" in refusal(tmp_path)
+    assert "No such file or directory" in refusal(tmp_path / "missing.pth")
+    assert "embedded null byte" in refusal(tmp_path / "a\0b")

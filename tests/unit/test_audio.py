@@ -1,0 +1,175 @@
+import io
+import struct
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from ast2hf import audio
+from ast2hf.audio import load_clip
+from ast2hf.config import HubFile, HubRow, Model
+from ast2hf.errors import DownloadError, InputError
+
+MODEL = Model(sampling_rate=16000)
+TONE = (0.5 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)).astype(np.float32)
+
+
+def encoded(samples, rate=16000, kind="WAV", subtype="FLOAT") -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format=kind, subtype=subtype)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def clip(tmp_path):
+    def load(content: bytes):
+        (tmp_path / "clip").write_bytes(content)
+        return load_clip(str(tmp_path / "clip"), MODEL)
+
+    return load
+
+
+def test_float_samples_come_back_as_they_are(clip, tmp_path):
+    found = clip(encoded(TONE))
+    assert found.waveform.dtype == torch.float32
+    assert torch.equal(found.waveform, torch.from_numpy(TONE))
+    assert (found.uri, found.published, found.notes) == (str(tmp_path / "clip"), False, ())
+
+
+@pytest.mark.parametrize(
+    ("kind", "subtype", "atol"), [("WAV", "PCM_16", 2**-15), ("FLAC", "PCM_16", 2**-15), ("FLAC", "PCM_24", 2**-23)]
+)
+def test_integer_samples_are_scaled_to_one(clip, kind, subtype, atol):
+    found = clip(encoded(TONE, kind=kind, subtype=subtype))
+    torch.testing.assert_close(found.waveform, torch.from_numpy(TONE), atol=atol, rtol=0)
+
+
+def test_channels_are_averaged_and_that_is_said(clip):
+    found = clip(encoded(np.stack([TONE, np.zeros_like(TONE)], axis=1)))
+    assert torch.equal(found.waveform, torch.from_numpy(TONE) / 2)
+    assert found.notes == ("2 channels of the clip are averaged into one",)
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000])
+def test_other_rates_are_resampled_and_that_is_said(clip, rate):
+    tone = (0.5 * np.sin(2 * np.pi * 440 * np.arange(rate) / rate)).astype(np.float32)
+    found = clip(encoded(tone, rate))
+    assert found.waveform.shape == (16000,)
+    inner = slice(500, -500)
+    torch.testing.assert_close(found.waveform[inner], torch.from_numpy(TONE)[inner], atol=5e-3, rtol=0)
+    assert found.notes == (f"the clip is resampled from {rate} Hz to 16000 Hz",)
+
+
+def with_rate(rate: int) -> bytes:
+    content = bytearray(encoded(TONE, subtype="PCM_16"))
+    content[24:28] = struct.pack("<I", rate)
+    return bytes(content)
+
+
+def with_frames(frames: int) -> bytes:
+    """A FLAC file whose header claims ``frames``: 36 bits, 4 of them in the byte before."""
+    content = bytearray(encoded(TONE, kind="FLAC", subtype="PCM_16"))
+    content[21] |= frames >> 32
+    content[22:26] = struct.pack(">I", frames & 0xFFFFFFFF)
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"<html>", "is neither WAV nor FLAC"),
+        (b"RIFF", "cannot be decoded"),
+        (b"fLaC" + b"\xff" * 100, "cannot be decoded"),
+        (encoded(TONE[:0]), "has 0 samples at 16000 Hz"),
+        (encoded(TONE[:399]), "has 399 samples at 16000 Hz"),
+        (encoded(TONE[:1102], 44100), "has 1102 samples at 44100 Hz"),
+        (encoded(np.full(1000, np.nan, np.float32)), "not finite"),
+        (encoded(np.full(1000, np.inf, np.float32), 8000), "not finite"),
+        (encoded(TONE)[:-1], "is cut short"),
+        (encoded(TONE, subtype="PCM_16")[:5000], "is cut short"),
+        (encoded(TONE, kind="FLAC", subtype="PCM_16")[:5000], "cannot be decoded"),
+        (with_rate(0), "cannot be decoded"),
+        (with_rate(44101), "unusual rate of 44101 Hz"),
+        (with_rate(1), "unusual rate of 1 Hz"),
+        (with_rate(2**31 - 1), "16000 samples at 2147483647 Hz"),
+        (with_frames(2**36 - 1), "has 68,719,476,735 samples"),
+    ],
+)
+def test_clips_that_cannot_be_used(clip, content, words):
+    with pytest.raises(InputError) as caught:
+        clip(content)
+    assert words in caught.value.cause
+    assert "0x" not in caught.value.cause
+
+
+def test_a_flipped_bit_in_a_flac_is_found(clip):
+    content = bytearray(encoded(TONE, kind="FLAC", subtype="PCM_16"))
+    content[len(content) // 2] ^= 1
+    with pytest.raises(InputError, match="cannot be decoded"):
+        clip(bytes(content))
+
+
+def test_the_shortest_clip(clip):
+    assert clip(encoded(TONE[:400])).waveform.shape == (400,)
+
+
+def test_a_wav_from_a_recorder_that_cannot_seek(clip):
+    content = bytearray(encoded(TONE, subtype="PCM_16"))
+    start = content.index(b"data") + 4
+    content[4:8] = content[start : start + 4] = b"\xff" * 4
+    assert clip(bytes(content)).waveform.shape == (16000,)
+
+
+@pytest.mark.parametrize("path", ["missing.wav", ".", "", "~nobody-of-this-name/x.wav"])
+def test_a_clip_that_cannot_be_read(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"cannot be read|no known home directory"):
+        load_clip(path, MODEL)
+
+
+def test_the_packaged_clip():
+    for found in (load_clip("packaged", MODEL), load_clip(None, MODEL)):
+        assert found.waveform.shape == (163840,)
+        assert (found.uri, found.published, found.notes) == ("packaged", False, ())
+        assert found.waveform.abs().max() <= 1
+
+
+def test_the_model_s_own_clip(tmp_path, monkeypatch):
+    (tmp_path / "clip.flac").write_bytes(encoded(TONE, kind="FLAC", subtype="PCM_16"))
+    monkeypatch.setattr(audio.hub_files, "fetch", lambda file, *_: tmp_path / file.filename)
+    found = load_clip(None, Model(sampling_rate=16000, clip_file=HubFile("owner/repo", "clip.flac")))
+    assert (found.uri, found.published) == ("hf://datasets/owner/repo/clip.flac", True)
+    assert found.waveform.shape == (16000,)
+
+
+class Rows(list):
+    def cast_column(self, name, kind):
+        assert (name, kind.decode) == ("audio", False)
+        return self
+
+
+ROW = HubRow(repo="owner/repo", config="v1", split="validation", revision="refs/convert/parquet")
+
+
+def test_the_first_clip_of_a_split(monkeypatch):
+    asked = []
+
+    def load_dataset(*names, **options):
+        asked.append((names, options))
+        return Rows([{"audio": {"bytes": encoded(TONE), "path": None}}, "never reached"])
+
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    found = load_clip(None, Model(sampling_rate=16000, clip_row=ROW))
+    assert (found.uri, found.published) == ("hf://datasets/owner/repo/v1/validation[0]", True)
+    assert torch.equal(found.waveform, torch.from_numpy(TONE))
+    assert asked == [
+        (("owner/repo", "v1"), {"split": "validation", "revision": "refs/convert/parquet", "streaming": True})
+    ]
+
+
+def test_a_split_without_rows(monkeypatch):
+    monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: Rows())
+    with pytest.raises(DownloadError, match=r"the first clip of owner/repo v1 cannot be fetched .*audio=PATH"):
+        load_clip(None, Model(sampling_rate=16000, clip_row=ROW))

@@ -1,0 +1,112 @@
+import json
+
+import pytest
+
+from ast2hf import labels
+from ast2hf.config import HubFile, Model
+from ast2hf.errors import InputError
+from ast2hf.labels import Labels, load_labels, parse
+
+NAMES = ("Speech", "Male speech, man speaking", "Gebr\u00fcll")
+
+CSV = 'index,mid,display_name\n0,/m/09x0r,Speech\n1,/m/05zppz,"Male speech, man speaking"\n2,/m/x,Gebr\u00fcll\n'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(dict(enumerate(NAMES))),
+        json.dumps({"2": NAMES[2], "0": NAMES[0], "1": NAMES[1]}),
+        json.dumps(NAMES, ensure_ascii=False),
+        "\n " + json.dumps(NAMES),
+        CSV,
+        CSV.replace("\n", "\r\n"),
+        CSV.replace("index,mid,display_name", "id,mid,label"),
+        'name,id\nSpeech, 0\n\n"Male speech, man speaking",1\nGebr\u00fcll,2',
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_every_form_gives_the_names_in_order(text, encoding):
+    assert parse(text.encode(encoding), "labels") == NAMES
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "labels is empty"),
+        (" \n", "labels is empty"),
+        ("[]", "has no labels"),
+        ("{}", "has no labels"),
+        ("index,display_name\n", "has no labels"),
+        ('{"0": "a",\n"1": }', "line 2: not valid JSON"),
+        ("[" * 100_000, "is no list of labels"),
+        ("[" + "1" * 5000 + "]", "is no list of labels"),
+        ('{"0": "a", "0": "b"}', "entry 0: index 0 stands twice"),
+        ('{"0": "a", "1": "a"}', "entry 1: label a stands already at entry 0"),
+        ('["a", "a"]', "entry 1: label a stands already at entry 0"),
+        ('["a", " "]', "entry 1: the label is empty or no text"),
+        ('["a", null]', "entry 1: the label is empty or no text"),
+        ('["a", ["b"]]', "entry 1: the label is empty or no text"),
+        ('{"0": "a", "5": "b"}', "index 1 is missing among 2 labels"),
+        ('{"id2label": {"0": "a"}}', "entry id2label: 'id2label' is not an index"),
+        ('{"-1": "a"}', "'-1' is not an index"),
+        ('{"1_0": "a"}', "'1_0' is not an index"),
+        ('{"9999999999": "a"}', "'9999999999' is not an index"),
+        ('["a\\u001b[31m"]', r"entry 0: label a\x1b[31m has control characters"),
+        ('["a\\ud800"]', r"entry 0: label a\ud800 has control characters"),
+        ("Speech\nMusic\n", "line 1: the header has no columns index and display_name"),
+        ("index;display_name\n0;a\n", "line 1: the header has no columns index and display_name"),
+        ("index,display_name\n0,a\n0,b\n", "line 3: index 0 stands twice"),
+        ("index,display_name\n0,a\n\n1,a\n", "line 4: label a stands already at line 2"),
+        ("index,display_name\n0,a\n1,\n", "line 3: the label is empty or no text"),
+        ("index,display_name\n0,a\n1\n", "line 3: the label is empty or no text"),
+        ("index,display_name\n0,a\nx,b\n", "line 3: 'x' is not an index"),
+        ("index,display_name\n0,a\n2,b\n", "index 1 is missing among 2 labels"),
+        ("index,display_name\n0,Child speech, kid speaking\n", "line 2: more fields than the header"),
+        ("index,display_name\n0," + "a" * 200_000 + "\n", "line 2: field larger than field limit"),
+    ],
+)
+def test_faults_are_located(text, words):
+    with pytest.raises(InputError) as caught:
+        parse(text.encode(), "labels")
+    assert words in caught.value.cause
+
+
+@pytest.mark.parametrize("content", ["a\nb\nGebr\u00fcll".encode("latin-1"), b"\xff\xfea\x00\n\x00b"])
+def test_other_encodings_name_the_line(content):
+    with pytest.raises(InputError, match=r"line [23]: not UTF-8 text; save the label file as UTF-8"):
+        parse(content, "labels")
+
+
+def test_the_count_must_be_that_of_the_classes():
+    found = Labels(NAMES, "labels.csv")
+    assert found.for_classes(3) == NAMES
+    with pytest.raises(InputError, match=r"labels\.csv has 3 labels, the checkpoint 7 classes"):
+        found.for_classes(7)
+
+
+def test_no_labels():
+    for found in (load_labels("none", Model()), load_labels(None, Model(labels=None))):
+        assert found.uri == "none"
+        assert found.for_classes(2) == ("LABEL_0", "LABEL_1")
+
+
+def test_a_file_of_the_user(tmp_path, monkeypatch):
+    (tmp_path / "labels.csv").write_text(CSV, encoding="utf-8")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load_labels("~/labels.csv", Model()) == Labels(NAMES, "~/labels.csv")
+
+
+@pytest.mark.parametrize("path", ["missing.csv", ".", "", "a\0b", "~nobody-of-this-name/labels.csv"])
+def test_a_file_that_cannot_be_read(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"cannot be read|no known home directory"):
+        load_labels(path, Model())
+
+
+def test_the_model_s_own_file(tmp_path, monkeypatch):
+    file = HubFile("huggingface/label-files", "labels.json")
+    (tmp_path / "labels.json").write_text(json.dumps(NAMES))
+    monkeypatch.setattr(labels.hub_files, "fetch", lambda wanted, *_: tmp_path / wanted.filename)
+    found = load_labels(None, Model(labels=file))
+    assert found == Labels(NAMES, "hf://datasets/huggingface/label-files/labels.json")
