@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -219,11 +220,9 @@ def measure(found: dict[str, list[Measurement]], workloads: Mapping[str, Workloa
 
 def measure_all(bench: Bench, stages: int, commands: int) -> dict[str, list[Measurement]]:
     """Each group of workloads that are compared with each other in a loop of its own. Ctrl-C ends it early."""
-    one = {
+    one: dict[str, Workload] = {
         "cp": bench.cp,
-        "convert": lambda: bench.stage("convert"),
-        "read": lambda: bench.stage("read"),
-        "both": lambda: bench.stage("both"),
+        **{name: partial(bench.stage, name) for name in ("convert", "read", "read_in_run", "sha", "both")},
     }
     whole = {
         "baseline": lambda: bench.baseline(bench.variant),
@@ -254,9 +253,9 @@ def prepare(checkpoints: Path) -> dict[str, Variant]:
             variant = Variant(choice, model, checkpoints / f"{model.name}.pth")
             if not variant.checkpoint.exists():
                 print(f"writing {variant.checkpoint.name}", file=sys.stderr)
-                partial = variant.checkpoint.with_suffix(".partial")
-                synthetic.write(partial, variant.geometry, SEED)
-                partial.rename(variant.checkpoint)
+                unfinished = variant.checkpoint.with_suffix(".unfinished")
+                synthetic.write(unfinished, variant.geometry, SEED)
+                unfinished.rename(variant.checkpoint)
             found[choice] = variant
     return found
 

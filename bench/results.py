@@ -29,7 +29,9 @@ class Case:
 CASES = (
     Case("cp", "cp of the checkpoint"),
     Case("convert", "convert: plan and write", "cp", 1.5, 64),
-    Case("read", "read: open, integrity, SHA-256", "cp", 1.5, 64),
+    Case("read", "read: open, integrity, SHA-256, alone", "cp", 1.5, 64),
+    Case("read_in_run", "read: what a run waits for", "cp", 1.5),
+    Case("sha", "SHA-256 of the file alone", "cp"),
     Case("both", "read and convert, overlapping as in a run", "cp", 3.0, 64),
     Case("baseline", "usual procedure, transformers 4.57"),
     Case("command", "whole command, tracking=off", "baseline", 1.2),
@@ -115,7 +117,7 @@ def rows(measured: Mapping[str, Sequence[Measurement]]) -> list[Row]:
             time(case.key) / time(case.against) if case.against and case.against in measured else None,
             _largest_mib([m.peak_rss for m in measured[case.key]]),
             _largest_mib([m.peak_anonymous for m in measured[case.key]]),
-            _largest_mib([m.above_imports for m in measured[case.key]]),
+            _largest_mib([m.above_imports for m in measured[case.key] if case.above_imports_mib]),
         )
         for case in CASES
         if case.key in measured

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
+from transformers import ASTForAudioClassification, AutoFeatureExtractor, AutoModelForAudioClassification
 from transformers.utils import logging
 
 from ast2hf.errors import VerificationError, printable
@@ -27,7 +26,7 @@ class LoadingInfo:
     mismatched: tuple[str, ...]
 
 
-def load_model(folder: Path, device: torch.device) -> tuple[Any, LoadingInfo]:
+def load_model(folder: Path, device: torch.device) -> tuple[ASTForAudioClassification, LoadingInfo]:
     """The model on ``device`` in float32, and what transformers says of its loading."""
     try:
         model, info = AutoModelForAudioClassification.from_pretrained(
@@ -51,7 +50,7 @@ def extract_features(folder: Path, waveform: Tensor, sampling_rate: int) -> Tens
     return features.to(torch.float32)
 
 
-def activations(model: Any, features: Tensor) -> Activations:
+def activations(model: ASTForAudioClassification, features: Tensor) -> Activations:
     """What ``model`` computes, in the terms of the reference."""
     pooled: list[Tensor] = []
     # The input of the head is the pooled output, whatever the version of transformers calls it.

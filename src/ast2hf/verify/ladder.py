@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import safe_open
 from torch import Tensor
+from transformers import ASTForAudioClassification
 
 from ast2hf.audio import Clip
 from ast2hf.checkpoint.source import Source
@@ -52,7 +52,7 @@ def check_weights(report: Report, folder: Path, plan: Plan, source: Mapping[str,
     report.weights.decide(True)
 
 
-def check_load(report: Report, folder: Path, device: torch.device) -> Any:
+def check_load(report: Report, folder: Path, device: torch.device) -> ASTForAudioClassification:
     """``from_pretrained`` finds each tensor it wants, and wants each it finds. Returns the model."""
     model, info = reload.load_model(folder, device)
     report.load.missing, report.load.unexpected, report.load.mismatched = map(
