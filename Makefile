@@ -28,7 +28,7 @@ lint: .venv/ready
 
 # The same folder, loaded by both versions of transformers, must give the same logits.
 compat: .venv/ready .venv-compat/ready
-	$(BIN)/python -m pytest -m compat --compat-python $(COMPAT)/python
+	$(BIN)/python -m pytest tests/compat --compat-python=$(COMPAT)/python
 
 bench: .venv/ready .venv-compat/ready
 	$(BIN)/python bench/bench.py --baseline-python $(COMPAT)/python
