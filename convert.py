@@ -7,16 +7,18 @@ import hydra
 from omegaconf import DictConfig
 
 from ast2hf import cli, config
+from ast2hf.sweep import Job
 
-outcomes: list[int] = []
+jobs: list[Job] = []
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
-def launch(job: DictConfig) -> None:
-    outcomes.append(cli.run_job(job))
+def launch(composed: DictConfig) -> Job:
+    jobs.append(cli.run_job(composed))
+    return jobs[-1]
 
 
 if __name__ == "__main__":
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come through to cli.main, which shows them in one line
     config.register()
-    sys.exit(cli.main(launch, outcomes))
+    sys.exit(cli.main(launch, jobs))

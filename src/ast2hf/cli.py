@@ -8,9 +8,10 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -19,6 +20,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ast2hf.config import GROUPS, Config, nearest, typed, unknown_key, validate
 from ast2hf.errors import Ast2hfError, ConfigurationError, OutputError, VerificationError, printable
+from ast2hf.report.report import Report
+from ast2hf.sweep import Job, Sweep
+
+if TYPE_CHECKING:
+    from ast2hf.pipeline import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -27,32 +33,43 @@ INTERRUPTED = 130
 TERMINATED = 143
 
 
-def run_job(config: DictConfig) -> int:
-    """Run one composed job; return its exit code. Expected errors are shown here, not raised."""
+def run_job(config: DictConfig) -> Job:
+    """Run one composed job. Expected errors are shown here, not raised."""
+    report = Report("")
+    failure: Ast2hfError
     try:
         settings = typed(config)
+        report.model = settings.model.name
         validate(settings)
-        return _convert(settings, Path(HydraConfig.get().runtime.output_dir))
+        outcome = _convert(settings, report, Path(HydraConfig.get().runtime.output_dir))
     except OmegaConfBaseException as error:
-        return fail(explain(error), bool(config.debug))
+        failure = explain(error)
     except Ast2hfError as error:
-        return fail(error, bool(config.debug))
+        failure = error
     except Exception as error:
-        log.exception("defect")
-        return fail(_defect(error), bool(config.debug))
+        failure = _defect(error)
+        failure.__cause__ = error
+    else:
+        status = "skipped" if outcome.skipped else "planned" if settings.dry_run else report.status
+        return replace(_job(report, 0), status=status, folder=str(outcome.target), tracked=outcome.tracked)
+    log.error("failed", exc_info=failure)
+    return replace(_job(report, fail(failure, bool(config.debug))), error=str(failure))
 
 
-def _convert(config: Config, run_folder: Path) -> int:
+def _job(report: Report, code: int) -> Job:
+    logits, seconds = report.logits, report.timings_s.get("total")
+    return Job(code, report.model, report.status, logits.max_abs_diff, logits.atol, seconds)
+
+
+def _convert(config: Config, report: Report, run_folder: Path) -> Outcome:
     from ast2hf import pipeline
     from ast2hf.report import summary
-    from ast2hf.report.report import Report
     from ast2hf.stages import Stages
 
-    run = pipeline.Run(config, Report(config.model.name), Stages(), run_folder)
     try:
-        outcome = pipeline.execute(run)
+        outcome = pipeline.execute(pipeline.Run(config, report, Stages(), run_folder))
     except VerificationError:
-        summary.show_failure(run.report, run_folder)
+        summary.show_failure(report, run_folder)
         raise
     try:
         summary.show(outcome, run_folder, dry_run=config.dry_run)
@@ -60,22 +77,28 @@ def _convert(config: Config, run_folder: Path) -> int:
         raise OutputError(
             f"the result cannot be printed to stdout ({error.strerror})", f"it stands in {run_folder}"
         ) from error
-    return 0
+    return outcome
 
 
-def main(launch: Callable[[], Any], outcomes: list[int]) -> int:
-    """Let Hydra compose and run the jobs; ``outcomes`` collects their exit codes. Returns that of the process."""
+def main(launch: Callable[[], Any], jobs: list[Job]) -> int:
+    """Let Hydra compose and run the jobs; ``jobs`` collects those run in this process. Returns the exit code."""
     sys.argv[1:] = flags_first(sys.argv[1:])
     debug = "debug=true" in sys.argv
     signal.signal(signal.SIGTERM, _terminate)
+    code = 0
     try:
         launch()
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # Hydra raises ValueError for a null group
-        return fail(explain(error), debug)
+        code = fail(explain(error), debug)
     except KeyboardInterrupt:
         print("interrupted; nothing more was published", file=sys.stderr)
-        return INTERRUPTED
-    return next((code for code in outcomes if code), 0)
+        code = INTERRUPTED
+    if Sweep.active is None:
+        return code or (jobs[0].code if jobs else 0)
+    try:
+        return Sweep.active.finish() or code
+    except Ast2hfError as error:
+        return code or fail(error, debug)
 
 
 def flags_first(arguments: list[str]) -> list[str]:

@@ -137,6 +137,7 @@ class Config:
     labels: str | None = None
     audio: str | None = None
     overwrite: bool = False
+    skip_existing: bool = False
     dry_run: bool = False
     debug: bool = False
 
@@ -146,6 +147,13 @@ def register() -> None:
     ConfigStore.instance().store(name="schema", node=Config)
     OmegaConf.register_new_resolver("abspath", lambda path: str(Path(path).expanduser().absolute()), replace=True)
     OmegaConf.register_new_resolver("pid", os.getpid, replace=True)
+    OmegaConf.register_new_resolver("sweep_suffix", _sweep_suffix, replace=True)
+
+
+def _sweep_suffix() -> str:
+    from ast2hf import sweep  # which itself needs the schema
+
+    return sweep.suffix()
 
 
 GROUPS = ("model", "device", "verify", "tracking", "paths", "experiment", "sweep")

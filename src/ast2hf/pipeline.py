@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import tempfile
 import time
 from contextlib import ExitStack, suppress
@@ -15,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ast2hf import device as devices
-from ast2hf import local_files
+from ast2hf import local_files, sweep
 from ast2hf.checkpoint.source import Source, locate
 from ast2hf.checkpoint.state_dict import Checkpoint, open_checkpoint
 from ast2hf.config import Config
 from ast2hf.errors import Ast2hfError, ConfigurationError, TrackingError
 from ast2hf.geometry import Geometry, resolve
-from ast2hf.huggingface import description, folder, weights
+from ast2hf.huggingface import description, existing, folder, weights
 from ast2hf.labels import Labels, load_labels
 from ast2hf.mapping.ast import TABLE
 from ast2hf.mapping.plan import Plan, make_plan
@@ -62,11 +63,15 @@ class Model:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a run. ``target``: the published folder; ``tracked``: the address of the MLflow run."""
+    """What came of a run. ``target``: the published folder; ``tracked``: the address of the MLflow run.
+
+    ``skipped``: the folder was there already, as it would be made.
+    """
 
     report: Report
     target: Path
     tracked: str | None
+    skipped: bool = False
 
 
 def execute(run: Run) -> Outcome:
@@ -74,17 +79,18 @@ def execute(run: Run) -> Outcome:
     config = run.config
     started = time.time()
     try:
-        target = convert(run)
+        target, skipped = convert(run)
     except ConfigurationError:
         raise  # nothing was tried
     except BaseException as error:
         run.report.error = str(error) if isinstance(error, Exception) else INTERRUPTED
-        log.error("failed", exc_info=error)
         if not config.dry_run:
             with suppress(TrackingError):  # the first error is the one to show
                 _keep(run, None, started)
         raise
-    return Outcome(run.report, target, None if config.dry_run else _keep(run, target, started))
+    if config.dry_run or skipped:
+        return Outcome(run.report, target, None, skipped)
+    return Outcome(run.report, target, _keep(run, target, started))
 
 
 def _keep(run: Run, target: Path | None, started: float) -> str | None:
@@ -98,7 +104,11 @@ def _keep(run: Run, target: Path | None, started: float) -> str | None:
         with run.stages("record", "Record in MLflow"):
             from ast2hf import tracking
 
-            return tracking.record(run.config, run.report, run.folder, target, started)
+            name = run.config.model.name + sweep.suffix()
+            parent = sweep.Sweep.active.parent if sweep.Sweep.active else None
+            return tracking.record(
+                tracking.Conversion(run.config, run.report, run.folder, target, started, name, parent)
+            )
     except TrackingError as error:
         if run.config.tracking.required:
             raise
@@ -109,14 +119,16 @@ def _keep(run: Run, target: Path | None, started: float) -> str | None:
         folder.write_json(path, run.report.as_dict())
 
 
-def convert(run: Run) -> Path:
-    """Convert, prove and publish one model; return its folder. ``run.report`` is filled in as far as the run comes.
+def convert(run: Run) -> tuple[Path, bool]:
+    """Convert, prove and publish one model; return its folder, and whether it was there already, as it would be made.
+
+    ``run.report`` is filled in as far as the run comes.
 
     Raises the errors of :mod:`ast2hf.errors`; then nothing is published and the target is as it was.
     """
     config, report = run.config, run.report
     target = local_files.expand(config.output_dir).absolute()
-    folder.check_target(target, config.overwrite)
+    folder.check_target(target, config.overwrite or config.skip_existing)
     report.device = devices.resolve(config.device.name)
     if config.device.name == "auto":
         run.note(f"device=auto is {report.device} here")
@@ -124,16 +136,19 @@ def convert(run: Run) -> Path:
     with ExitStack() as stack:
         source, checkpoint = _open(run, stack)
         model = _plan(run, checkpoint, labels)
-        if config.dry_run:
+        if config.dry_run or config.skip_existing:
             report.source["sha256"] = checkpoint.sha256
-            return target
+        if config.skip_existing and _is_current(run, target):
+            return target, True
+        if config.dry_run:
+            return target, False
         _import_libraries(run)
         clip = _load_clip(run)
         staged = stack.enter_context(folder.staging(target))
         _write(run, staged, checkpoint, model)
         _prove(run, staged, source, checkpoint, model, clip)
         _publish(run, staged, target)
-    return target
+    return target, False
 
 
 def _load_labels(run: Run) -> Labels:
@@ -194,7 +209,39 @@ def _plan(run: Run, checkpoint: Checkpoint, labels: Labels) -> Model:
         coverage.decide(True)
         front_end = FrontEnd(model.sampling_rate, model.num_mel_bins, model.max_length, model.mean, model.std)
         run.report.front_end, run.report.layer_norm_eps = asdict(front_end), model.layer_norm_eps
-        return Model(geometry, front_end, plan, labels.for_classes(geometry.num_labels))
+        names = labels.for_classes(geometry.num_labels)
+        run.report.configuration_sha256 = _configuration_hash(run, names)
+        return Model(geometry, front_end, plan, names)
+
+
+def _is_current(run: Run, target: Path) -> bool:
+    if not os.path.lexists(target):
+        return False
+    report = run.report
+    with run.stages.quiet("read"):
+        before, why = existing.proved_before(target, report.source["sha256"], str(report.configuration_sha256))
+    if before is None:
+        run.note(f"not skipped: {why}")
+        folder.check_target(target, run.config.overwrite)
+        return False
+    run.note("skipped: the folder is already what would be made")
+    report.status = "passed"
+    report.logits.reason = "proved before: see the folder's report"
+    report.logits.max_abs_diff, report.logits.atol = before["logits"]["max_abs_diff"], before["logits"]["atol"]
+    return True
+
+
+def _configuration_hash(run: Run, labels: tuple[str, ...]) -> str:
+    """Of all that decides what is made and how it is proved, and not of where it comes from or goes to."""
+    config, report = run.config, run.report
+    model = asdict(config.model)
+    del model["url"], model["name"]
+    return existing.configuration_hash(
+        {
+            "ast2hf": report.environment["ast2hf"], "model": model, "labels": labels, "audio": config.audio,
+            "device": report.device, "dtype": report.dtype, "verify": asdict(config.verify),
+        }
+    )  # fmt: skip
 
 
 def _write(run: Run, staged: Path, checkpoint: Checkpoint, model: Model) -> None:
@@ -241,6 +288,7 @@ def _publish(run: Run, staged: Path, target: Path) -> None:
 
     report = run.report
     with run.stages("publish", "Publish the model folder"):
+        report.files = existing.hashes(staged)
         published = replace(report, status="passed", timings_s=run.stages.seconds)
         card = model_card.render(published, run.config.output_dir, run.config.model.problem_type)
         try:

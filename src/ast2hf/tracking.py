@@ -9,8 +9,9 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from ast2hf.report.report import INTERRUPTED, Comparison, Report
 MAX_PARAM = 6000
 """Characters of a parameter's value; MLflow cuts or refuses longer ones."""
 
+_PARENT_TAG = "mlflow.parentRunId"
+
 _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # the default waits four minutes for a dead server
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
@@ -33,34 +36,75 @@ _ENVIRONMENT = {
 }
 
 
-def record(config: Config, report: Report, run_folder: Path, target: Path | None, started: float) -> str:
-    """Record ``report`` as one run; return its address. ``target``: the published folder; ``started``: epoch seconds.
+@dataclass(frozen=True)
+class Conversion:
+    """What is recorded. ``target``: the published folder; ``started``: epoch seconds; ``parent``: the sweep's run."""
 
-    Raises TrackingError; the conversion itself is not touched.
-    """
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    os.environ.pop("MLFLOW_RUN_ID", None)  # inherited, it would make this run resume another
+    config: Config
+    report: Report
+    run_folder: Path
+    target: Path | None
+    started: float
+    name: str
+    parent: str | None = None
+
+
+def record(conversion: Conversion) -> str:
+    """Record one conversion as one run; return its address. Raises TrackingError."""
+    with _errors_told("the conversion"):
+        return _record(conversion)
+
+
+def start_sweep(tracking: Tracking, outputs: str, name: str) -> str:
+    """Begin the run that those of a sweep's jobs are nested in; return its id. Raises TrackingError."""
+    with _errors_told("the sweep"):
+        client = _client(tracking)
+        return str(client.create_run(_experiment(client, tracking, outputs), run_name=name).info.run_id)
+
+
+def finish_sweep(
+    tracking: Tracking, run_id: str, files: Sequence[Path], metrics: Mapping[str, float], passed: bool
+) -> str:
+    """Close the run of a sweep with its table; return its address. Raises TrackingError."""
+    with _errors_told("the sweep"):
+        client = _client(tracking)
+        for name, value in metrics.items():
+            client.log_metric(run_id, name, value)
+        for path in files:
+            client.log_artifact(run_id, str(path))
+        client.set_terminated(run_id, status="FINISHED" if passed else "FAILED")
+        return _address(tracking, client.get_run(run_id).info.experiment_id, run_id)
+
+
+@contextmanager
+def _errors_told(what: str) -> Iterator[None]:
     try:
-        return _record(config, report, run_folder, target, started)
+        yield
     except Exception as error:  # mlflow lets the errors of its stores and clients through
         raise TrackingError(
-            f"the conversion could not be recorded in MLflow ({printable(type(error).__name__)}: {printable(error)})",
+            f"{what} could not be recorded in MLflow ({printable(type(error).__name__)}: {printable(error)})",
             "check tracking.uri, or switch tracking=off; the report is in the run folder",
         ) from error
 
 
-def _record(config: Config, report: Report, run_folder: Path, target: Path | None, started: float) -> str:
+def _client(tracking: Tracking) -> Any:
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    os.environ.pop("MLFLOW_RUN_ID", None)  # inherited, it would make a new run resume another
     logging.getLogger("alembic").setLevel(logging.WARNING)
     import mlflow
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    assert config.tracking.uri is not None
-    uri = config.tracking.uri
-    client = mlflow.MlflowClient(tracking_uri=uri)
+    return mlflow.MlflowClient(tracking_uri=tracking.uri)
+
+
+def _record(conversion: Conversion) -> str:
+    config, report, run_folder, target = conversion.config, conversion.report, conversion.run_folder, conversion.target
+    client = _client(config.tracking)
     experiment = _experiment(client, config.tracking, config.paths.outputs)
-    run = client.create_run(experiment, start_time=int(started * 1000), run_name=report.model, tags=_tags(report))
-    run_id = run.info.run_id
+    tags = _tags(report) | ({_PARENT_TAG: conversion.parent} if conversion.parent else {})
+    start = int(conversion.started * 1000)
+    run_id = client.create_run(experiment, start_time=start, run_name=conversion.name, tags=tags).info.run_id
     status = "FAILED"
     try:
         client.log_batch(run_id, metrics=list(_metrics(report)), params=list(_params(config)))
@@ -75,7 +119,7 @@ def _record(config: Config, report: Report, run_folder: Path, target: Path | Non
         status = "FINISHED" if report.status == "passed" else "KILLED" if report.error == INTERRUPTED else "FAILED"
     finally:
         client.set_terminated(run_id, status=status)
-    return _address(uri, experiment, run_id)
+    return _address(config.tracking, experiment, run_id)
 
 
 def _experiment(client: Any, tracking: Tracking, outputs: str) -> str:
@@ -87,7 +131,8 @@ def _experiment(client: Any, tracking: Tracking, outputs: str) -> str:
     return str(client.create_experiment(tracking.experiment, artifact_location=artifacts))
 
 
-def _address(uri: str, experiment: str, run_id: str) -> str:
+def _address(tracking: Tracking, experiment: str, run_id: str) -> str:
+    uri = str(tracking.uri)
     if urlsplit(uri).scheme in ("http", "https"):
         return f"{uri.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
     return f"mlflow ui --backend-store-uri {uri}  then  http://127.0.0.1:5000/#/experiments/{experiment}/runs/{run_id}"

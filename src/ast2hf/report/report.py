@@ -91,6 +91,8 @@ class Report:
     status: Literal["passed", "failed"] = "failed"
     error: str | None = None
     source: dict[str, Any] = field(default_factory=lambda: {"uri": None, "sha256": None, "bytes": None})
+    configuration_sha256: str | None = None
+    files: dict[str, str] = field(default_factory=dict)
     clip: str | None = None
     labels: str | None = None
     geometry: dict[str, int] = field(default_factory=dict)

@@ -1,0 +1,152 @@
+"""Several jobs in one command: what they share, what came of each, and the table at the end.
+
+Hydra calls :class:`Sweep` before the jobs and around each of them, in whatever process a launcher runs it; the object
+is pickled to there, and so carries what the jobs need to know. Each job leaves ``job.json`` in its folder; the table
+is made from these files, so that it is the same for every launcher.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from ast2hf.config import Tracking
+from ast2hf.errors import ConfigurationError, TrackingError
+
+JOB = "job.json"
+
+LOST = 1
+"""Exit code of a job that left no word: its process was ended, or it never began."""
+
+_NAMED_ELSEWHERE = ("model", "experiment", "sweep", "overwrite", "output_dir", "skip_existing", "debug", "dry_run")
+"""Keys that need not show in a folder's name: the model's name stands there already, the others are no variants."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What came of one job. ``overrides``: those that tell it from the other jobs of its sweep."""
+
+    code: int
+    model: str
+    status: str
+    max_abs_diff: float | None = None
+    atol: float | None = None
+    seconds: float | None = None
+    folder: str | None = None
+    tracked: str | None = None
+    error: str | None = None
+    number: int = 0
+    overrides: list[str] = field(default_factory=list)
+
+
+class Sweep(Callback):
+    """Hydra's callback. ``axes``: the swept keys; ``parent``: the MLflow run that the jobs' runs are nested in."""
+
+    active: Sweep | None = None
+    """Of this process: in the one that the user started, and in one that runs a job of a sweep."""
+
+    def __init__(self) -> None:
+        self.axes: list[str] = []
+        self.parent: str | None = None
+        self.folder: Path | None = None
+        self.tracking: Tracking | None = None
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        Sweep.active = self
+        self.folder = Path(config.hydra.sweep.dir).absolute()
+        fixed = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
+        parsed = OverridesParser.create().parse_overrides([*fixed, *config.hydra.overrides.task])
+        self.axes = [o.get_key_element() for o in parsed if o.is_sweep_override()]
+        settings = OmegaConf.to_object(config.tracking)
+        assert isinstance(settings, Tracking)
+        if settings.enabled and not config.dry_run:
+            from ast2hf import tracking
+
+            try:
+                self.tracking = settings
+                self.parent = tracking.start_sweep(settings, config.paths.outputs, self.folder.name)
+            except TrackingError as error:
+                print(f"warning: the sweep has no parent run: {error}", file=sys.stderr)
+
+    def on_job_start(self, config: DictConfig, **_: Any) -> None:
+        if self.folder is not None:
+            Sweep.active = self
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
+        job = job_return.return_value
+        if self.folder is not None and isinstance(job, Job):
+            hydra = HydraConfig.get()
+            told = {**asdict(job), "number": hydra.job.num, "overrides": self.told_by(hydra.overrides.task)}
+            path = Path(hydra.runtime.output_dir) / JOB
+            path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+
+    def told_by(self, overrides: Sequence[str]) -> list[str]:
+        """Those of a job's ``overrides`` that other jobs of the sweep have otherwise."""
+        return [o for o in overrides if o.partition("=")[0] in self.axes]
+
+    def jobs(self) -> Iterator[Job]:
+        """What came of each job, in order; of one that left no word, that."""
+        assert self.folder is not None
+        folders = [path for path in self.folder.glob("*_*") if path.is_dir()]
+        for folder in sorted(folders, key=lambda path: int(path.name.partition("_")[0])):
+            path = folder / JOB
+            if path.exists():
+                yield Job(**json.loads(path.read_text(encoding="utf-8")))
+            else:
+                number, _, choice = folder.name.partition("_")
+                yield Job(LOST, choice, "lost", error="interrupted, or its process was ended", number=int(number))
+
+    def finish(self) -> int:
+        """Show the table of all jobs, keep it, and close the parent run. Returns the exit code of the sweep."""
+        from ast2hf.report import sweep_table
+
+        assert self.folder is not None
+        jobs = list(self.jobs())
+        files = sweep_table.write(jobs, self.folder) if jobs else []
+        code = next((job.code for job in jobs if job.code), 0)
+        address = self._close_parent(jobs, files, passed=bool(jobs) and not code)
+        if not jobs:
+            raise ConfigurationError("the sweep has no jobs", "does a glob match nothing? See --help for the choices")
+        sweep_table.show(jobs, files, address)
+        return code
+
+    def _close_parent(self, jobs: Sequence[Job], files: Sequence[Path], passed: bool) -> str | None:
+        if self.parent is None or self.tracking is None:
+            return None
+        from ast2hf import tracking
+
+        counts = {"jobs": len(jobs), "jobs.passed": sum(not job.code for job in jobs)}
+        try:
+            return tracking.finish_sweep(self.tracking, self.parent, files, counts, passed)
+        except TrackingError as error:
+            print(f"warning: {error}", file=sys.stderr)
+            return None
+
+
+def suffix() -> str:
+    """What tells this job's folder from those of jobs with the same model: ``_device=cpu``. Empty in single runs."""
+    if Sweep.active is None or not HydraConfig.initialized():
+        return ""
+    told = Sweep.active.told_by(HydraConfig.get().overrides.task)
+    return "".join(f"_{_short(o)}" for o in told if o.partition("=")[0] not in _NAMED_ELSEWHERE)
+
+
+def _short(override: str) -> str:
+    """``override`` as part of a file name. What had to be left out is told apart by a hash."""
+    key, _, value = override.partition("=")
+    short = re.sub(r"[^A-Za-z0-9._-]", "", value.rstrip("/").rpartition("/")[2])[-40:]
+    if short == value:
+        return f"{key}={value}"
+    return f"{key}={short}-{hashlib.sha256(value.encode()).hexdigest()[:6]}"
