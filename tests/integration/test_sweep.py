@@ -78,9 +78,8 @@ def test_other_axes_get_folders_of_their_own(cli, tiny_checkpoint):
     assert len({row["overrides"] for row in table(cli)}) == 4
 
 
-@pytest.mark.parametrize("arguments", [["-m", "model=glob(nothing*)"], ["-m", "model=glob(xyz_*)", "sweep=null"]])
-def test_a_glob_that_matches_nothing_is_an_error(cli, arguments):
-    result = cli("experiment=offline", "tracking=off", *arguments)
+def test_a_glob_that_matches_nothing_is_an_error(cli):
+    result = cli("experiment=offline", "tracking=off", "-m", "model=glob(nothing*)")
     assert result.code == 2
     assert "the sweep has no jobs" in result.error_line
 
