@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -169,3 +170,11 @@ def cli(tmp_path: Path) -> Cli:
         "NO_PROXY": "127.0.0.1,localhost",
     }
     return Cli(folder, environment)
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port of the loopback address on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

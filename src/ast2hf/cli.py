@@ -41,6 +41,8 @@ def run_job(config: DictConfig) -> Job:
         settings = typed(config)
         report.model = settings.model.name
         validate(settings)
+        if settings.tracking.replay:
+            return _replay(settings)
         outcome = _convert(settings, report, Path(HydraConfig.get().runtime.output_dir))
     except OmegaConfBaseException as error:
         failure = explain(error)
@@ -54,6 +56,14 @@ def run_job(config: DictConfig) -> Job:
         return replace(_job(report, 0), status=status, folder=str(outcome.target), tracked=outcome.tracked)
     log.error("failed", exc_info=failure)
     return replace(_job(report, fail(failure, bool(config.debug))), error=str(failure))
+
+
+def _replay(config: Config) -> Job:
+    from ast2hf import tracking
+
+    count = tracking.replay(config.tracking, config.paths.outputs)
+    print(f"{count} records sent to {printable(config.tracking.uri)}")
+    return Job(0, "", "replayed")
 
 
 def _job(report: Report, code: int) -> Job:

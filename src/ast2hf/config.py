@@ -116,6 +116,7 @@ class Tracking:
     uri: str | None = None
     experiment: str = "ast2hf"
     required: bool = False
+    replay: bool = False
     log_weights: bool = False
 
 

@@ -103,12 +103,16 @@ def _keep(run: Run, target: Path | None, started: float) -> str | None:
     try:
         with run.stages("record", "Record in MLflow"):
             from ast2hf import tracking
+            from ast2hf.report import record
 
             name = run.config.model.name + sweep.suffix()
             parent = sweep.Sweep.active.parent if sweep.Sweep.active else None
-            return tracking.record(
-                tracking.Conversion(run.config, run.report, run.folder, target, started, name, parent)
-            )
+            told = record.build(run.config, run.report, run.folder, target, started, name, parent)
+            try:
+                return tracking.send(told, run.config.tracking, run.config.paths.outputs)
+            except TrackingError:
+                record.keep(told, run.folder)
+                raise
     except TrackingError as error:
         if run.config.tracking.required:
             raise

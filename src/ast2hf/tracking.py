@@ -1,32 +1,27 @@
-"""The record of a conversion in MLflow. The only module that imports mlflow.
+"""Records in MLflow. The only module that imports mlflow.
 
-Everything is sent at the end, when it is known: no run is left open by a run that dies.
+A conversion is sent at its end, when all is known: a run that dies leaves no run open.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import tempfile
-import time
+import shutil
+import socket
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ast2hf.config import Config, Tracking
+from ast2hf.config import Tracking
 from ast2hf.errors import TrackingError, printable
-from ast2hf.huggingface import folder, weights
-from ast2hf.report import plots
-from ast2hf.report.report import INTERRUPTED, Comparison, Report
+from ast2hf.report.record import Record, unsent
 
-MAX_PARAM = 6000
-"""Characters of a parameter's value; MLflow cuts or refuses longer ones."""
-
-_PARENT_TAG = "mlflow.parentRunId"
+PROBE_TIMEOUT = 5.0
+"""Seconds for a server to say that it is there, before anything is sent to it."""
 
 _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # the default waits four minutes for a dead server
@@ -35,31 +30,44 @@ _ENVIRONMENT = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
+_PARENT_TAG = "mlflow.parentRunId"
+_WHOLE_TAG = "ast2hf.record"
+"""The key of a record of which everything has arrived."""
 
-@dataclass(frozen=True)
-class Conversion:
-    """What is recorded. ``target``: the published folder; ``started``: epoch seconds; ``parent``: the sweep's run."""
-
-    config: Config
-    report: Report
-    run_folder: Path
-    target: Path | None
-    started: float
-    name: str
-    parent: str | None = None
+_HOST_TAG = "ast2hf.host"
+_PID_TAG = "ast2hf.pid"
 
 
-def record(conversion: Conversion) -> str:
-    """Record one conversion as one run; return its address. Raises TrackingError."""
+def send(record: Record, tracking: Tracking, outputs: str) -> str:
+    """Send ``record`` as one run; return its address. ``outputs``: where a new local store keeps its artifacts.
+
+    Raises TrackingError; the conversion itself is not touched.
+    """
     with _errors_told("the conversion"):
-        return _record(conversion)
+        client = _client(tracking)
+        return _send(client, _experiment(client, tracking, outputs), record, tracking)
+
+
+def replay(tracking: Tracking, outputs: str) -> int:
+    """Send every record under ``outputs`` that could not be sent before, each once; return their number."""
+    count = 0
+    with _errors_told("what was left to send"):
+        for path, record in unsent(Path(outputs)):
+            client = _client(tracking)
+            experiment = _experiment(client, tracking, outputs)
+            # Its file may have outlived one that was sent whole.
+            if not client.search_runs([experiment], f"tags.`{_WHOLE_TAG}` = '{record.key}'"):
+                _send(client, experiment, record, tracking)
+                count += 1
+            path.unlink()
+    return count
 
 
 def start_sweep(tracking: Tracking, outputs: str, name: str) -> str:
     """Begin the run that those of a sweep's jobs are nested in; return its id. Raises TrackingError."""
     with _errors_told("the sweep"):
         client = _client(tracking)
-        return str(client.create_run(_experiment(client, tracking, outputs), run_name=name).info.run_id)
+        return str(client.create_run(_experiment(client, tracking, outputs), run_name=name, tags=_owner()).info.run_id)
 
 
 def finish_sweep(
@@ -83,7 +91,7 @@ def _errors_told(what: str) -> Iterator[None]:
     except Exception as error:  # mlflow lets the errors of its stores and clients through
         raise TrackingError(
             f"{what} could not be recorded in MLflow ({printable(type(error).__name__)}: {printable(error)})",
-            "check tracking.uri, or switch tracking=off; the report is in the run folder",
+            "check tracking.uri, then send it with: python convert.py tracking=replay",
         ) from error
 
 
@@ -91,6 +99,11 @@ def _client(tracking: Tracking) -> Any:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     os.environ.pop("MLFLOW_RUN_ID", None)  # inherited, it would make a new run resume another
+    assert tracking.uri is not None
+    if _is_server(tracking.uri):
+        import httpx
+
+        httpx.get(f"{tracking.uri.rstrip('/')}/health", timeout=PROBE_TIMEOUT).raise_for_status()
     logging.getLogger("alembic").setLevel(logging.WARNING)
     import mlflow
 
@@ -98,95 +111,69 @@ def _client(tracking: Tracking) -> Any:
     return mlflow.MlflowClient(tracking_uri=tracking.uri)
 
 
-def _record(conversion: Conversion) -> str:
-    config, report, run_folder, target = conversion.config, conversion.report, conversion.run_folder, conversion.target
-    client = _client(config.tracking)
-    experiment = _experiment(client, config.tracking, config.paths.outputs)
-    tags = _tags(report) | ({_PARENT_TAG: conversion.parent} if conversion.parent else {})
-    start = int(conversion.started * 1000)
-    run_id = client.create_run(experiment, start_time=start, run_name=conversion.name, tags=tags).info.run_id
-    status = "FAILED"
-    try:
-        client.log_batch(run_id, metrics=list(_metrics(report)), params=list(_params(config)))
-        with tempfile.TemporaryDirectory(prefix="plot-", dir=run_folder) as scratch:
-            if report.blocks:
-                client.log_artifact(run_id, str(plots.differences(report, Path(scratch) / "differences.png")))
-        client.log_artifact(run_id, str(run_folder / folder.REPORT))
-        if target is not None:
-            client.log_artifact(run_id, str(target / folder.CARD))
-            if config.tracking.log_weights:
-                client.log_artifact(run_id, str(target / weights.FILENAME))
-        status = "FINISHED" if report.status == "passed" else "KILLED" if report.error == INTERRUPTED else "FAILED"
-    finally:
-        client.set_terminated(run_id, status=status)
-    return _address(config.tracking, experiment, run_id)
+def _is_server(uri: str) -> bool:
+    return urlsplit(uri).scheme in ("http", "https")
 
 
 def _experiment(client: Any, tracking: Tracking, outputs: str) -> str:
     found = client.get_experiment_by_name(tracking.experiment)
     if found is not None:
+        _end_orphans(client, str(found.experiment_id))
         return str(found.experiment_id)
-    local = urlsplit(tracking.uri or "").scheme not in ("http", "https")
+    local = not _is_server(str(tracking.uri))
     artifacts = (Path(outputs).expanduser().absolute() / "mlartifacts").as_uri() if local else None
     return str(client.create_experiment(tracking.experiment, artifact_location=artifacts))
 
 
+def _end_orphans(client: Any, experiment: str) -> None:
+    """End the runs that processes of this machine left open when they were killed."""
+    for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
+        pid = run.data.tags.get(_PID_TAG, "")
+        if run.data.tags.get(_HOST_TAG) == socket.gethostname() and pid.isdecimal() and not _is_alive(int(pid)):
+            client.set_terminated(run.info.run_id, status="KILLED")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _owner() -> dict[str, str]:
+    return {_HOST_TAG: socket.gethostname(), _PID_TAG: str(os.getpid())}
+
+
+def _send(client: Any, experiment: str, record: Record, tracking: Tracking) -> str:
+    from mlflow.entities import Metric, Param
+
+    tags = {**record.tags, **_owner()}
+    if record.parent is not None:
+        tags[_PARENT_TAG] = record.parent
+    run = client.create_run(experiment, start_time=record.started, run_name=record.name, tags=tags)
+    run_id = str(run.info.run_id)
+    status = "FAILED"
+    try:
+        metrics = [Metric(name, value, record.ended, step) for name, value, step in record.metrics]
+        client.log_batch(run_id, metrics=metrics, params=[Param(*item) for item in record.params.items()])
+        for path in filter(os.path.exists, record.artifacts):
+            client.log_artifact(run_id, path)
+        client.set_tag(run_id, _WHOLE_TAG, record.key)
+        status = record.status
+    finally:
+        client.set_terminated(run_id, status=status, end_time=record.ended)
+    return _address(tracking, experiment, run_id)
+
+
 def _address(tracking: Tracking, experiment: str, run_id: str) -> str:
     uri = str(tracking.uri)
-    if urlsplit(uri).scheme in ("http", "https"):
+    if _is_server(uri):
         return f"{uri.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
-    return f"mlflow ui --backend-store-uri {uri}  then  http://127.0.0.1:5000/#/experiments/{experiment}/runs/{run_id}"
-
-
-def _tags(report: Report) -> dict[str, str]:
-    tags = {f"version.{name}": value for name, value in report.environment.items()}
-    tags |= {"model": report.model, "status": report.status, "device": str(report.device), "dtype": report.dtype}
-    tags |= {f"source.{name}": str(value) for name, value in report.source.items()}
-    if report.error:
-        tags["error"] = report.error
-    if report.first_divergence:
-        tags["first_divergence"] = report.first_divergence
-    return tags
-
-
-def _params(config: Config) -> Iterator[Any]:
-    from mlflow.entities import Param
-
-    for name, value in _flat("", asdict(config)):
-        yield Param(name, str(value)[:MAX_PARAM])
-
-
-def _metrics(report: Report) -> Iterator[Any]:
-    from mlflow.entities import Metric
-
-    now = int(time.time() * 1000)
-    for name, value in _numbers(report):
-        yield Metric(name, value, now, 0)
-    for step, block in enumerate(report.blocks):
-        for name, value in (("block_max_abs_diff", block.max_abs_diff), ("block_relative_diff", block.relative_diff)):
-            if isfinite(value):
-                yield Metric(name, value, now, step)
-
-
-def _numbers(report: Report) -> Iterator[tuple[str, float]]:
-    """Every difference, tolerance and stage time. What is not finite cannot be stored; the report has it."""
-    for name, check in report.checks.items():
-        yield f"{name}.passed", float(check.status == "passed")
-        values = {k: v for k, v in asdict(check).items() if isinstance(v, int | float)}
-        for key, value in values.items():
-            if isfinite(value):
-                yield f"{name}.{key}", float(value)
-        if isinstance(check, Comparison) and check.max_abs_diff is not None and check.atol:
-            ratio = check.max_abs_diff / check.atol
-            if isfinite(ratio):
-                yield f"{name}.diff_over_tolerance", ratio
-    for stage, seconds in report.timings_s.items():
-        yield f"seconds.{stage}", seconds
-
-
-def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from _flat(f"{prefix}.{key}" if prefix else str(key), inner)
-    else:
-        yield prefix, value
+    # Beside this Python, and not on the PATH where the environment is not activated.
+    program = "mlflow" if shutil.which("mlflow") else os.path.relpath(Path(sys.executable).parent / "mlflow")
+    return (
+        f"{program} ui --backend-store-uri {uri}  then  http://127.0.0.1:5000/#/experiments/{experiment}/runs/{run_id}"
+    )

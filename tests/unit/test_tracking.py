@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import socket
 import time
 
 import mlflow
@@ -12,6 +14,7 @@ from conftest import compose
 from ast2hf import tracking
 from ast2hf.errors import TrackingError
 from ast2hf.huggingface import folder
+from ast2hf.report import record as records
 from ast2hf.report.report import INTERRUPTED, Block, Report
 
 
@@ -44,7 +47,8 @@ def record(outputs, tmp_path, report):
         target.mkdir()
         (target / folder.CARD).write_text("# card")
         (target / "model.safetensors").write_bytes(b"weights")
-        address = tracking.record(config, report, tmp_path, target if published else None, time.time() - 5)
+        told = records.build(config, report, tmp_path, target if published else None, time.time() - 5, "m", None)
+        address = tracking.send(told, config.tracking, str(outputs))
         client = mlflow.MlflowClient(tracking_uri=config.tracking.uri)
         return client, client.get_run(address.rpartition("/")[2])
 
@@ -119,4 +123,48 @@ def test_a_server_that_is_not_there_is_a_tracking_error(record):
 
 def test_a_long_parameter_is_cut(record):
     _, run = record("model=custom", f"checkpoint={'x' * 7000}")
-    assert run.data.params["checkpoint"] == "x" * tracking.MAX_PARAM
+    assert run.data.params["checkpoint"] == "x" * records.MAX_PARAM
+
+
+@pytest.fixture
+def orphan(outputs, record):
+    """A run that a process left open; its tags are given."""
+
+    def orphan(**tags: str) -> str:
+        client, run = record()
+        opened = client.create_run(run.info.experiment_id, tags={f"ast2hf.{k}": v for k, v in tags.items()})
+        settings = compose(f"paths.outputs={outputs}").tracking
+        tracking.start_sweep(settings, str(outputs), "next")
+        return client.get_run(opened.info.run_id).info.status
+
+    return orphan
+
+
+def test_a_run_left_open_by_a_killed_process_is_ended(orphan):
+    assert orphan(host=socket.gethostname(), pid=str(2**22 + 1)) == "KILLED"
+
+
+@pytest.mark.parametrize(("host", "pid"), [("elsewhere", "1"), (None, str(os.getpid())), (None, "")])
+def test_a_run_of_another_machine_or_a_living_process_is_left_alone(orphan, host, pid):
+    assert orphan(host=host or socket.gethostname(), pid=pid) == "RUNNING"
+
+
+def test_what_could_not_be_sent_is_sent_later_and_once(outputs, record, report):
+    client, run = record()
+    settings = compose(f"paths.outputs={outputs}")
+    folder_of_run = outputs / "runs" / "a"
+    folder_of_run.mkdir(parents=True)
+    (folder_of_run / "conversion_report.json").write_text("{}")
+    told = records.build(settings, report, folder_of_run, None, time.time(), "late", None)
+    experiments = [run.info.experiment_id]
+
+    def named_late():
+        return client.search_runs(experiments, "attributes.run_name = 'late'")
+
+    records.keep(told, folder_of_run)
+    assert tracking.replay(settings.tracking, str(outputs)) == 1
+    assert [r.data.metrics["pooled.atol"] for r in named_late()] == [5e-6]
+    assert not (folder_of_run / records.UNSENT).exists()
+    records.keep(told, folder_of_run)  # as if the process had been killed before it removed the file
+    assert tracking.replay(settings.tracking, str(outputs)) == 0
+    assert len(named_late()) == 1
