@@ -200,6 +200,8 @@ def test_a_signal_leaves_nothing_half_written(cli, number, code):
         cwd=cli.folder,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell starts background jobs with SIGINT ignored, which is inherited; a terminal does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     for line in process.stderr:
         if line.startswith("Write "):  # what comes next is the proof
