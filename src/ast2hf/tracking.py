@@ -172,8 +172,13 @@ def _address(tracking: Tracking, experiment: str, run_id: str) -> str:
     uri = str(tracking.uri)
     if _is_server(uri):
         return f"{uri.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
-    # Beside this Python, and not on the PATH where the environment is not activated.
-    program = "mlflow" if shutil.which("mlflow") else os.path.relpath(Path(sys.executable).parent / "mlflow")
-    return (
-        f"{program} ui --backend-store-uri {uri}  then  http://127.0.0.1:5000/#/experiments/{experiment}/runs/{run_id}"
-    )
+    page = f"http://127.0.0.1:5000/#/experiments/{experiment}/runs/{run_id}"
+    return f"{_program()} ui --backend-store-uri {uri}  then  {page}"
+
+
+def _program() -> str:
+    """How to call mlflow: where the environment is not activated, it is beside this Python and not on the PATH."""
+    if shutil.which("mlflow"):
+        return "mlflow"
+    path = Path(sys.executable).parent / "mlflow"
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
