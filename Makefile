@@ -35,7 +35,7 @@ bench: .venv/ready .venv-compat/ready
 
 .venv/ready: pyproject.toml constraints.txt src/ast2hf_torchaudio_guard.pth
 	$(call environment,.venv)
-	$(BIN)/pip install --quiet --constraint constraints.txt hatchling editables
+	$(BIN)/pip install --quiet --constraint constraints.txt hatchling editables setuptools
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
 	@touch $@
 
