@@ -20,8 +20,9 @@ from urllib.parse import urlsplit
 from ast2hf.config import Config, Tracking
 from ast2hf.errors import TrackingError, printable
 from ast2hf.huggingface import folder, weights
-from ast2hf.report import plots
+from ast2hf.report import page, plots
 from ast2hf.report.report import INTERRUPTED, Comparison, Report
+from ast2hf.report.settings import settings
 
 MAX_PARAM = 6000
 """Characters of a parameter's value; MLflow cuts or refuses longer ones."""
@@ -112,6 +113,7 @@ def _record(conversion: Conversion) -> str:
             if report.blocks:
                 client.log_artifact(run_id, str(plots.differences(report, Path(scratch) / "differences.png")))
         client.log_artifact(run_id, str(run_folder / folder.REPORT))
+        client.log_artifact(run_id, str(run_folder / page.PAGE))
         if target is not None:
             client.log_artifact(run_id, str(target / folder.CARD))
             if config.tracking.log_weights:
@@ -152,8 +154,8 @@ def _tags(report: Report) -> dict[str, str]:
 def _params(config: Config) -> Iterator[Any]:
     from mlflow.entities import Param
 
-    for name, value in _flat("", asdict(config)):
-        yield Param(name, str(value)[:MAX_PARAM])
+    for name, value in settings(config).items():
+        yield Param(name, value[:MAX_PARAM])
 
 
 def _metrics(report: Report) -> Iterator[Any]:
@@ -182,11 +184,3 @@ def _numbers(report: Report) -> Iterator[tuple[str, float]]:
                 yield f"{name}.diff_over_tolerance", ratio
     for stage, seconds in report.timings_s.items():
         yield f"seconds.{stage}", seconds
-
-
-def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from _flat(f"{prefix}.{key}" if prefix else str(key), inner)
-    else:
-        yield prefix, value
