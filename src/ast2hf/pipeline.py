@@ -27,6 +27,7 @@ from ast2hf.labels import Labels, load_labels
 from ast2hf.mapping.ast import TABLE
 from ast2hf.mapping.plan import Plan, make_plan
 from ast2hf.reference.front_end import FrontEnd
+from ast2hf.report.evidence import Evidence
 from ast2hf.report.report import INTERRUPTED, Report
 from ast2hf.stages import Stages
 
@@ -36,14 +37,18 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Run:
-    """One run: what is asked, what is found, how long it takes, and where its own files are kept."""
+    """One run: what is asked, what is found, how long it takes, and where its own files are kept.
+
+    ``evidence``: from the proof on, what it has seen.
+    """
 
     config: Config
     report: Report
     stages: Stages
     folder: Path
+    evidence: Evidence | None = None
 
     def note(self, *texts: str) -> None:
         for text in texts:
@@ -99,8 +104,12 @@ def _keep(run: Run, target: Path | None, started: float) -> str | None:
     run.report.timings_s = run.stages.seconds
     folder.write_json(path, run.report.as_dict())
     if not run.config.tracking.enabled:
-        return None
+        return None  # nor is a page drawn: matplotlib would cost a second that the record pays anyway
     try:
+        with run.stages.quiet("page"):
+            from ast2hf.report import page
+
+            page.write(run.folder, run.config, run.report, run.evidence)
         with run.stages("record", "Record in MLflow"):
             from ast2hf import tracking
             from ast2hf.report import record
@@ -277,11 +286,16 @@ def _prove(run: Run, staged: Path, source: Source, checkpoint: Checkpoint, model
         original = checkpoint.load_with_torch()
         ladder.check_weights(report, staged, model.plan, original)
         converted_model = ladder.check_load(report, staged, device)
-        features = ladder.check_features(report, staged, model.front_end, clip.waveform, tolerance).to(device)
+        features = ladder.check_features(report, staged, model.front_end, clip.waveform, tolerance)
+        run.evidence = Evidence(features[0].numpy())
+        features = features.to(device)
         reference = build(model.geometry, original).to(device)(features)
         converted = reload.activations(converted_model, features)
-        ladder.check_outputs(report, converted, reference, tolerance)
+        run.evidence = replace(
+            run.evidence, original=reference.logits[0].cpu().numpy(), converted=converted.logits[0].cpu().numpy()
+        )
         ladder.best_labels(report, converted, reference, model.labels, settings.problem_type)
+        ladder.check_outputs(report, converted, reference, tolerance)
         ladder.check_expected_logits(
             report, converted.logits, settings.expected_logits, run.config.verify.expected_logits, source, clip
         )

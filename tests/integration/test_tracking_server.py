@@ -63,7 +63,7 @@ def test_without_a_server_the_model_is_published_and_the_record_sent_later_once(
     (run,) = client.search_runs([client.get_experiment_by_name("ast2hf").experiment_id])
     assert run.info.status == "FINISHED"
     assert sorted(a.path for a in client.list_artifacts(run.info.run_id)) == [
-        "README.md", "conversion_report.json", "differences.png",
+        "README.md", "conversion_report.json", "differences.png", "report.html",
     ]  # fmt: skip
 
 

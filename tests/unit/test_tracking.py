@@ -14,6 +14,7 @@ from conftest import compose
 from ast2hf import tracking
 from ast2hf.errors import TrackingError
 from ast2hf.huggingface import folder
+from ast2hf.report import page
 from ast2hf.report import record as records
 from ast2hf.report.report import INTERRUPTED, Block, Report
 
@@ -47,6 +48,7 @@ def record(outputs, tmp_path, report):
         target.mkdir()
         (target / folder.CARD).write_text("# card")
         (target / "model.safetensors").write_bytes(b"weights")
+        page.write(tmp_path, config, report, None)
         told = records.build(config, report, tmp_path, target if published else None, time.time() - 5, "m", None)
         address = tracking.send(told, config.tracking, str(outputs))
         client = mlflow.MlflowClient(tracking_uri=config.tracking.uri)
@@ -74,7 +76,7 @@ def test_everything_is_recorded(record, outputs):
     assert metrics["pooled.diff_over_tolerance"] == pytest.approx(0.2)
     assert (metrics["pooled.passed"], metrics["logits.passed"]) == (1, 0)
     assert metrics["seconds.total"] == 2.0
-    assert artifacts(client, run) == ["README.md", "conversion_report.json", "differences.png"]
+    assert artifacts(client, run) == ["README.md", "conversion_report.json", "differences.png", "report.html"]
     assert run.info.artifact_uri.startswith((outputs / "mlartifacts").as_uri())
 
 
@@ -101,7 +103,7 @@ def test_a_failed_run_is_recorded_as_failed(record, report):
     assert run.info.status == "FAILED"
     assert run.data.tags["error"] == "it differs"
     assert run.data.tags["first_divergence"] == "blocks.0"
-    assert artifacts(client, run) == ["conversion_report.json", "differences.png"]
+    assert artifacts(client, run) == ["conversion_report.json", "differences.png", "report.html"]
 
 
 def test_an_interrupted_run_is_recorded_as_killed(record, report):
@@ -119,6 +121,11 @@ def test_an_inherited_run_id_is_not_resumed(record, monkeypatch):
 def test_a_server_that_is_not_there_is_a_tracking_error(record):
     with pytest.raises(TrackingError, match="could not be recorded in MLflow"):
         record("tracking.uri=http://127.0.0.1:9")
+
+
+def test_secrets_in_addresses_are_not_recorded(record):
+    _, run = record("model=custom", "checkpoint='https://me:pw@host/a.pth?token=x'")
+    assert run.data.params["checkpoint"] == "https://host/a.pth"
 
 
 def test_a_long_parameter_is_cut(record):

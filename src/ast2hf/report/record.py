@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any
 
 from ast2hf.config import Config
 from ast2hf.huggingface import folder, weights
-from ast2hf.report import plots
+from ast2hf.report import page, plots
 from ast2hf.report.report import INTERRUPTED, Comparison, Report
+from ast2hf.report.settings import settings
 
 UNSENT = "unsent_record.json"
 
@@ -45,7 +45,7 @@ def build(
     config: Config, report: Report, run_folder: Path, target: Path | None, started: float, name: str, parent: str | None
 ) -> Record:
     """``target``: the published folder; ``started``: seconds since the epoch. Draws the plot into ``run_folder``."""
-    artifacts = [run_folder / folder.REPORT]
+    artifacts = [run_folder / folder.REPORT, run_folder / page.PAGE]
     if report.blocks:
         artifacts.append(plots.differences(report, run_folder / "differences.png"))
     if target is not None:
@@ -60,7 +60,7 @@ def build(
         status=status,
         started=int(started * 1000),
         ended=int(time.time() * 1000),
-        params={key: str(value)[:MAX_PARAM] for key, value in _flat("", asdict(config))},
+        params={key: value[:MAX_PARAM] for key, value in settings(config).items()},
         metrics=list(_metrics(report)),
         tags=_tags(report),
         artifacts=[str(path) for path in artifacts],
@@ -109,11 +109,3 @@ def _numbers(report: Report) -> Iterator[tuple[str, float]]:
             yield f"{name}.diff_over_tolerance", check.max_abs_diff / check.atol
     for stage, seconds in report.timings_s.items():
         yield f"seconds.{stage}", seconds
-
-
-def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from _flat(f"{prefix}.{key}" if prefix else str(key), inner)
-    else:
-        yield prefix, value

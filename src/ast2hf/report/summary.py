@@ -14,6 +14,7 @@ from rich.text import Text
 from ast2hf.errors import printable
 from ast2hf.huggingface.folder import REPORT
 from ast2hf.pipeline import Outcome
+from ast2hf.report.page import PAGE
 from ast2hf.report.report import Report
 from ast2hf.report.rows import rows
 
@@ -37,7 +38,8 @@ def show_failure(report: Report, run_folder: Path) -> None:
     """Print to stdout how far the proof came."""
     console = _console()
     console.print(_checks(report, report.status))
-    console.print(Text(f"report     {printable(run_folder / REPORT)}"), soft_wrap=True)
+    for name, text in _kept(run_folder):
+        console.print(Text(f"{name:<10} {text}"), soft_wrap=True)
 
 
 def _console() -> Console:
@@ -76,8 +78,14 @@ def _lines(outcome: Outcome, run_folder: Path, dry_run: bool) -> Iterator[tuple[
         yield "would be", printable(outcome.target)
         return
     yield "seconds", ", ".join(f"{name} {seconds:.2f}" for name, seconds in report.timings_s.items())
-    yield "report", printable(run_folder / REPORT)
+    yield from _kept(run_folder)
     if outcome.tracked:
         yield "mlflow", outcome.tracked
     yield "folder", printable(outcome.target)
     yield "use", f"AutoModelForAudioClassification.from_pretrained({str(outcome.target)!r})"
+
+
+def _kept(run_folder: Path) -> Iterator[tuple[str, str]]:
+    yield "report", printable(run_folder / REPORT)
+    if (run_folder / PAGE).exists():
+        yield "page", printable(run_folder / PAGE)

@@ -12,6 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ast2hf.errors import printable
+from ast2hf.report import plots
+from ast2hf.report.page import drawn, template
 from ast2hf.sweep import Job
 
 COLUMNS = ("job", "model", "overrides", "status", "max |diff|", "tolerance", "seconds", "folder or error")
@@ -54,15 +56,14 @@ def show(jobs: Sequence[Job], files: Sequence[Path], tracked: str | None) -> Non
 
 def write(jobs: Sequence[Job], folder: Path) -> list[Path]:
     """``summary.csv`` and ``summary.html`` in ``folder``."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     table, page = folder / "summary.csv", folder / "summary.html"
     with table.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([COLUMNS, *map(row, jobs)])
-    template = Environment(
-        loader=PackageLoader("ast2hf", "report"), undefined=StrictUndefined, autoescape=True
-    ).get_template("sweep.html.j2")
-    page.write_text(
-        template.render(title=folder.name, columns=COLUMNS, rows=[(job, row(job)) for job in jobs]), encoding="utf-8"
+    text = template("sweep.html.j2").render(
+        title=folder.name,
+        columns=COLUMNS,
+        rows=[(job, row(job)) for job in jobs],
+        plot=drawn(lambda: plots.sweep(jobs), "variants side by side"),
     )
+    page.write_text(text, encoding="utf-8")
     return [table, page]
