@@ -1,6 +1,6 @@
 # make demo   environment, then one conversion with no network
 # make test   environment, then the whole test suite
-# The rest: make lint, make compat (transformers 4.57), make bench, make clean.
+# The rest: make lint, make compat (transformers 4.57), make browser (the report in the MLflow UI), make bench, make clean.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: demo test lint compat bench clean
+.PHONY: demo test lint compat browser bench clean
 
 demo: $(DEMO)
 	@echo "The converted model is in $(DEMO). To convert it again: rm -r $(DEMO) && make demo"
@@ -29,6 +29,13 @@ lint: .venv/ready
 # The same folder, loaded by both versions of transformers, must give the same logits.
 compat: .venv/ready .venv-compat/ready
 	$(BIN)/python -m pytest tests/compat --compat-python=$(COMPAT)/python
+
+# What a person sees of a conversion in the MLflow UI, in headless Chromium.
+browser: .venv/ready
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+		|| { echo "error: there is no chromium here; install it (Debian: apt-get install chromium)"; exit 1; }
+	$(BIN)/python -m pytest -m browser
 
 bench: .venv/ready .venv-compat/ready
 	$(BIN)/python bench/bench.py --baseline-python $(COMPAT)/python

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import browser
 import pytest
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -83,10 +84,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     no_gpu = pytest.mark.skip(reason="no CUDA and no MPS device here")
     no_compat = pytest.mark.skip(reason="run by make compat, in a second environment")
+    no_browser = pytest.mark.skip(reason="no Chromium here; make browser installs it on Debian")
     gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
     for item in items:
         if "gpu" in item.keywords and not gpu:
             item.add_marker(no_gpu)
+        if "browser" in item.keywords and browser.EXECUTABLE is None:
+            item.add_marker(no_browser)
         if "compat" in item.keywords and not config.getoption("--compat-python"):
             item.add_marker(no_compat)
 
@@ -129,6 +133,21 @@ class Cli:
     folder: Path
     environment: dict[str, str]
 
+    @classmethod
+    def make(cls, parent: Path) -> Cli:
+        folder = parent / "work"
+        folder.mkdir()
+        environment = {
+            **os.environ,
+            "AST2HF_CACHE": str(parent / "cache"),
+            "HF_HOME": str(parent / "hf"),
+            "HF_HUB_OFFLINE": "1",
+            "HTTP_PROXY": "http://127.0.0.1:9",
+            "HTTPS_PROXY": "http://127.0.0.1:9",
+            "NO_PROXY": "127.0.0.1,localhost",
+        }
+        return cls(folder, environment)
+
     def __call__(self, *arguments: str, **environment: str) -> Result:
         done = subprocess.run(
             [sys.executable, str(ROOT / "convert.py"), *arguments],
@@ -158,18 +177,7 @@ class Cli:
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
-    folder = tmp_path / "work"
-    folder.mkdir()
-    environment = {
-        **os.environ,
-        "AST2HF_CACHE": str(tmp_path / "cache"),
-        "HF_HOME": str(tmp_path / "hf"),
-        "HF_HUB_OFFLINE": "1",
-        "HTTP_PROXY": "http://127.0.0.1:9",
-        "HTTPS_PROXY": "http://127.0.0.1:9",
-        "NO_PROXY": "127.0.0.1,localhost",
-    }
-    return Cli(folder, environment)
+    return Cli.make(tmp_path)
 
 
 @pytest.fixture
