@@ -130,7 +130,7 @@ def sweep(jobs: Sequence[Job]) -> Figure | None:
         told = " ".join(o for o in job.overrides if not o.startswith("model="))
         axes.text(
             # Above its line: beside it, names would take half the width of a phone.
-            0.01, place - 0.28, printable(f"{job.number} {job.model} {told}", 64),
+            0.01, place - 0.28, printable(f"{job.number} {job.model} {told}", 72),
             transform=axes.get_yaxis_transform(), fontsize=9, parse_math=False, in_layout=False,
         )  # fmt: skip
     axes.set_xscale("log")
