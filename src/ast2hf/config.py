@@ -139,6 +139,7 @@ class Config:
     overwrite: bool = False
     skip_existing: bool = False
     dry_run: bool = False
+    threads: int | None = None
     debug: bool = False
 
 
@@ -147,7 +148,14 @@ def register() -> None:
     ConfigStore.instance().store(name="schema", node=Config)
     OmegaConf.register_new_resolver("abspath", lambda path: str(Path(path).expanduser().absolute()), replace=True)
     OmegaConf.register_new_resolver("pid", os.getpid, replace=True)
+    OmegaConf.register_new_resolver("share", _share, replace=True)
     OmegaConf.register_new_resolver("sweep_suffix", _sweep_suffix, replace=True)
+
+
+def _share(processes: int) -> int:
+    """The cores of each of several processes on this machine. As joblib counts them, -1 is one process per core."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // processes) if processes > 0 else 1
 
 
 def _sweep_suffix() -> str:
@@ -156,7 +164,7 @@ def _sweep_suffix() -> str:
     return sweep.suffix()
 
 
-GROUPS = ("model", "device", "verify", "tracking", "paths", "experiment", "sweep")
+GROUPS = ("model", "device", "verify", "tracking", "paths", "experiment", "sweep", "scale")
 """Groups of choices under ``conf/``."""
 
 
@@ -224,6 +232,8 @@ def validate(config: Config) -> None:
         not_negative[f"{key}.logits_rtol"] = tolerance.logits_rtol
     if config.model.expected_logits is not None:
         positive["model.expected_logits.atol"] = config.model.expected_logits.atol
+    if config.threads is not None:
+        positive["threads"] = config.threads
     for key, number in positive.items():
         if not (isfinite(number) and number > 0):
             raise ConfigurationError(f"{key} is {number}", "give a positive number")
