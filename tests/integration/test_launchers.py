@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Result
+from ray_cluster import ADDRESS, RAY, Cluster, end, family, possible, two_nodes
 from test_sweep import SIZES, TINY_BINS, runs, table
 
 pytestmark = pytest.mark.scale
@@ -54,10 +56,10 @@ def wait(what: Callable[[], object], seconds: float = 180) -> object:
     raise AssertionError("waited in vain")
 
 
-def started(cli, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-    """A command that runs on."""
+def started(cli, *arguments: str, inside: Sequence[str] = (), **environment: str) -> subprocess.Popen[str]:
+    """A command that runs on. ``inside``: what goes before it."""
     return subprocess.Popen(
-        [sys.executable, ROOT / "convert.py", *arguments],
+        [*inside, sys.executable, ROOT / "convert.py", *arguments],
         cwd=cli.folder,
         env={**cli.environment, **environment},
         stdout=subprocess.PIPE,
@@ -120,3 +122,63 @@ def test_slurm_local(cli):
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs pip install 'ast2hf[slurm]'")
     check_whole(cli, cli(*FOUR, "scale=slurm_local"))
     assert threads(cli) == ["1"] * 4
+
+
+# --- Ray --------------------------------------------------------------------------------------------------------------
+
+
+def test_ray_on_this_machine(cli):
+    pytest.importorskip("ray", reason="needs pip install 'ast2hf[ray]': make scale")
+    check_whole(cli, cli(*FOUR, "scale=ray", **RAY))
+    assert threads(cli) == ["1"] * 4
+
+
+@pytest.fixture
+def cluster(cli, tmp_path) -> Iterator[Cluster]:
+    pytest.importorskip("ray", reason="needs pip install 'ast2hf[ray]': make scale")
+    if not possible():
+        pytest.skip("needs ip (iproute2) and the right to make a network namespace")
+    with two_nodes({**cli.environment, **RAY}, tmp_path) as nodes:
+        yield nodes
+
+
+def at_work_on(cli, node: subprocess.Popen[bytes]) -> list[int]:
+    return working(cli, lambda pid: pid in family(node.pid))
+
+
+def test_ray_on_two_nodes(cli, cluster):
+    sweep = started(cli, *FOUR, "scale=ray", inside=cluster.inside, RAY_ADDRESS=ADDRESS, **RAY)
+    for node in (cluster.head, cluster.worker):
+        wait(lambda node=node: at_work_on(cli, node))
+    out, err = sweep.communicate(timeout=300)
+    check_whole(cli, Result(sweep.returncode, out, err))
+
+
+def test_jobs_of_a_ray_node_that_dies_are_run_on_another(cli, cluster):
+    sweep = started(cli, *FOUR, "scale=ray", inside=cluster.inside, RAY_ADDRESS=ADDRESS, **RAY)
+    wait(lambda: at_work_on(cli, cluster.worker))
+    end(cluster.worker)
+    out, err = sweep.communicate(timeout=400)
+    result = Result(sweep.returncode, out, err)
+    for half in cli.outputs.glob("models/.*"):  # what the dead job had in hand stays hidden
+        assert half.name.endswith(".staging")
+        shutil.rmtree(half)
+    check_whole(cli, result)
+    assert len(list(cli.outputs.glob("models/*/conversion_report.json"))) == 4
+
+
+def test_jobs_of_a_ray_node_that_dies_are_told_where_none_is_run_again(cli, cluster):
+    once = "hydra.launcher.ray.remote.max_retries=0"
+    sweep = started(cli, *FOUR, "scale=ray", once, inside=cluster.inside, RAY_ADDRESS=ADDRESS, **RAY)
+    wait(lambda: at_work_on(cli, cluster.worker))
+    end(cluster.worker)
+    out, err = sweep.communicate(timeout=400)
+    assert sweep.returncode == 1, err
+    assert "error: the launcher gave up (" in err
+    assert "Traceback" not in err
+    rows = table(cli)
+    assert len(rows) == 4
+    assert "interrupted, or its process was ended" in [row["folder or error"] for row in rows]
+    published = {p.name for p in cli.outputs.glob("models/[!.]*")}
+    assert published >= {row["model"] for row in rows if row["status"] == "passed"}
+    assert all((cli.outputs / "models" / name / "conversion_report.json").exists() for name in published)
