@@ -172,7 +172,7 @@ def test_jobs_of_a_ray_node_that_dies_are_told_where_none_is_run_again(cli, clus
     sweep = started(cli, *FOUR, "scale=ray", once, inside=cluster.inside, RAY_ADDRESS=ADDRESS, **RAY)
     wait(lambda: at_work_on(cli, cluster.worker))
     end(cluster.worker)
-    out, err = sweep.communicate(timeout=400)
+    _, err = sweep.communicate(timeout=400)
     assert sweep.returncode == 1, err
     assert "error: the launcher gave up (" in err
     assert "Traceback" not in err
