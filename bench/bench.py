@@ -186,11 +186,15 @@ class Bench:
         """Into a store that exists after the warm-up: it is made once, and takes seconds."""
         return self.one(f'tracking.uri="sqlite:///{self.scratch}/mlflow.db"')
 
-    def eight(self) -> Measurement:
+    def eight(self, *overrides: str) -> Measurement:
         for variant in self.variants.values():
             warm(variant.checkpoint)
         checkpoint = f'checkpoint="{self.checkpoints}/${{model.name}}.pth"'
-        return self.command("-m", f"model=glob({VARIANTS})", checkpoint, "tracking=off")
+        return self.command("-m", f"model=glob({VARIANTS})", checkpoint, "tracking=off", *overrides)
+
+    def processes(self, count: int) -> Measurement:
+        """Memory is that of the parent alone, so it is not told."""
+        return Measurement(self.eight("scale=joblib", f"hydra.launcher.n_jobs={count}").seconds)
 
     def eight_baselines(self) -> Measurement:
         return total([self.baseline(variant) for variant in self.variants.values()])
@@ -230,11 +234,16 @@ def measure_all(bench: Bench, stages: int, commands: int) -> dict[str, list[Meas
         "tracked": bench.tracked,
     }
     eight = {"eight_baselines": bench.eight_baselines, "eight": bench.eight}
+    scale: dict[str, Workload] = {
+        "one_process": lambda: bench.processes(1),
+        "two_processes": lambda: bench.processes(2),
+    }
     found: dict[str, list[Measurement]] = {}
     try:
         measure(found, one, stages, warm_up=1)
         measure(found, whole, commands, warm_up=1)
         measure(found, eight, commands, warm_up=0)  # the same programs, just run
+        measure(found, scale, commands, warm_up=0)
     except KeyboardInterrupt:
         print("interrupted: the table has what is measured", file=sys.stderr)
     return found

@@ -38,6 +38,8 @@ CASES = (
     Case("tracked", "whole command, tracking=mlflow", "baseline"),
     Case("eight_baselines", "usual procedure, eight variants"),
     Case("eight", "eight variants in one command", "eight_baselines", 0.8),
+    Case("one_process", "eight variants, scale=joblib, 1 process"),
+    Case("two_processes", "eight variants, scale=joblib, 2 processes", "one_process"),
 )
 
 

@@ -96,17 +96,23 @@ def main(launch: Callable[[], Any], jobs: list[Job]) -> int:
     debug = "debug=true" in sys.argv
     signal.signal(signal.SIGTERM, _terminate)
     code = 0
+    refused = False
     try:
         launch()
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # Hydra raises ValueError for a null group
         code = fail(explain(error), debug)
+        refused = not isinstance(error, ValueError)
+    except Exception as error:
+        if Sweep.active is None:
+            raise
+        code = fail(_launcher_gave_up(error), debug)
     except KeyboardInterrupt:
         print("interrupted; nothing more was published", file=sys.stderr)
         code = INTERRUPTED
     if Sweep.active is None:
         return code or (jobs[0].code if jobs else 0)
     try:
-        return Sweep.active.finish() or code
+        return Sweep.active.finish(refused) or code
     except Ast2hfError as error:
         return code or fail(error, debug)
 
@@ -132,6 +138,14 @@ def _defect(error: Exception) -> Ast2hfError:
     )
 
 
+def _launcher_gave_up(error: Exception) -> Ast2hfError:
+    """Jobs show their own errors, so one that comes through the launcher says that a process was lost."""
+    return Ast2hfError(
+        f"the launcher gave up ({type(error).__name__}: {_first_line(error)})",
+        "the table has what each job left; to go on, run it again with skip_existing=true",
+    )
+
+
 def _terminate(_: int, __: FrameType | None) -> NoReturn:
     sys.exit(TERMINATED)
 
@@ -147,6 +161,8 @@ def explain(error: Exception) -> ConfigurationError:
 
 
 def _explain(error: Exception) -> ConfigurationError:
+    if isinstance(error, MissingConfigException) and (needed := _missing_launcher(str(error.missing_cfg_file))):
+        return needed
     if isinstance(error, MissingConfigException) and error.options is not None:
         return _unknown_choice(str(error.missing_cfg_file), [str(option) for option in error.options])
     text = "\n".join(str(e) for e in _chain(error))
@@ -180,6 +196,21 @@ def _unknown_choice(missing: str, options: list[str]) -> ConfigurationError:
     return ConfigurationError(
         f"{printable(group)}={printable(choice)} is not a choice",
         f"{nearest(choice, options)}choices: {', '.join(sorted(options))}",
+    )
+
+
+_LAUNCHERS = {"joblib": "joblib", "ray": "ray", "submitit_local": "slurm_local", "submitit_slurm": "slurm"}
+"""Of each launcher that is a plugin, the choice of scale= that uses it."""
+
+
+def _missing_launcher(missing: str) -> ConfigurationError | None:
+    group, _, launcher = missing.rpartition("/")
+    if group != "hydra/launcher" or launcher not in _LAUNCHERS:
+        return None
+    scale = _LAUNCHERS[launcher]
+    extra = scale.removesuffix("_local")
+    return ConfigurationError(
+        f"scale={scale} needs pip install 'ast2hf[{extra}]'", "without scale=… the jobs run here, one after the other"
     )
 
 

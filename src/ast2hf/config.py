@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from ast2hf.errors import ConfigurationError, printable
@@ -140,6 +141,7 @@ class Config:
     overwrite: bool = False
     skip_existing: bool = False
     dry_run: bool = False
+    threads: int | None = None
     debug: bool = False
 
 
@@ -148,7 +150,25 @@ def register() -> None:
     ConfigStore.instance().store(name="schema", node=Config)
     OmegaConf.register_new_resolver("abspath", lambda path: str(Path(path).expanduser().absolute()), replace=True)
     OmegaConf.register_new_resolver("pid", os.getpid, replace=True)
+    OmegaConf.register_new_resolver("launcher", _of_launcher, replace=True)
+    OmegaConf.register_new_resolver("share", _share, replace=True)
     OmegaConf.register_new_resolver("sweep_suffix", _sweep_suffix, replace=True)
+
+
+def _of_launcher(key: str) -> int | None:
+    """A number that the launcher of this sweep is set to; None where Hydra runs no job, as in compose()."""
+    if not HydraConfig.initialized():
+        return None
+    found = OmegaConf.select(HydraConfig.get().launcher, key)
+    return None if found is None else int(found)
+
+
+def _share(processes: int | None) -> int | None:
+    """The cores of each of several processes on this machine. As joblib counts them, -1 is one process per core."""
+    if processes is None:
+        return None
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // processes) if processes > 0 else 1
 
 
 def _sweep_suffix() -> str:
@@ -157,7 +177,7 @@ def _sweep_suffix() -> str:
     return sweep.suffix()
 
 
-GROUPS = ("model", "device", "verify", "tracking", "paths", "experiment", "sweep")
+GROUPS = ("model", "device", "verify", "tracking", "paths", "experiment", "sweep", "scale")
 """Groups of choices under ``conf/``."""
 
 
@@ -225,6 +245,8 @@ def validate(config: Config) -> None:
         not_negative[f"{key}.logits_rtol"] = tolerance.logits_rtol
     if config.model.expected_logits is not None:
         positive["model.expected_logits.atol"] = config.model.expected_logits.atol
+    if config.threads is not None:
+        positive["threads"] = config.threads
     for key, number in positive.items():
         if not (isfinite(number) and number > 0):
             raise ConfigurationError(f"{key} is {number}", "give a positive number")

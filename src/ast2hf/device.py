@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ast2hf.errors import ConfigurationError, printable
+
+log = logging.getLogger(__name__)
 
 
 def resolve(name: str) -> str:
@@ -31,6 +35,17 @@ def resolve(name: str) -> str:
             f"device {name} is not available to this torch ({torch.__version__})", "choose device=cpu or device=auto"
         )
     return name
+
+
+def use_threads(count: int | None) -> None:
+    """Compute on the CPU with ``count`` threads; None: with one per core. To call before torch is first imported."""
+    if count is not None:
+        os.environ["OMP_NUM_THREADS"] = str(count)  # read once, by the libraries that torch brings
+    import torch
+
+    if count is not None:
+        torch.set_num_threads(count)
+    log.info("threads: %d", torch.get_num_threads())
 
 
 @contextmanager

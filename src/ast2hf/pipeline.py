@@ -177,6 +177,7 @@ def _import_libraries(run: Run) -> None:
         # objects set aside afterwards, a run is over about two seconds earlier, most of it at its exit.
         gc.disable()
         try:
+            devices.use_threads(run.config.threads)
             from ast2hf.verify import ladder  # noqa: F401  timed here, and not as part of the proof
         finally:
             gc.freeze()

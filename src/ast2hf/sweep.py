@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,12 +17,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from ast2hf import config as schema
 from ast2hf.config import Tracking
 from ast2hf.errors import ConfigurationError, TrackingError
 
@@ -29,6 +33,8 @@ JOB = "job.json"
 
 LOST = 1
 """Exit code of a job that left no word: its process was ended, or it never began."""
+
+NEVER_BEGAN = "it never began"
 
 _NAMED_ELSEWHERE = ("model", "experiment", "sweep", "overwrite", "output_dir", "skip_existing", "debug", "dry_run")
 """Keys that need not show in a folder's name: the model's name stands there already, the others are no variants."""
@@ -59,15 +65,29 @@ class Sweep(Callback):
 
     def __init__(self) -> None:
         self.axes: list[str] = []
+        self.planned: list[list[str]] = []
+        self.working_directory = Path.cwd()
         self.parent: str | None = None
         self.folder: Path | None = None
         self.tracking: Tracking | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the list of all jobs: each job gets a copy of this, and they may be ten thousand."""
+        return {**self.__dict__, "planned": []}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Every launcher sends this object to the process of a job before it composes or resolves anything there."""
+        schema.register()
+        self.__dict__.update(state)
+        os.chdir(self.working_directory)  # relative paths mean the same there
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         Sweep.active = self
         self.folder = Path(config.hydra.sweep.dir).absolute()
         fixed = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
-        parsed = OverridesParser.create().parse_overrides([*fixed, *config.hydra.overrides.task])
+        loader = GlobalHydra.instance().config_loader()  # knows the choices that a glob stands for
+        parsed = OverridesParser.create(loader).parse_overrides([*fixed, *config.hydra.overrides.task])
+        (self.planned,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
         self.axes = [o.get_key_element() for o in parsed if o.is_sweep_override()]
         settings = OmegaConf.to_object(config.tracking)
         assert isinstance(settings, Tracking)
@@ -90,30 +110,36 @@ class Sweep(Callback):
             hydra = HydraConfig.get()
             told = {**asdict(job), "number": hydra.job.num, "overrides": self.told_by(hydra.overrides.task)}
             path = Path(hydra.runtime.output_dir) / JOB
-            path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+            unfinished = path.with_suffix(".unfinished")
+            unfinished.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+            unfinished.replace(path)  # so that a process that ends here leaves no half of it
 
     def told_by(self, overrides: Sequence[str]) -> list[str]:
         """Those of a job's ``overrides`` that other jobs of the sweep have otherwise."""
         return [o for o in overrides if o.partition("=")[0] in self.axes]
 
     def jobs(self) -> Iterator[Job]:
-        """What came of each job, in order; of one that left no word, that."""
+        """What came of each job that was asked for, in order; of one that left no word, that."""
         assert self.folder is not None
-        folders = [path for path in self.folder.glob("*_*") if path.is_dir()]
-        for folder in sorted(folders, key=lambda path: int(path.name.partition("_")[0])):
-            path = folder / JOB
-            if path.exists():
-                yield Job(**json.loads(path.read_text(encoding="utf-8")))
-            else:
-                number, _, choice = folder.name.partition("_")
-                yield Job(LOST, choice, "lost", error="interrupted, or its process was ended", number=int(number))
+        folders = {int(path.name.partition("_")[0]): path for path in self.folder.glob("*_*") if path.is_dir()}
+        for number, overrides in enumerate(self.planned):
+            folder = folders.get(number)
+            if folder is not None and (folder / JOB).exists():
+                yield Job(**json.loads((folder / JOB).read_text(encoding="utf-8")))
+                continue
+            why = NEVER_BEGAN if folder is None else "interrupted, or its process was ended"
+            model = dict(o.split("=", 1) for o in overrides).get("model", "")
+            yield Job(LOST, model, "lost", error=why, number=number, overrides=self.told_by(overrides))
 
-    def finish(self) -> int:
-        """Show the table of all jobs, keep it, and close the parent run. Returns the exit code of the sweep."""
+    def finish(self, refused: bool = False) -> int:
+        """Show the table of all jobs, keep it, and close the parent run. Returns the exit code of the sweep.
+
+        ``refused``: the configuration of a job was, before any began; those that did not begin are no loss then.
+        """
         from ast2hf.report import sweep_table
 
         assert self.folder is not None
-        jobs = list(self.jobs())
+        jobs = [job for job in self.jobs() if not (refused and job.error == NEVER_BEGAN)]
         files = sweep_table.write(jobs, self.folder) if jobs else []
         code = next((job.code for job in jobs if job.code), 0)
         address = self._close_parent(jobs, files, passed=bool(jobs) and not code)

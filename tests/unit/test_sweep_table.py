@@ -1,7 +1,12 @@
 import json
+import pickle
+from pathlib import Path
 
 import pytest
+from hydra.errors import MissingConfigException
+from omegaconf import OmegaConf
 
+from ast2hf import cli
 from ast2hf.report import sweep_table
 from ast2hf.sweep import Job, Sweep, _short
 
@@ -25,6 +30,8 @@ def test_values_that_lose_something_are_told_apart():
 def sweep(tmp_path):
     sweep = Sweep()
     sweep.folder = tmp_path
+    sweep.axes = ["model"]
+    sweep.planned = [[f"model=m{number}", "device=cpu"] for number in range(12)]
     for number in (0, 2, 10):
         folder = tmp_path / f"{number}_ast_16_16"
         folder.mkdir()
@@ -36,8 +43,40 @@ def sweep(tmp_path):
 
 def test_jobs_come_in_order_and_a_lost_one_is_told(sweep):
     jobs = list(sweep.jobs())
-    assert [(job.number, job.status) for job in jobs] == [(0, "passed"), (2, "lost"), (10, "passed")]
-    assert jobs[1].code != 0
+    assert [job.number for job in jobs] == list(range(12))
+    assert [job.number for job in jobs if job.status == "passed"] == [0, 10]
+    began, never = jobs[2], jobs[11]
+    assert (began.status, never.status) == ("lost", "lost")
+    assert began.code
+    assert never.code
+    assert began.error != never.error
+    assert (never.model, never.overrides) == ("m11", ["model=m11"])
+
+
+def test_a_job_gets_no_list_of_all_jobs_and_knows_the_schema(sweep, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sent = pickle.dumps(sweep)
+    OmegaConf.clear_resolver("sweep_suffix")
+    assert len(sent) < 1000
+    copy = pickle.loads(sent)
+    assert OmegaConf.has_resolver("sweep_suffix")
+    assert (copy.axes, copy.planned, copy.folder) == (["model"], [], tmp_path)
+    assert Path.cwd() == sweep.working_directory
+
+
+@pytest.mark.parametrize(
+    ("launcher", "line"),
+    [
+        ("joblib", "scale=joblib needs pip install 'ast2hf[joblib]'"),
+        ("ray", "scale=ray needs pip install 'ast2hf[ray]'"),
+        ("submitit_slurm", "scale=slurm needs pip install 'ast2hf[slurm]'"),
+        ("submitit_local", "scale=slurm_local needs pip install 'ast2hf[slurm]'"),
+    ],
+)
+def test_a_launcher_that_is_not_installed_is_named(launcher, line):
+    error = cli.explain(MissingConfigException("", f"hydra/launcher/{launcher}", ["basic"]))
+    assert str(error).startswith(line)
+    assert error.exit_code == 2
 
 
 def test_the_page_escapes_what_comes_from_outside(tmp_path):

@@ -1,0 +1,184 @@
+"""Sweeps over several processes and nodes: the same table and the same record as in one process, and nothing lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Result
+from ray_cluster import ADDRESS, RAY, Cluster, end, family, possible, two_nodes
+from test_sweep import SIZES, TINY_BINS, runs, table
+
+pytestmark = pytest.mark.scale
+
+MODELS = ("ast_10_10_0_450", "ast_12_12", "ast_14_14", "ast_16_16")
+FOUR = ("-m", f"model={','.join(MODELS)}", "experiment=offline", *SIZES, TINY_BINS)
+
+
+def check_whole(cli, result):
+    """Four jobs passed, each once in the table and once in MLflow under one parent; their folders and no others."""
+    assert result.code == 0, result.err
+    assert "Sweep: 4 of 4 jobs passed" in result.out
+    rows = table(cli)
+    assert [(row["job"], row["status"]) for row in rows] == [(str(n), "passed") for n in range(4)]
+    names = [row["model"] for row in rows]
+    assert sorted(os.listdir(cli.outputs / "models")) == sorted(names)
+
+    _, found = runs(cli)
+    (parent,) = (run for run in found if "mlflow.parentRunId" not in run.data.tags)
+    children = [run for run in found if run is not parent]
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    assert sorted(run.info.run_name for run in children) == sorted(names)
+    assert {run.info.status for run in found} == {"FINISHED"}
+    assert parent.data.metrics == {"jobs": 4, "jobs.passed": 4}
+
+
+def threads(cli):
+    """What each job's log says of its threads."""
+    logs = cli.outputs.glob("multiruns/*/*_ast_*/convert.log")
+    return [line.rpartition(" ")[2] for log in logs for line in log.read_text().splitlines() if "threads: " in line]
+
+
+def wait(what: Callable[[], object], seconds: float = 180) -> object:
+    """What ``what`` returns, once it is true."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := what():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("waited in vain")
+
+
+def started(cli, *arguments: str, inside: Sequence[str] = (), **environment: str) -> subprocess.Popen[str]:
+    """A command that runs on. ``inside``: what goes before it."""
+    return subprocess.Popen(
+        [*inside, sys.executable, ROOT / "convert.py", *arguments],
+        cwd=cli.folder,
+        env={**cli.environment, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def working(cli, among: Callable[[int], bool] = lambda _: True) -> list[int]:
+    """The processes that have a job in hand: their log is open. Of those, the ones in ``among``."""
+    return [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and _writes(p, cli) and among(int(p.name))]
+
+
+def _writes(process: Path, cli) -> bool:
+    try:
+        files = [str(fd.readlink()) for fd in (process / "fd").iterdir()]
+    except OSError:
+        return False
+    return any(f.startswith(f"{cli.outputs}/multiruns/") and f.endswith("convert.log") for f in files)
+
+
+# --- joblib -----------------------------------------------------------------------------------------------------------
+
+
+def test_joblib_with_four_processes_on_a_fresh_store(cli):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs pip install 'ast2hf[joblib]'")
+    result = cli(*FOUR, "scale=joblib", "hydra.launcher.n_jobs=4")
+    check_whole(cli, result)
+    assert threads(cli) == [str(max(1, len(os.sched_getaffinity(0)) // 4))] * 4
+
+
+def test_a_process_that_is_killed_is_told_and_leaves_nothing_half_written(cli):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs pip install 'ast2hf[joblib]'")
+    sweep = started(cli, *FOUR, "scale=joblib", "hydra.launcher.n_jobs=2", "tracking=off")
+    (victim, *_) = wait(lambda: working(cli))
+    os.kill(victim, signal.SIGKILL)
+    out, err = sweep.communicate(timeout=300)
+
+    assert sweep.returncode == 1, err
+    assert "error: the launcher gave up (TerminatedWorkerError" in err
+    assert "Traceback" not in err
+    rows = table(cli)
+    assert len(rows) == 4
+    assert "Sweep: " in out
+    lost = [row for row in rows if row["status"] == "lost"]
+    assert "interrupted, or its process was ended" in [row["folder or error"] for row in lost]
+    assert "it never began" in [row["folder or error"] for row in lost]
+    published = {p.name for p in cli.outputs.glob("models/[!.]*")}
+    assert published == {row["model"] for row in rows if row["status"] == "passed"}
+
+    again = cli(*FOUR, "scale=joblib", "hydra.launcher.n_jobs=2", "tracking=off", "skip_existing=true")
+    assert again.code == 0, again.err
+    assert "Sweep: 4 of 4 jobs passed" in again.out
+
+
+# --- Slurm ------------------------------------------------------------------------------------------------------------
+
+
+def test_slurm_local(cli):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs pip install 'ast2hf[slurm]'")
+    check_whole(cli, cli(*FOUR, "scale=slurm_local"))
+    assert threads(cli) == ["1"] * 4
+
+
+# --- Ray --------------------------------------------------------------------------------------------------------------
+
+
+def test_ray_on_this_machine(cli):
+    pytest.importorskip("ray", reason="needs pip install 'ast2hf[ray]': make scale")
+    check_whole(cli, cli(*FOUR, "scale=ray", **RAY))
+    assert threads(cli) == ["1"] * 4
+
+
+@pytest.fixture
+def cluster(cli, tmp_path) -> Iterator[Cluster]:
+    pytest.importorskip("ray", reason="needs pip install 'ast2hf[ray]': make scale")
+    if not possible():
+        pytest.skip("needs ip (iproute2) and the right to make a network namespace")
+    with two_nodes({**cli.environment, **RAY}, tmp_path) as nodes:
+        yield nodes
+
+
+def at_work_on(cli, node: subprocess.Popen[bytes]) -> list[int]:
+    return working(cli, lambda pid: pid in family(node.pid))
+
+
+def test_ray_on_two_nodes(cli, cluster):
+    sweep = started(cli, *FOUR, "scale=ray", inside=cluster.inside, RAY_ADDRESS=ADDRESS, **RAY)
+    for node in (cluster.head, cluster.worker):
+        wait(lambda node=node: at_work_on(cli, node))
+    out, err = sweep.communicate(timeout=300)
+    check_whole(cli, Result(sweep.returncode, out, err))
+
+
+def test_jobs_of_a_ray_node_that_dies_are_run_on_another(cli, cluster):
+    sweep = started(cli, *FOUR, "scale=ray", inside=cluster.inside, RAY_ADDRESS=ADDRESS, **RAY)
+    wait(lambda: at_work_on(cli, cluster.worker))
+    end(cluster.worker)
+    out, err = sweep.communicate(timeout=400)
+    result = Result(sweep.returncode, out, err)
+    for half in cli.outputs.glob("models/.*"):  # what the dead job had in hand stays hidden
+        assert half.name.endswith(".staging")
+        shutil.rmtree(half)
+    check_whole(cli, result)
+    assert len(list(cli.outputs.glob("models/*/conversion_report.json"))) == 4
+
+
+def test_jobs_of_a_ray_node_that_dies_are_told_where_none_is_run_again(cli, cluster):
+    once = "hydra.launcher.ray.remote.max_retries=0"
+    sweep = started(cli, *FOUR, "scale=ray", once, inside=cluster.inside, RAY_ADDRESS=ADDRESS, **RAY)
+    wait(lambda: at_work_on(cli, cluster.worker))
+    end(cluster.worker)
+    _, err = sweep.communicate(timeout=400)
+    assert sweep.returncode == 1, err
+    assert "error: the launcher gave up (" in err
+    assert "Traceback" not in err
+    rows = table(cli)
+    assert len(rows) == 4
+    assert "interrupted, or its process was ended" in [row["folder or error"] for row in rows]
+    published = {p.name for p in cli.outputs.glob("models/[!.]*")}
+    assert published >= {row["model"] for row in rows if row["status"] == "passed"}
+    assert all((cli.outputs / "models" / name / "conversion_report.json").exists() for name in published)
