@@ -20,7 +20,7 @@ $(DEMO): | .venv/ready
 	$(BIN)/python convert.py model=ast_16_16 experiment=offline
 
 test: .venv/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m 'not browser and not scale'
 
 lint: .venv/ready
 	$(BIN)/ruff check .
