@@ -1,7 +1,7 @@
 # make demo   environment, then one conversion with no network
 # make test   environment, then the whole test suite
-# The rest: make lint, make compat (transformers 4.57), make browser (the report in the MLflow UI), make scale (every
-# launcher), make bench, make clean.
+# The rest: make lint, make compat (transformers 4.57), make browser (the report in the MLflow UI), make scale and
+# make ray (launchers), make bench, make clean.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: demo test lint compat browser scale bench clean
+.PHONY: demo test lint compat browser scale ray bench clean
 
 demo: $(DEMO)
 	@echo "The converted model is in $(DEMO). To convert it again: rm -r $(DEMO) && make demo"
@@ -38,9 +38,12 @@ browser: .venv/ready
 		|| { echo "error: there is no chromium here; install it (Debian: apt-get install chromium)"; exit 1; }
 	$(BIN)/python -m pytest -m browser
 
-# Sweeps over processes and nodes. Ray is large, so it is added to the environment only here.
-scale: .venv/scale-ready
-	$(BIN)/python -m pytest -m scale tests/integration/test_launchers.py
+# Sweeps over processes. Ray, on one node and on two, has a target of its own, because it is large to install.
+scale: .venv/ready
+	$(BIN)/python -m pytest -m scale -k 'not ray' tests/integration/test_launchers.py
+
+ray: .venv/ray-ready
+	$(BIN)/python -m pytest -m scale -k ray tests/integration/test_launchers.py
 
 bench: .venv/ready .venv-compat/ready
 	$(BIN)/python bench/bench.py --baseline-python $(COMPAT)/python
@@ -51,7 +54,7 @@ bench: .venv/ready .venv-compat/ready
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
 	@touch $@
 
-.venv/scale-ready: .venv/ready
+.venv/ray-ready: .venv/ready
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev,ray]'
 	@touch $@
 

@@ -128,14 +128,14 @@ def test_slurm_local(cli):
 
 
 def test_ray_on_this_machine(cli):
-    pytest.importorskip("ray", reason="needs pip install 'ast2hf[ray]': make scale")
+    pytest.importorskip("ray", reason="needs pip install 'ast2hf[ray]': make ray")
     check_whole(cli, cli(*FOUR, "scale=ray", **RAY))
     assert threads(cli) == ["1"] * 4
 
 
 @pytest.fixture
 def cluster(cli, tmp_path) -> Iterator[Cluster]:
-    pytest.importorskip("ray", reason="needs pip install 'ast2hf[ray]': make scale")
+    pytest.importorskip("ray", reason="needs pip install 'ast2hf[ray]': make ray")
     if not possible():
         pytest.skip("needs ip (iproute2) and the right to make a network namespace")
     with two_nodes({**cli.environment, **RAY}, tmp_path) as nodes:

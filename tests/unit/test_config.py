@@ -22,7 +22,7 @@ GROUP_FILES = sorted(
 @pytest.mark.parametrize(("group", "choice"), GROUP_FILES)
 def test_every_file_composes(group, choice):
     if (group, choice) == ("scale", "ray"):
-        pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="Ray is added by make scale")
+        pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="Ray is added by make ray")
     overrides = (
         ["model=custom", f"+model/dataset@model={choice}"] if group == "model/dataset" else [f"{group}={choice}"]
     )
