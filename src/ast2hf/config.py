@@ -222,8 +222,11 @@ def _flat(value: object, prefix: str = "") -> Iterator[str]:
             yield from _flat(inner, f"{prefix}{key}.")
 
 
+MULTI_LABEL = "multi_label_classification"
+SINGLE_LABEL = "single_label_classification"
+
 CHOICES = {
-    "model.problem_type": ("multi_label_classification", "single_label_classification"),
+    "model.problem_type": (MULTI_LABEL, SINGLE_LABEL),
     "verify.expected_logits": ("auto", "always", "never"),
 }
 

@@ -174,7 +174,7 @@ def _load_labels(run: Run) -> Labels:
 def _import_libraries(run: Run) -> None:
     with run.stages("import", "Import torch and transformers"):
         # The imports make objects by the million that live for ever. Without collections among them, and with the
-        # objects set aside afterwards, a run is over about two seconds earlier, most of it at its exit.
+        # objects set aside afterwards, a run is over about a second and a half earlier, most of it at its exit.
         gc.disable()
         try:
             devices.use_threads(run.config.threads)

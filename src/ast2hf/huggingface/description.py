@@ -12,9 +12,6 @@ from typing import Any
 from ast2hf.geometry import Geometry
 from ast2hf.reference.front_end import FrontEnd
 
-MULTI_LABEL = "multi_label_classification"
-SINGLE_LABEL = "single_label_classification"
-
 MODEL_CLASS = "ASTForAudioClassification"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-from ast2hf.huggingface.description import MULTI_LABEL
+from ast2hf.config import MULTI_LABEL
 from ast2hf.report.report import Report
 from ast2hf.report.rows import rows
 

@@ -15,10 +15,9 @@ from transformers import ASTForAudioClassification
 
 from ast2hf.audio import Clip
 from ast2hf.checkpoint.source import Source
-from ast2hf.config import ExpectedLogits, Tolerance
+from ast2hf.config import MULTI_LABEL, ExpectedLogits, Tolerance
 from ast2hf.errors import InputError, VerificationError
 from ast2hf.huggingface import reload, weights
-from ast2hf.huggingface.description import MULTI_LABEL
 from ast2hf.mapping.plan import Plan
 from ast2hf.reference.front_end import FrontEnd
 from ast2hf.reference.model import Activations
