@@ -6,7 +6,7 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from ast2hf import cli, config
+from ast2hf import cli, composition
 from ast2hf.sweep import Job
 
 jobs: list[Job] = []
@@ -20,5 +20,5 @@ def launch(composed: DictConfig) -> Job:
 
 if __name__ == "__main__":
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come through to cli.main, which shows them in one line
-    config.register()
+    composition.register()
     sys.exit(cli.main(launch, jobs))

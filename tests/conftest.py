@@ -16,7 +16,7 @@ import pytest
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
-from ast2hf import config
+from ast2hf import composition
 from ast2hf.checkpoint import synthetic
 from ast2hf.config import Config, Model
 from ast2hf.geometry import Geometry, resolve
@@ -62,9 +62,9 @@ VARIANTS = (
 
 def compose(*overrides: str) -> Config:
     """The configuration of a command line, without running it."""
-    config.register()
+    composition.register()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return config.typed(hydra_compose("config", overrides=list(overrides)))
+        return composition.typed(hydra_compose("config", overrides=list(overrides)))
 
 
 def model_of(variant: str) -> Model:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import signal
 import sys
 import traceback
@@ -14,17 +13,20 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from ast2hf.config import GROUPS, Config, nearest, typed, unknown_key, validate
-from ast2hf.errors import Ast2hfError, ConfigurationError, OutputError, VerificationError, printable
+from ast2hf.composition import typed
+from ast2hf.config import Config
+from ast2hf.errors import Ast2hfError, OutputError, VerificationError, first_line, printable
+from ast2hf.explain import explain
 from ast2hf.report.report import Report
 from ast2hf.sweep import Job, Sweep
+from ast2hf.validation import validate
 
 if TYPE_CHECKING:
-    from ast2hf.pipeline import Outcome
+    from ast2hf.run import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +61,9 @@ def run_job(config: DictConfig) -> Job:
 
 
 def _replay(config: Config) -> Job:
-    from ast2hf import tracking
+    from ast2hf.tracking import runs
 
-    count = tracking.replay(config.tracking, config.paths.outputs)
+    count = runs.replay(config.tracking, config.paths.outputs)
     print(f"{count} records sent to {printable(config.tracking.uri)}")
     return Job(0, "", "replayed")
 
@@ -72,12 +74,13 @@ def _job(report: Report, code: int) -> Job:
 
 
 def _convert(config: Config, report: Report, run_folder: Path) -> Outcome:
-    from ast2hf import pipeline
+    from ast2hf import execution
     from ast2hf.report import summary
+    from ast2hf.run import Run
     from ast2hf.stages import Stages
 
     try:
-        outcome = pipeline.execute(pipeline.Run(config, report, Stages(), run_folder))
+        outcome = execution.execute(Run(config, report, Stages(), run_folder))
     except VerificationError:
         summary.show_failure(report, run_folder)
         raise
@@ -141,84 +144,10 @@ def _defect(error: Exception) -> Ast2hfError:
 def _launcher_gave_up(error: Exception) -> Ast2hfError:
     """Jobs show their own errors, so one that comes through the launcher says that a process was lost."""
     return Ast2hfError(
-        f"the launcher gave up ({type(error).__name__}: {_first_line(error)})",
+        f"the launcher gave up ({type(error).__name__}: {first_line(error)})",
         "the table has what each job left; to go on, run it again with skip_existing=true",
     )
 
 
 def _terminate(_: int, __: FrameType | None) -> NoReturn:
     sys.exit(TERMINATED)
-
-
-# --- errors of the configuration --------------------------------------------------------------------------------------
-
-
-def explain(error: Exception) -> ConfigurationError:
-    """An error of Hydra or OmegaConf in one line, with the nearest valid name."""
-    explained = _explain(error)
-    explained.__cause__ = error
-    return explained
-
-
-def _explain(error: Exception) -> ConfigurationError:
-    if isinstance(error, MissingConfigException) and (needed := _missing_launcher(str(error.missing_cfg_file))):
-        return needed
-    if isinstance(error, MissingConfigException) and error.options is not None:
-        return _unknown_choice(str(error.missing_cfg_file), [str(option) for option in error.options])
-    text = "\n".join(str(e) for e in _chain(error))
-    if isinstance(error, OverrideParseException):
-        return _unparsable(error.override)
-    if match := re.search(r"Could not override '([^']+)'|Key '([^']+)' (?:is )?not in", text):
-        full_key = re.search(r"full_key: (\S+)", text)
-        key = match[1] or (full_key[1] if full_key else match[2])
-        if key in GROUPS:
-            return ConfigurationError(f"{key} takes the name of a choice", "see --help for the choices")
-        return unknown_key(key)
-    if match := re.search(r"full_key: (\S+)", text):
-        return ConfigurationError(
-            f"{match[1]}: {_first_line(_chain(error)[-1])}", "see --cfg job for the keys and their types"
-        )
-    if "Ambiguous value" in text:
-        return ConfigurationError(_first_line(error), "add -m to run one job per value")
-    return ConfigurationError(_first_line(error), "see --help")
-
-
-def _chain(error: BaseException) -> list[BaseException]:
-    return [error, *(_chain(error.__cause__) if error.__cause__ else [])]
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-
-
-def _unknown_choice(missing: str, options: list[str]) -> ConfigurationError:
-    group, _, choice = missing.rpartition("/")
-    return ConfigurationError(
-        f"{printable(group)}={printable(choice)} is not a choice",
-        f"{nearest(choice, options)}choices: {', '.join(sorted(options))}",
-    )
-
-
-_LAUNCHERS = {"joblib": "joblib", "ray": "ray", "submitit_local": "slurm_local", "submitit_slurm": "slurm"}
-"""Of each launcher that is a plugin, the choice of scale= that uses it."""
-
-
-def _missing_launcher(missing: str) -> ConfigurationError | None:
-    group, _, launcher = missing.rpartition("/")
-    if group != "hydra/launcher" or launcher not in _LAUNCHERS:
-        return None
-    scale = _LAUNCHERS[launcher]
-    extra = scale.removesuffix("_local")
-    return ConfigurationError(
-        f"scale={scale} needs pip install 'ast2hf[{extra}]'", "without scale=… the jobs run here, one after the other"
-    )
-
-
-def _unparsable(override: str | None) -> ConfigurationError:
-    shown = printable(override or "")
-    key, _, value = shown.partition("=")
-    quoted = f"""'{key}="{value}"'"""
-    return ConfigurationError(
-        f"{shown} cannot be parsed",
-        f"put a value with special characters into double quotes, and the whole into single ones: {quoted}",
-    )

@@ -17,6 +17,11 @@ def printable(text: object, limit: int = _SHOWN) -> str:
     return shown if len(shown) <= limit else shown[:limit] + "…"
 
 
+def first_line(error: BaseException) -> str:
+    """What ``error`` says, without what it says after that."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
 class Ast2hfError(Exception):
     """Base of all expected errors. ``cause`` says what is wrong, ``remedy`` what to do about it."""
 

@@ -9,127 +9,28 @@ import gc
 import logging
 import os
 import tempfile
-import time
-from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, replace
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ast2hf import device as devices
-from ast2hf import local_files, sweep
+from ast2hf import local_files
 from ast2hf.checkpoint.source import Source, locate
 from ast2hf.checkpoint.state_dict import Checkpoint, open_checkpoint
-from ast2hf.config import Config
-from ast2hf.errors import Ast2hfError, ConfigurationError, TrackingError
-from ast2hf.geometry import Geometry, resolve
+from ast2hf.errors import Ast2hfError
+from ast2hf.geometry import resolve
 from ast2hf.huggingface import description, existing, folder, weights
 from ast2hf.labels import Labels, load_labels
 from ast2hf.mapping.ast import TABLE
-from ast2hf.mapping.plan import Plan, make_plan
+from ast2hf.mapping.plan import make_plan
 from ast2hf.reference.front_end import FrontEnd
-from ast2hf.report.evidence import Evidence
-from ast2hf.report.report import INTERRUPTED, Report
-from ast2hf.stages import Stages
+from ast2hf.run import Model, Run
 
 if TYPE_CHECKING:
     from ast2hf.audio import Clip
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class Run:
-    """One run: what is asked, what is found, how long it takes, and where its own files are kept.
-
-    ``evidence``: from the proof on, what it has seen.
-    """
-
-    config: Config
-    report: Report
-    stages: Stages
-    folder: Path
-    evidence: Evidence | None = None
-
-    def note(self, *texts: str) -> None:
-        for text in texts:
-            log.info("note: %s", text)
-            self.report.notes.append(text)
-
-
-@dataclass(frozen=True)
-class Model:
-    """What is to be made of the checkpoint."""
-
-    geometry: Geometry
-    front_end: FrontEnd
-    plan: Plan
-    labels: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a run. ``target``: the published folder; ``tracked``: the address of the MLflow run.
-
-    ``skipped``: the folder was there already, as it would be made.
-    """
-
-    report: Report
-    target: Path
-    tracked: str | None
-    skipped: bool = False
-
-
-def execute(run: Run) -> Outcome:
-    """Convert, and whatever comes of it, keep the report in the run's folder and record it."""
-    config = run.config
-    started = time.time()
-    try:
-        target, skipped = convert(run)
-    except ConfigurationError:
-        raise  # nothing was tried
-    except BaseException as error:
-        run.report.error = str(error) if isinstance(error, Exception) else INTERRUPTED
-        if not config.dry_run:
-            with suppress(TrackingError):  # the first error is the one to show
-                _keep(run, None, started)
-        raise
-    if config.dry_run or skipped:
-        return Outcome(run.report, target, None, skipped)
-    return Outcome(run.report, target, _keep(run, target, started))
-
-
-def _keep(run: Run, target: Path | None, started: float) -> str | None:
-    """Write the report to the run folder and record it. Raises TrackingError only where tracking is required."""
-    path = run.folder / folder.REPORT
-    run.report.timings_s = run.stages.seconds
-    folder.write_json(path, run.report.as_dict())
-    if not run.config.tracking.enabled:
-        return None  # nor is a page drawn: matplotlib would cost a second that the record pays anyway
-    try:
-        with run.stages.quiet("page"):
-            from ast2hf.report import page
-
-            page.write(run.folder, run.config, run.report, run.evidence)
-        with run.stages("record", "Record in MLflow"):
-            from ast2hf import tracking
-            from ast2hf.report import record
-
-            name = run.config.model.name + sweep.suffix()
-            parent = sweep.Sweep.active.parent if sweep.Sweep.active else None
-            told = record.build(run.config, run.report, run.folder, target, started, name, parent)
-            try:
-                return tracking.send(told, run.config.tracking, run.config.paths.outputs)
-            except TrackingError:
-                record.keep(told, run.folder)
-                raise
-    except TrackingError as error:
-        if run.config.tracking.required:
-            raise
-        run.note(f"not recorded: {error}")
-        return None
-    finally:
-        run.report.timings_s = run.stages.seconds
-        folder.write_json(path, run.report.as_dict())
 
 
 def convert(run: Run) -> tuple[Path, bool]:
@@ -157,9 +58,11 @@ def convert(run: Run) -> tuple[Path, bool]:
             return target, False
         _import_libraries(run)
         clip = _load_clip(run)
+        from ast2hf.verify import proof  # which needs torch and transformers
+
         staged = stack.enter_context(folder.staging(target))
         _write(run, staged, checkpoint, model)
-        _prove(run, staged, source, checkpoint, model, clip)
+        proof.prove(run, staged, source, checkpoint, model, clip)
         _publish(run, staged, target)
     return target, False
 
@@ -178,7 +81,7 @@ def _import_libraries(run: Run) -> None:
         gc.disable()
         try:
             devices.use_threads(run.config.threads)
-            from ast2hf.verify import ladder  # noqa: F401  timed here, and not as part of the proof
+            from ast2hf.verify import proof  # noqa: F401  timed here, and not as part of the proof
         finally:
             gc.freeze()
             gc.enable()
@@ -270,36 +173,6 @@ def _write(run: Run, staged: Path, checkpoint: Checkpoint, model: Model) -> None
             raise folder.write_error(staged, error) from error
     with run.stages.quiet("read"):  # the hash has been computed meanwhile; what is left of it counts as reading
         run.report.source["sha256"] = checkpoint.sha256
-
-
-def _prove(run: Run, staged: Path, source: Source, checkpoint: Checkpoint, model: Model, clip: Clip) -> None:
-    import torch
-
-    from ast2hf.huggingface import reload
-    from ast2hf.reference.model import build
-    from ast2hf.verify import ladder
-
-    report, settings = run.report, run.config.model
-    assert report.device is not None
-    device = torch.device(report.device)
-    tolerance = run.config.verify.tolerance(device.type, report.dtype)
-    with run.stages("verify", f"Prove it on {device}"), devices.full_precision():
-        original = checkpoint.load_with_torch()
-        ladder.check_weights(report, staged, model.plan, original)
-        converted_model = ladder.check_load(report, staged, device)
-        features = ladder.check_features(report, staged, model.front_end, clip.waveform, tolerance)
-        run.evidence = Evidence(features[0].numpy())
-        features = features.to(device)
-        reference = build(model.geometry, original).to(device)(features)
-        converted = reload.activations(converted_model, features)
-        run.evidence = replace(
-            run.evidence, original=reference.logits[0].cpu().numpy(), converted=converted.logits[0].cpu().numpy()
-        )
-        ladder.best_labels(report, converted, reference, model.labels, settings.problem_type)
-        ladder.check_outputs(report, converted, reference, tolerance)
-        ladder.check_expected_logits(
-            report, converted.logits, settings.expected_logits, run.config.verify.expected_logits, source, clip
-        )
 
 
 def _publish(run: Run, staged: Path, target: Path) -> None:

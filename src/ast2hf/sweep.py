@@ -25,7 +25,7 @@ from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from ast2hf import config as schema
+from ast2hf import composition
 from ast2hf.config import Tracking
 from ast2hf.errors import ConfigurationError, TrackingError
 
@@ -77,7 +77,7 @@ class Sweep(Callback):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Every launcher sends this object to the process of a job before it composes or resolves anything there."""
-        schema.register()
+        composition.register()
         self.__dict__.update(state)
         os.chdir(self.working_directory)  # relative paths mean the same there
 
@@ -92,11 +92,11 @@ class Sweep(Callback):
         settings = OmegaConf.to_object(config.tracking)
         assert isinstance(settings, Tracking)
         if settings.enabled and not config.dry_run:
-            from ast2hf import tracking
+            from ast2hf.tracking import runs
 
             try:
                 self.tracking = settings
-                self.parent = tracking.start_sweep(settings, config.paths.outputs, self.folder.name)
+                self.parent = runs.start_sweep(settings, config.paths.outputs, self.folder.name)
             except TrackingError as error:
                 print(f"warning: the sweep has no parent run: {error}", file=sys.stderr)
 
@@ -151,11 +151,11 @@ class Sweep(Callback):
     def _close_parent(self, jobs: Sequence[Job], files: Sequence[Path], passed: bool) -> str | None:
         if self.parent is None or self.tracking is None:
             return None
-        from ast2hf import tracking
+        from ast2hf.tracking import runs
 
         counts = {"jobs": len(jobs), "jobs.passed": sum(not job.code for job in jobs)}
         try:
-            return tracking.finish_sweep(self.tracking, self.parent, files, counts, passed)
+            return runs.finish_sweep(self.tracking, self.parent, files, counts, passed)
         except TrackingError as error:
             print(f"warning: {error}", file=sys.stderr)
             return None

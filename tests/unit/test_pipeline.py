@@ -9,13 +9,14 @@ import pytest
 import torch
 from conftest import TINY_OVERRIDES, compose
 
-from ast2hf import pipeline
+from ast2hf import execution, pipeline
 from ast2hf.audio import PACKAGED, load_clip
 from ast2hf.errors import InputError, OutputError, VerificationError
 from ast2hf.huggingface import description, reload, weights
 from ast2hf.mapping.ast import TABLE
 from ast2hf.mapping.rules import Split
 from ast2hf.report.report import Report
+from ast2hf.run import Run
 from ast2hf.stages import Stages
 
 
@@ -23,16 +24,16 @@ from ast2hf.stages import Stages
 def execute(tmp_path, tiny_checkpoint):
     """Run the pipeline on the tiny checkpoint; returns the run, whose report is filled in even if it fails."""
 
-    def execute(*overrides: str) -> tuple[pipeline.Run, Exception | None]:
+    def execute(*overrides: str) -> tuple[Run, Exception | None]:
         config = compose(
             "experiment=offline", "tracking=off", f"checkpoint={tiny_checkpoint}", f"output_dir={tmp_path / 'model'}",
             *TINY_OVERRIDES, *overrides,
         )  # fmt: skip
         folder = tmp_path / "run"
         folder.mkdir(exist_ok=True)
-        run = pipeline.Run(config, Report(config.model.name), Stages(), folder)
+        run = Run(config, Report(config.model.name), Stages(), folder)
         try:
-            pipeline.execute(run)
+            execution.execute(run)
         except Exception as error:
             return run, error
         return run, None

@@ -13,10 +13,10 @@ from rich.text import Text
 
 from ast2hf.errors import printable
 from ast2hf.huggingface.folder import REPORT
-from ast2hf.pipeline import Outcome
 from ast2hf.report.page import PAGE
 from ast2hf.report.report import Report
 from ast2hf.report.rows import rows
+from ast2hf.run import Outcome
 
 _WIDTH = 110
 """Columns where the output is no terminal."""

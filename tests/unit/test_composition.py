@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT, VARIANTS, compose
 from omegaconf import OmegaConf
 
-from ast2hf import cli, config
+from ast2hf import composition, explain, validation
 from ast2hf.errors import ConfigurationError
 from ast2hf.geometry import resolve
 
@@ -26,12 +26,12 @@ def test_every_file_composes(group, choice):
     overrides = (
         ["model=custom", f"+model/dataset@model={choice}"] if group == "model/dataset" else [f"{group}={choice}"]
     )
-    config.validate(compose(*overrides))
+    validation.validate(compose(*overrides))
 
 
 def test_every_group_is_known_to_the_error_messages():
     groups = {group.partition("/")[0] for group, _ in GROUP_FILES} - {"hydra"}
-    assert groups == set(config.GROUPS)
+    assert groups == set(composition.GROUPS)
 
 
 # name, stride, max_length, labels, label file, first expected logit: the authors' table
@@ -77,7 +77,7 @@ def test_paths_follow_outputs(tmp_path):
 
 
 def test_no_key_invites_a_secret():
-    assert not [key for key in config.keys() if any(word in key for word in ("token", "password", "secret"))]
+    assert not [key for key in composition.keys() if any(word in key for word in ("token", "password", "secret"))]
 
 
 @pytest.mark.parametrize(
@@ -106,8 +106,8 @@ def test_no_key_invites_a_secret():
 )
 def test_a_wrong_configuration_is_told_in_one_line(overrides, message):
     with pytest.raises(Exception) as caught:  # noqa: PT011  Hydra's, OmegaConf's and ours
-        config.validate(compose(*overrides))
-    error = caught.value if isinstance(caught.value, ConfigurationError) else cli.explain(caught.value)
+        validation.validate(compose(*overrides))
+    error = caught.value if isinstance(caught.value, ConfigurationError) else explain.explain(caught.value)
     assert message in str(error)
     assert "\n" not in str(error)
     assert error.exit_code == 2
@@ -117,16 +117,16 @@ def test_a_wrong_configuration_is_told_in_one_line(overrides, message):
 @pytest.mark.parametrize("key", ["features_atol", "pooled_atol", "logits_atol"])
 def test_tolerances_must_be_positive_numbers(key, value):
     with pytest.raises(ConfigurationError, match=f"verify.tolerances.cpu.float32.{key}"):
-        config.validate(compose(f"verify.tolerances.cpu.float32.{key}={value}"))
+        validation.validate(compose(f"verify.tolerances.cpu.float32.{key}={value}"))
 
 
 @pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
 def test_the_relative_tolerance_may_be_zero_but_not_negative(value):
-    config.validate(compose("verify.tolerances.cpu.float32.logits_rtol=0"))
+    validation.validate(compose("verify.tolerances.cpu.float32.logits_rtol=0"))
     with pytest.raises(ConfigurationError, match="logits_rtol"):
-        config.validate(compose(f"verify.tolerances.cpu.float32.logits_rtol={value}"))
+        validation.validate(compose(f"verify.tolerances.cpu.float32.logits_rtol={value}"))
 
 
 def test_composing_leaves_no_unresolved_value():
-    config.register()
+    composition.register()
     assert "${" not in OmegaConf.to_yaml(OmegaConf.structured(compose("model=custom")))

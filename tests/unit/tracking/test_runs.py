@@ -11,12 +11,12 @@ import mlflow
 import pytest
 from conftest import compose
 
-from ast2hf import tracking
 from ast2hf.errors import TrackingError
 from ast2hf.huggingface import folder
 from ast2hf.report import page
 from ast2hf.report import record as records
 from ast2hf.report.report import INTERRUPTED, Block, Report
+from ast2hf.tracking import runs
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def record(outputs, tmp_path, report):
         (target / "model.safetensors").write_bytes(b"weights")
         page.write(tmp_path, config, report, None)
         told = records.build(config, report, tmp_path, target if published else None, time.time() - 5, "m", None)
-        address = tracking.send(told, config.tracking, str(outputs))
+        address = runs.send(told, config.tracking, str(outputs))
         client = mlflow.MlflowClient(tracking_uri=config.tracking.uri)
         return client, client.get_run(address.rpartition("/")[2])
 
@@ -141,7 +141,7 @@ def orphan(outputs, record):
         client, run = record()
         opened = client.create_run(run.info.experiment_id, tags={f"ast2hf.{k}": v for k, v in tags.items()})
         settings = compose(f"paths.outputs={outputs}").tracking
-        tracking.start_sweep(settings, str(outputs), "next")
+        runs.start_sweep(settings, str(outputs), "next")
         return client.get_run(opened.info.run_id).info.status
 
     return orphan
@@ -169,9 +169,9 @@ def test_what_could_not_be_sent_is_sent_later_and_once(outputs, record, report):
         return client.search_runs(experiments, "attributes.run_name = 'late'")
 
     records.keep(told, folder_of_run)
-    assert tracking.replay(settings.tracking, str(outputs)) == 1
+    assert runs.replay(settings.tracking, str(outputs)) == 1
     assert [r.data.metrics["pooled.atol"] for r in named_late()] == [5e-6]
     assert not (folder_of_run / records.UNSENT).exists()
     records.keep(told, folder_of_run)  # as if the process had been killed before it removed the file
-    assert tracking.replay(settings.tracking, str(outputs)) == 0
+    assert runs.replay(settings.tracking, str(outputs)) == 0
     assert len(named_late()) == 1

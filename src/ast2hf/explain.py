@@ -1,0 +1,77 @@
+"""Errors of Hydra and OmegaConf in one line, with the nearest valid name and the remedy."""
+
+from __future__ import annotations
+
+import re
+
+from hydra.errors import MissingConfigException, OverrideParseException
+
+from ast2hf.composition import GROUPS, nearest, unknown_key
+from ast2hf.errors import ConfigurationError, first_line, printable
+
+
+def explain(error: Exception) -> ConfigurationError:
+    """An error of Hydra or OmegaConf in one line, with the nearest valid name."""
+    explained = _explain(error)
+    explained.__cause__ = error
+    return explained
+
+
+def _explain(error: Exception) -> ConfigurationError:
+    if isinstance(error, MissingConfigException) and (needed := _missing_launcher(str(error.missing_cfg_file))):
+        return needed
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        return _unknown_choice(str(error.missing_cfg_file), [str(option) for option in error.options])
+    text = "\n".join(str(e) for e in _chain(error))
+    if isinstance(error, OverrideParseException):
+        return _unparsable(error.override)
+    if match := re.search(r"Could not override '([^']+)'|Key '([^']+)' (?:is )?not in", text):
+        full_key = re.search(r"full_key: (\S+)", text)
+        key = match[1] or (full_key[1] if full_key else match[2])
+        if key in GROUPS:
+            return ConfigurationError(f"{key} takes the name of a choice", "see --help for the choices")
+        return unknown_key(key)
+    if match := re.search(r"full_key: (\S+)", text):
+        return ConfigurationError(
+            f"{match[1]}: {first_line(_chain(error)[-1])}", "see --cfg job for the keys and their types"
+        )
+    if "Ambiguous value" in text:
+        return ConfigurationError(first_line(error), "add -m to run one job per value")
+    return ConfigurationError(first_line(error), "see --help")
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    return [error, *(_chain(error.__cause__) if error.__cause__ else [])]
+
+
+def _unknown_choice(missing: str, options: list[str]) -> ConfigurationError:
+    group, _, choice = missing.rpartition("/")
+    return ConfigurationError(
+        f"{printable(group)}={printable(choice)} is not a choice",
+        f"{nearest(choice, options)}choices: {', '.join(sorted(options))}",
+    )
+
+
+_LAUNCHERS = {"joblib": "joblib", "ray": "ray", "submitit_local": "slurm_local", "submitit_slurm": "slurm"}
+"""Of each launcher that is a plugin, the choice of scale= that uses it."""
+
+
+def _missing_launcher(missing: str) -> ConfigurationError | None:
+    group, _, launcher = missing.rpartition("/")
+    if group != "hydra/launcher" or launcher not in _LAUNCHERS:
+        return None
+    scale = _LAUNCHERS[launcher]
+    extra = scale.removesuffix("_local")
+    return ConfigurationError(
+        f"scale={scale} needs pip install 'ast2hf[{extra}]'", "without scale=… the jobs run here, one after the other"
+    )
+
+
+def _unparsable(override: str | None) -> ConfigurationError:
+    shown = printable(override or "")
+    key, _, value = shown.partition("=")
+    quoted = f"""'{key}="{value}"'"""
+    return ConfigurationError(
+        f"{shown} cannot be parsed",
+        f"put a value with special characters into double quotes, and the whole into single ones: {quoted}",
+    )

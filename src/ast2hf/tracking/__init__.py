@@ -1,0 +1,1 @@
+"""Records in MLflow. The only package that imports mlflow."""

@@ -1,0 +1,111 @@
+"""The way to an MLflow server or store: within bounded time, and with what killed processes left open put right."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ast2hf.config import Tracking
+from ast2hf.errors import TrackingError, printable
+
+PROBE_TIMEOUT = 5.0
+"""Seconds for a server to say that it is there, before anything is sent to it."""
+
+_ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # the default waits four minutes for a dead server
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+_HOST_TAG = "ast2hf.host"
+_PID_TAG = "ast2hf.pid"
+
+
+@contextmanager
+def errors_told(what: str) -> Iterator[None]:
+    """Raise TrackingError for whatever goes wrong inside; ``what`` was to be recorded."""
+    try:
+        yield
+    except Exception as error:  # mlflow lets the errors of its stores and clients through
+        raise TrackingError(
+            f"{what} could not be recorded in MLflow ({printable(type(error).__name__)}: {printable(error)})",
+            "check tracking.uri, then send it with: python convert.py tracking=replay",
+        ) from error
+
+
+def connect(tracking: Tracking) -> Any:
+    """An MlflowClient of ``tracking.uri``, once a server there has said that it is well."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    os.environ.pop("MLFLOW_RUN_ID", None)  # inherited, it would make a new run resume another
+    assert tracking.uri is not None
+    if is_server(tracking.uri):
+        import httpx
+
+        httpx.get(f"{tracking.uri.rstrip('/')}/health", timeout=PROBE_TIMEOUT).raise_for_status()
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    import mlflow
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    return mlflow.MlflowClient(tracking_uri=tracking.uri)
+
+
+def is_server(uri: str) -> bool:
+    return urlsplit(uri).scheme in ("http", "https")
+
+
+def experiment_id(client: Any, tracking: Tracking, outputs: str) -> str:
+    found = client.get_experiment_by_name(tracking.experiment)
+    if found is not None:
+        _end_orphans(client, str(found.experiment_id))
+        return str(found.experiment_id)
+    local = not is_server(str(tracking.uri))
+    artifacts = (Path(outputs).expanduser().absolute() / "mlartifacts").as_uri() if local else None
+    return str(client.createexperiment(tracking.experiment, artifact_location=artifacts))
+
+
+def _end_orphans(client: Any, experiment: str) -> None:
+    """End the runs that processes of this machine left open when they were killed."""
+    for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
+        pid = run.data.tags.get(_PID_TAG, "")
+        if run.data.tags.get(_HOST_TAG) == socket.gethostname() and pid.isdecimal() and not _is_alive(int(pid)):
+            client.set_terminated(run.info.run_id, status="KILLED")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def owner() -> dict[str, str]:
+    return {_HOST_TAG: socket.gethostname(), _PID_TAG: str(os.getpid())}
+
+
+def address(tracking: Tracking, experiment: str, run_id: str) -> str:
+    uri = str(tracking.uri)
+    if is_server(uri):
+        return f"{uri.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
+    page = f"http://127.0.0.1:5000/#/experiments/{experiment}/runs/{run_id}"
+    return f"{_program()} ui --backend-store-uri {uri}  then  {page}"
+
+
+def _program() -> str:
+    """How to call mlflow: where the environment is not activated, it is beside this Python and not on the PATH."""
+    if shutil.which("mlflow"):
+        return "mlflow"
+    path = Path(sys.executable).parent / "mlflow"
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

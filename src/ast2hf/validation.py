@@ -1,0 +1,46 @@
+"""Values of the right type that make no sense."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from math import isfinite
+
+from ast2hf.config import MULTI_LABEL, SINGLE_LABEL, Config
+from ast2hf.errors import ConfigurationError, printable
+
+CHOICES = {
+    "model.problem_type": (MULTI_LABEL, SINGLE_LABEL),
+    "verify.expected_logits": ("auto", "always", "never"),
+}
+
+
+def validate(config: Config) -> None:
+    """Raise ConfigurationError for values of the right type that make no sense."""
+    values = {"model.problem_type": config.model.problem_type, "verify.expected_logits": config.verify.expected_logits}
+    for key, value in values.items():
+        if value not in CHOICES[key]:
+            raise ConfigurationError(f"{key} is {printable(value, 60)}", f"choose one of: {', '.join(CHOICES[key])}")
+    positive = {"model.std": config.model.std, "model.layer_norm_eps": config.model.layer_norm_eps}
+    not_negative = {}
+    for device in fields(config.verify.tolerances):
+        tolerance = config.verify.tolerance(device.name, "float32")
+        key = f"verify.tolerances.{device.name}.float32"
+        positive[f"{key}.features_atol"] = tolerance.features_atol
+        positive[f"{key}.pooled_atol"] = tolerance.pooled_atol
+        positive[f"{key}.logits_atol"] = tolerance.logits_atol
+        not_negative[f"{key}.logits_rtol"] = tolerance.logits_rtol
+    if config.model.expected_logits is not None:
+        positive["model.expected_logits.atol"] = config.model.expected_logits.atol
+    if config.threads is not None:
+        positive["threads"] = config.threads
+    for key, number in positive.items():
+        if not (isfinite(number) and number > 0):
+            raise ConfigurationError(f"{key} is {number}", "give a positive number")
+    for key, number in not_negative.items():
+        if not (isfinite(number) and number >= 0):
+            raise ConfigurationError(f"{key} is {number}", "give a number that is not negative")
+    if not isfinite(config.model.mean):
+        raise ConfigurationError(f"model.mean is {config.model.mean}", "give a number")
+    name = config.model.name
+    if not name or name != printable(name) or "/" in name or name in (".", ".."):
+        raise ConfigurationError(f"model.name is {printable(repr(name))}", "give a name that can be that of a folder")
