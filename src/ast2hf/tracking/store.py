@@ -70,7 +70,7 @@ def experiment_id(client: Any, tracking: Tracking, outputs: str) -> str:
         return str(found.experiment_id)
     local = not is_server(str(tracking.uri))
     artifacts = (Path(outputs).expanduser().absolute() / "mlartifacts").as_uri() if local else None
-    return str(client.createexperiment(tracking.experiment, artifact_location=artifacts))
+    return str(client.create_experiment(tracking.experiment, artifact_location=artifacts))
 
 
 def _end_orphans(client: Any, experiment: str) -> None:
