@@ -47,6 +47,7 @@ class Model:
 
     name: str = MISSING
     url: str | None = None
+    sha256: str | None = None
     hidden_size: int | None = None
     num_hidden_layers: int | None = None
     num_attention_heads: int | None = None
@@ -116,6 +117,14 @@ class Tracking:
 
 
 @dataclass
+class Download:
+    """Seconds: without a byte, until an attempt is given up; and for all attempts together."""
+
+    timeout_s: float = MISSING
+    deadline_s: float = MISSING
+
+
+@dataclass
 class Paths:
     outputs: str = MISSING
     cache: str = MISSING
@@ -128,6 +137,7 @@ class Config:
     verify: Verify = field(default_factory=Verify)
     tracking: Tracking = field(default_factory=Tracking)
     paths: Paths = field(default_factory=Paths)
+    download: Download = field(default_factory=Download)
     checkpoint: str | None = None
     output_dir: str = MISSING
     labels: str | None = None

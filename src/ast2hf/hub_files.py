@@ -20,9 +20,31 @@ def fetch(file: HubFile, what: str, instead: str) -> Path:
     with suppress(LocalEntryNotFoundError):
         return Path(hf_hub_download(file.repo, file.filename, repo_type="dataset", local_files_only=True))
     try:
+        _reach(file)
         return Path(hf_hub_download(file.repo, file.filename, repo_type="dataset"))
     except Exception as error:  # httpx, OSError and huggingface_hub's own: all mean that the file is not to be had
         raise unreachable(f"{what} {file.filename} of {file.repo}", error, instead) from error
+
+
+def _reach(file: HubFile) -> None:
+    """Raise what hinders, in a few seconds: hf_hub_download asks a Hub that is not there six times, over 23 s."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_exponential
+
+    retrying = Retrying(
+        retry=retry_if_exception(_may_pass),
+        stop=stop_after_attempt(3) | stop_after_delay(10),
+        wait=wait_exponential(multiplier=0.5),
+        reraise=True,
+    )
+    retrying(get_hf_file_metadata, hf_hub_url(file.repo, file.filename, repo_type="dataset"))
+
+
+def _may_pass(error: BaseException) -> bool:
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    status = getattr(getattr(error, "response", None), "status_code", 500)
+    return not isinstance(error, OfflineModeIsEnabled) and (status == 429 or status >= 500)
 
 
 def unreachable(what: str, error: Exception, instead: str) -> DownloadError:

@@ -51,7 +51,7 @@ def convert(run: Run) -> tuple[Path, bool]:
         source, checkpoint = _open(run, stack)
         model = _plan(run, checkpoint, labels)
         if config.dry_run or config.skip_existing:
-            report.source["sha256"] = checkpoint.sha256
+            _identify(run, source, checkpoint)
         if config.skip_existing and _is_current(run, target):
             return target, True
         if config.dry_run:
@@ -62,6 +62,7 @@ def convert(run: Run) -> tuple[Path, bool]:
 
         staged = stack.enter_context(folder.staging(target))
         _write(run, staged, checkpoint, model)
+        _identify(run, source, checkpoint)
         proof.prove(run, staged, source, checkpoint, model, clip)
         _publish(run, staged, target)
     return target, False
@@ -100,14 +101,19 @@ def _load_clip(run: Run) -> Clip:
 def _open(run: Run, stack: ExitStack) -> tuple[Source, Checkpoint]:
     config = run.config
     scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scratch-", dir=run.folder)))
-    cache = local_files.expand(config.paths.cache).absolute()
-    source = stack.enter_context(locate(config.checkpoint, config.model, cache, scratch, run.stages))
+    source = stack.enter_context(locate(config, scratch, run.stages))
     run.report.source["uri"] = source.uri
     with run.stages("read", "Read and vet the checkpoint"):
         checkpoint = stack.enter_context(open_checkpoint(source.path))
     run.report.source["bytes"] = checkpoint.nbytes
     run.note(*checkpoint.notes)
     return source, checkpoint
+
+
+def _identify(run: Run, source: Source, checkpoint: Checkpoint) -> None:
+    with run.stages.quiet("read"):  # the hash has been computed meanwhile; what is left of it counts as reading
+        run.report.source["sha256"] = checkpoint.sha256
+    source.check(checkpoint.sha256)
 
 
 def _plan(run: Run, checkpoint: Checkpoint, labels: Labels) -> Model:
@@ -152,7 +158,7 @@ def _configuration_hash(run: Run, labels: tuple[str, ...]) -> str:
     """Of all that decides what is made and how it is proved, and not of where it comes from or goes to."""
     config, report = run.config, run.report
     model = asdict(config.model)
-    del model["url"], model["name"]
+    del model["url"], model["sha256"], model["name"]
     return existing.configuration_hash(
         {
             "ast2hf": report.environment["ast2hf"], "model": model, "labels": labels, "audio": config.audio,
@@ -171,8 +177,6 @@ def _write(run: Run, staged: Path, checkpoint: Checkpoint, model: Model) -> None
             folder.write_json(staged / folder.PREPROCESSOR, description.preprocessor_config(model.front_end))
         except OSError as error:
             raise folder.write_error(staged, error) from error
-    with run.stages.quiet("read"):  # the hash has been computed meanwhile; what is left of it counts as reading
-        run.report.source["sha256"] = checkpoint.sha256
 
 
 def _publish(run: Run, staged: Path, target: Path) -> None:

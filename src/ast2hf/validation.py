@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from math import isfinite
 
@@ -20,7 +21,12 @@ def validate(config: Config) -> None:
     for key, value in values.items():
         if value not in CHOICES[key]:
             raise ConfigurationError(f"{key} is {printable(value, 60)}", f"choose one of: {', '.join(CHOICES[key])}")
-    positive = {"model.std": config.model.std, "model.layer_norm_eps": config.model.layer_norm_eps}
+    positive = {
+        "model.std": config.model.std,
+        "model.layer_norm_eps": config.model.layer_norm_eps,
+        "download.timeout_s": config.download.timeout_s,
+        "download.deadline_s": config.download.deadline_s,
+    }
     not_negative = {}
     for device in fields(config.verify.tolerances):
         tolerance = config.verify.tolerance(device.name, "float32")
@@ -41,6 +47,9 @@ def validate(config: Config) -> None:
             raise ConfigurationError(f"{key} is {number}", "give a number that is not negative")
     if not isfinite(config.model.mean):
         raise ConfigurationError(f"model.mean is {config.model.mean}", "give a number")
+    sha256 = config.model.sha256
+    if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise ConfigurationError(f"model.sha256 is {printable(sha256, 80)}", "give 64 hexadecimal digits")
     name = config.model.name
     if not name or name != printable(name) or "/" in name or name in (".", ".."):
         raise ConfigurationError(f"model.name is {printable(repr(name))}", "give a name that can be that of a folder")

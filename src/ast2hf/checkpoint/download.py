@@ -1,20 +1,21 @@
-"""Fetch a checkpoint by HTTP into a cache: whole or not at all."""
+"""Fetch a file by HTTP: in bounded time, in attempts that go on where the last one stopped, and hashed on its way."""
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import os
-import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
+from ast2hf.checkpoint import retries
 from ast2hf.checkpoint.container import MAX_FILE
-from ast2hf.checkpoint.intake import HTML_REMEDY, vet
-from ast2hf.errors import DownloadError, InputError, printable
+from ast2hf.checkpoint.intake import HTML_REMEDY
+from ast2hf.checkpoint.partial import Partial
+from ast2hf.checkpoint.retries import TransientError
+from ast2hf.config import Download
+from ast2hf.errors import DownloadError, printable
 
 if TYPE_CHECKING:
     import httpx
@@ -24,148 +25,155 @@ Progress = Callable[[int, int | None], None]
 """Called with the bytes so far and, where the server says, in all."""
 
 ATTEMPTS = 4
-TIMEOUT = 30.0
-"""Seconds without a byte after which an attempt is given up."""
+"""In a row that brought nothing new; after each that brought more of the file, counting begins again."""
 
-MAX_WAIT = 60.0
-"""Seconds between two attempts, whatever the server asks for."""
+MAX_REDIRECTS = 10
 
-
-class _TransientError(Exception):
-    """A fault that may pass: the server is busy, or the connection broke. ``wait``: the seconds that it asks for."""
-
-    def __init__(self, text: str, wait: float = 0.0) -> None:
-        super().__init__(text)
-        self.wait = wait
+BY_HAND = "fetch the file by hand and give checkpoint=PATH"
 
 
 def public(url: str) -> str:
     """The address without user, password and query, which may hold secrets. Raises ValueError where it is none."""
     parts = urlsplit(url)
+    _ = parts.port  # a ValueError, where what stands for it is the beginning of a password with a / or #
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
-def cached_path(url: str, cache: Path) -> Path:
-    """Where the file of ``url`` is or will be kept: one folder per address, the server's file name in it."""
-    name = unquote(PurePosixPath(urlsplit(url).path).name)
-    safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)[-100:].lstrip(".") or "checkpoint"
-    return cache / "checkpoints" / hashlib.sha256(url.encode()).hexdigest()[:16] / safe
+def download(url: str, part: Path, limits: Download, progress: Progress) -> str:
+    """Fetch ``url`` into ``part``, of which a killed run may have left the beginning. Returns its SHA-256.
 
-
-def fetch(url: str, cache: Path, progress: Progress) -> Path:
-    """The local copy of ``url``, fetched if ``cache`` has no sound one.
-
-    Raises DownloadError, or InputError where it is no checkpoint; then nothing is kept.
+    Raises DownloadError, and OSError where it cannot be written; then ``part`` is gone. If interrupted, it stays.
     """
-    path = cached_path(url, cache)
+    partial = Partial(part)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(path.parent):
-            if not _is_sound(path):
-                _download(url, path, progress)
-    except OSError as error:
-        raise DownloadError(
-            f"the download cannot be kept at {printable(path)} ({error.strerror})",
-            "give paths.cache=… on a disk with room",
-        ) from error
-    return path
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Of several runs that want one file, one fetches it and the others wait. The lock ends with its process."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
-
-
-def _is_sound(path: Path) -> bool:
-    try:
-        vet(path)
-    except (FileNotFoundError, InputError):
-        return False
-    return True
-
-
-def _download(url: str, path: Path, progress: Progress) -> None:
-    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
-
-    # One name for all runs: what a killed one left is overwritten by the next.
-    part = path.with_name(f"{path.name}.part")
-    try:
-        for attempt in Retrying(
-            retry=retry_if_exception_type(_TransientError),
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=_wait,
-            reraise=True,
-        ):
-            with attempt:
-                _fetch_once(url, part, progress)
-        part.replace(path)
-        vet(path)
-    except _TransientError as error:
-        raise DownloadError(
-            f"{printable(urlsplit(url).hostname)} did not deliver the checkpoint in {ATTEMPTS} attempts "
-            f"({printable(error)})",
-            "check the network and try again, or fetch the file by hand and give checkpoint=PATH",
-        ) from error
-    except InputError:
-        path.unlink()
+        _Transfer(url, partial, limits, progress).run()
+        return partial.finish()
+    except Exception:
+        partial.discard()
         raise
-    finally:
-        part.unlink(missing_ok=True)
 
 
-def _wait(state: RetryCallState) -> float:
-    from tenacity import wait_exponential
+class _Transfer:
+    """The attempts to fetch one file."""
 
-    error = state.outcome.exception() if state.outcome else None
-    asked = error.wait if isinstance(error, _TransientError) else 0.0
-    return min(max(asked, wait_exponential(multiplier=0.5, max=10)(state)), MAX_WAIT)
+    def __init__(self, url: str, part: Partial, limits: Download, progress: Progress) -> None:
+        self._url = url
+        self._shown = printable(public(url))
+        self._part = part
+        self._limits = limits
+        self._progress = progress
+        self._end = time.monotonic() + limits.deadline_s
+        self._best = 0
+        self._fruitless = 0
+        self._is_late = False
 
+    def run(self) -> None:
+        import httpx
+        from tenacity import Retrying, retry_if_exception_type
 
-def _fetch_once(url: str, part: Path, progress: Progress) -> None:
-    import httpx
+        retrying = Retrying(
+            retry=retry_if_exception_type(TransientError),
+            wait=retries.wait,
+            stop=self._is_hopeless,
+            before_sleep=retries.log_attempt,
+            reraise=True,
+        )
+        try:
+            with httpx.Client() as client:
+                for attempt in retrying:
+                    with attempt:
+                        self._attempt(client)
+        except TransientError as error:
+            if self._is_late:
+                raise self._too_slow(printable(error)) from error
+            count = retrying.statistics["attempt_number"]
+            raise DownloadError(
+                f"{printable(urlsplit(self._url).hostname)} did not deliver the checkpoint in {count} "
+                f"attempt{'s' * (count > 1)} ({printable(error)})",
+                f"check the network and try again, or {BY_HAND}",
+            ) from error
 
-    shown = printable(public(url))
-    try:
-        with httpx.stream("GET", url, follow_redirects=True, timeout=TIMEOUT) as response:
-            if response.status_code in (408, 425, 429) or response.status_code >= 500:
-                asked = response.headers.get("retry-after", "")
-                raise _TransientError(f"status {response.status_code}", float(asked) if asked.isdecimal() else 0.0)
-            if response.status_code != 200:
-                raise DownloadError(
-                    f"{shown} answered with status {response.status_code}",
-                    "check the address, or fetch the file by hand and give checkpoint=PATH",
-                )
-            if response.headers.get("content-type", "").startswith("text/html"):
-                raise DownloadError(f"{shown} is an HTML page, not a checkpoint", HTML_REMEDY)
-            _receive(response, shown, part, progress)
-    except httpx.TooManyRedirects:
-        raise DownloadError(f"{shown} redirects without end", "check the address") from None
-    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-        raise DownloadError(
-            f"{shown} is or leads to no web address ({printable(error, 100)})", "check the address"
-        ) from None
-    except httpx.HTTPError as error:
-        raise _TransientError(f"{type(error).__name__}: {printable(error, 100)}") from error
+    @property
+    def _left(self) -> float:
+        return self._end - time.monotonic()
 
+    def _is_hopeless(self, state: RetryCallState) -> bool:
+        hopeless = self._fruitless >= ATTEMPTS or retries.asked(state) > retries.MAX_WAIT
+        self._is_late = not hopeless and self._left <= state.upcoming_sleep
+        return hopeless or self._is_late
 
-def _receive(response: httpx.Response, shown: str, part: Path, progress: Progress) -> None:
-    length = response.headers.get("content-length")
-    total = int(length) if length and "content-encoding" not in response.headers else None
-    received = 0
-    with part.open("wb") as file:
-        for chunk in response.iter_bytes(1 << 20):
-            received += len(chunk)
-            if max(received, total or 0) > MAX_FILE:
-                raise DownloadError(f"{shown} sends more than {MAX_FILE:,} bytes", "is it a checkpoint?")
-            file.write(chunk)
-            progress(received, total)
-        file.flush()
-        os.fsync(file.fileno())
-    if total is not None and received != total:
-        raise _TransientError(f"{received:,} of {total:,} bytes")
+    def _too_slow(self, why: str) -> DownloadError:
+        return DownloadError(
+            f"{self._shown} was not fetched in {self._limits.deadline_s:g} s ({why})",
+            f"give it more time with download.deadline_s=…, or {BY_HAND}",
+        )
+
+    def _attempt(self, client: httpx.Client) -> None:
+        import httpx
+
+        self._fruitless += 1
+        try:
+            with self._response(client) as response:
+                total = self._begin(response)
+                self._receive(response, total)
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+            raise DownloadError(
+                f"{self._shown} is or leads to no web address ({type(error).__name__})", "check the address"
+            ) from None
+        except httpx.HTTPError as error:
+            raise TransientError(f"{type(error).__name__}: {printable(error, 100)}") from error
+        finally:
+            if self._part.is_resumable and self._part.size > self._best:
+                self._best, self._fruitless = self._part.size, 0
+
+    @contextmanager
+    def _response(self, client: httpx.Client) -> Iterator[httpx.Response]:
+        """The answer at the end of all redirects, its body not yet read; the bodies on the way are never read."""
+        timeout = min(self._limits.timeout_s, max(self._left, 0.001))
+        request = client.build_request("GET", self._url, headers=self._part.request_headers(), timeout=timeout)
+        for _ in range(MAX_REDIRECTS + 1):
+            response = client.send(request, stream=True)
+            try:
+                if response.next_request is None:
+                    yield response
+                    return
+            finally:
+                response.close()
+            if request.url.scheme == "https" and response.next_request.url.scheme == "http":
+                raise DownloadError(f"{self._shown} redirects from https to http", f"check the address, or {BY_HAND}")
+            if self._left <= 0:
+                raise self._too_slow("redirects")
+            request = response.next_request
+        raise DownloadError(f"{self._shown} redirects without end", "check the address")
+
+    def _begin(self, response: httpx.Response) -> int | None:
+        """Make the part ready for the body. Returns the bytes of the whole file, where the server says."""
+        status, headers = response.status_code, response.headers
+        if status in (408, 425, 429) or status >= 500:
+            raise retries.busy(response)
+        if status == 200:
+            if headers.get("content-type", "").lower().startswith("text/html"):
+                raise DownloadError(f"{self._shown} is an HTML page, not a checkpoint", HTML_REMEDY)
+            return self._part.start(headers)
+        if status in (206, 416) and "range" in response.request.headers:
+            if status == 206 and (total := self._part.resume(headers)) is not None:
+                return total
+            self._part.restart()
+            raise TransientError("the rest of the file is not to be had")
+        raise DownloadError(f"{self._shown} answered with status {status}", f"check the address, or {BY_HAND}")
+
+    def _receive(self, response: httpx.Response, total: int | None) -> None:
+        with self._part.appending() as append:
+            self._check_size(total or 0)
+            for chunk in response.iter_bytes():
+                self._check_size(self._part.size + len(chunk))
+                append(chunk)
+                self._progress(self._part.size, total)
+                if self._left <= 0 and self._part.size != total:
+                    raise self._too_slow(f"{self._part.size:,} of {f'{total:,}' if total else 'unknown'} bytes")
+        if total is not None and self._part.size != total:
+            raise TransientError(f"{self._part.size:,} of {total:,} bytes")
+
+    def _check_size(self, size: int) -> None:
+        if size > MAX_FILE:
+            raise DownloadError(f"{self._shown} sends more than {MAX_FILE:,} bytes", "is it a checkpoint?")

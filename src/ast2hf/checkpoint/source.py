@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ast2hf import local_files
-from ast2hf.checkpoint import download, synthetic
-from ast2hf.config import Model
+from ast2hf.checkpoint import cache, synthetic
+from ast2hf.checkpoint.download import public
+from ast2hf.config import Config, Model
 from ast2hf.errors import ConfigurationError, InputError, OutputError, printable
 from ast2hf.geometry import resolve
 from ast2hf.stages import Stages
@@ -24,34 +25,48 @@ NO_SHAPES: Mapping[str, tuple[int, ...]] = {}
 
 @dataclass(frozen=True)
 class Source:
-    """``uri`` is for people and records; ``published``: the file is the variant's own download."""
+    """``uri`` is for people and records; ``published``: the file is the variant's own download.
+
+    ``sha256``: what it must have, where that is known; if it has not, ``remedy`` says what to do.
+    """
 
     path: Path
     uri: str
     published: bool
+    sha256: str | None = None
+    remedy: str = ""
+
+    def check(self, sha256: str) -> None:
+        """Raise InputError where the file, of which ``sha256`` is the hash, is not the one that it must be."""
+        if self.sha256 not in (None, sha256):
+            raise InputError(f"{printable(self.path)} has SHA-256 {sha256}, not {self.sha256}", self.remedy)
 
 
 @contextmanager
-def locate(checkpoint: str | None, model: Model, cache: Path, scratch: Path, stages: Stages) -> Iterator[Source]:
-    """``checkpoint``: a path, a URL, ``synthetic``, ``synthetic:SEED``, or None for ``model.url``.
+def locate(config: Config, scratch: Path, stages: Stages) -> Iterator[Source]:
+    """``config.checkpoint``: a path, a URL, ``synthetic``, ``synthetic:SEED``, or None for ``config.model.url``.
 
     A synthetic one is written into ``scratch``. Raises ConfigurationError, InputError, DownloadError, OutputError.
     """
+    checkpoint, model = config.checkpoint, config.model
     if checkpoint is None and model.url is None:
         raise ConfigurationError(
             f"model {model.name} has no published checkpoint", "give checkpoint=PATH or checkpoint=URL"
         )
     wanted = model.url if checkpoint is None else checkpoint
     assert wanted is not None
+    sha256 = model.sha256.lower() if model.sha256 else None
     kind, _, rest = wanted.partition(":")
     if kind == SYNTHETIC:
         yield _synthesize(wanted, rest, model, scratch, stages)
     elif kind.lower() in ("http", "https"):
-        public = _public(wanted)
-        with stages("download", f"Download {printable(public)}", bar=True) as stage:
-            path = download.fetch(wanted, cache, stage.progress)
+        shown = _public(wanted)
+        folder = local_files.expand(config.paths.cache).absolute()
+        with stages("download", f"Download {printable(shown)}", bar=True) as stage:
+            path, sha256 = cache.fetch(wanted, folder, sha256, config.download, stage.progress)
         published = wanted == model.url
-        yield Source(path, wanted if published else public, published)
+        remedy = "it was changed since it was fetched: delete it, and it is fetched again"
+        yield Source(path, wanted if published else shown, published, sha256, remedy)
     elif "://" in wanted:
         raise ConfigurationError(
             f"checkpoint {printable(wanted)} is neither a path nor an http(s) address",
@@ -59,7 +74,8 @@ def locate(checkpoint: str | None, model: Model, cache: Path, scratch: Path, sta
         )
     else:
         path = local_files.expand(wanted).absolute()
-        yield Source(path, str(path), published=False)
+        remedy = "give the file that model.sha256 is of, or leave model.sha256 out"
+        yield Source(path, str(path), False, sha256, remedy)
 
 
 def _synthesize(wanted: str, seed: str, model: Model, scratch: Path, stages: Stages) -> Source:
@@ -89,6 +105,6 @@ def _synthesize(wanted: str, seed: str, model: Model, scratch: Path, stages: Sta
 
 def _public(url: str) -> str:
     try:
-        return download.public(url)
+        return public(url)
     except ValueError:
         raise ConfigurationError("checkpoint is no valid web address", "check it, or give checkpoint=PATH") from None

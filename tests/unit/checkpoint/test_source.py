@@ -1,3 +1,4 @@
+import hashlib
 import io
 
 import pytest
@@ -7,7 +8,7 @@ from servers import Reply, Server
 
 from ast2hf.checkpoint import synthetic
 from ast2hf.checkpoint.source import locate
-from ast2hf.config import Model
+from ast2hf.config import Config, Download, Model, Paths
 from ast2hf.errors import ConfigurationError, InputError, OutputError
 from ast2hf.stages import Stages
 
@@ -17,10 +18,14 @@ def model(**changes) -> Model:
     return Model(**{"name": "tiny", "url": None, **sizes, **changes})
 
 
+def configured(checkpoint, model, folder) -> Config:
+    return Config(model=model, checkpoint=checkpoint, paths=Paths(cache=str(folder)), download=Download(5.0, 60.0))
+
+
 @pytest.fixture
 def find(tmp_path):
     def find(checkpoint, model):
-        with locate(checkpoint, model, tmp_path / "cache", tmp_path, Stages()) as source:
+        with locate(configured(checkpoint, model, tmp_path / "cache"), tmp_path, Stages()) as source:
             return source
 
     return find
@@ -32,6 +37,15 @@ def test_a_path(find, tmp_path, monkeypatch):
     for written in ("a b.pth", "~/a b.pth", str(tmp_path / "a b.pth")):
         found = find(written, model())
         assert (found.path, found.uri, found.published) == (tmp_path / "a b.pth", str(tmp_path / "a b.pth"), False)
+
+
+def test_a_path_with_the_hash_that_it_must_have(find):
+    found = find("x.pth", model(sha256="AB" * 32))
+    found.check("ab" * 32)
+    with pytest.raises(InputError, match=f"x.pth has SHA-256 {'cd' * 32}, not {'ab' * 32}; .* leave model.sha256 out"):
+        found.check("cd" * 32)
+    find("x.pth", model()).check("cd" * 32)
+    find("synthetic", model(sha256="ab" * 32)).check("cd" * 32)
 
 
 @pytest.mark.parametrize(("written", "seed"), [("synthetic", 0), ("synthetic:7", 7)])
@@ -60,7 +74,7 @@ def test_a_stand_in_of_unknown_size(find):
 def test_a_stand_in_that_cannot_be_written(tmp_path):
     with (
         pytest.raises(OutputError, match="the stand-in cannot be written"),
-        locate("synthetic", model(), tmp_path, tmp_path / "missing", Stages()),
+        locate(configured("synthetic", model(), tmp_path), tmp_path / "missing", Stages()),
     ):
         pass
 
@@ -76,9 +90,12 @@ def test_other_schemes(find, written):
         find(written, model())
 
 
-def test_an_address_that_is_none(find):
+@pytest.mark.parametrize(
+    "written", ["http://[half/x.pth", "http://127.0.0.1:port/x.pth", "https://user:pa/ss@host/x.pth"]
+)
+def test_addresses_that_are_none(find, written):
     with pytest.raises(ConfigurationError, match="no valid web address"):
-        find("http://[half/x.pth", model())
+        find(written, model())
 
 
 def test_nobody_s_home(find):
@@ -97,5 +114,6 @@ def test_the_published_address_and_another(find, monkeypatch, tmp_path):
         other = find(url, model(url="http://127.0.0.1/other.pth"))
     assert (published.uri, published.published) == (url, True)
     assert (other.uri, other.published) == (f"{server.url}/x.pth", False)
+    assert published.sha256 == other.sha256 == hashlib.sha256(buffer.getvalue()).hexdigest()
     assert published.path == other.path
     assert other.path.read_bytes() == buffer.getvalue()
