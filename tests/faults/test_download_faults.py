@@ -1,0 +1,269 @@
+"""Cases 24 to 34, and 58: the download. Servers on loopback misbehave; the command is given as a user gives it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT, TINY, TINY_OVERRIDES
+from servers import Reply, Server
+
+from ast2hf.checkpoint import synthetic
+
+SECRET = "canary"
+
+OFFLINE = ("experiment=offline", "tracking=off", *TINY_OVERRIDES)
+
+PLAN = ("dry_run=true",)
+"""What follows a download is another matter: it is enough that the checkpoint is read and its plan made."""
+
+
+@pytest.fixture
+def server():
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture
+def content(tiny_checkpoint):
+    return tiny_checkpoint.read_bytes()
+
+
+@pytest.fixture
+def run(cli, server):
+    """Fetch the checkpoint from the server and plan its conversion."""
+
+    def run(*arguments, path="/tiny.pth"):
+        result = cli(*OFFLINE, checkpoint_at(server, path), *PLAN, *arguments)
+        assert SECRET not in result.out + result.err
+        assert SECRET not in "".join(p.read_text() for p in cli.outputs.glob("runs/*/*") if p.is_file())
+        return result
+
+    return run
+
+
+def checkpoint_at(server, path="/tiny.pth"):
+    return f"checkpoint='{server.url}{path}?token={SECRET}'"
+
+
+def kept(cli):
+    """The names of the files in the cache, its locks aside."""
+    return sorted(p.name for p in cache_of(cli).rglob("*") if p.is_file() and p.suffix != ".lock")
+
+
+def cache_of(cli):
+    return cli.folder.parent / "cache"
+
+
+def failed(cli, result, code=4):
+    """The contract of a fault: its exit code, one line, nothing made and nothing left."""
+    assert result.code == code, result.err
+    cause, _, remedy = result.error_line.removeprefix("error: ").partition("; ")
+    assert cause
+    assert remedy
+    assert kept(cli) == []
+    assert not (cli.outputs / "models").exists()
+    assert not [p for p in cli.outputs.rglob("*") if p.name.startswith("scratch-") or p.name.endswith(".staging")]
+    return result.error_line
+
+
+@pytest.mark.fault(24, "the body is shorter than its Content-Length, each time")
+def test_a_body_that_breaks_off_is_retried_and_then_given_up(cli, run, server, content, came_out):
+    server.replies["/tiny.pth"] = [Reply(body=content, cut=len(content) // 2, promise=len(content))]
+    result = run()
+    assert "did not deliver the checkpoint in 4 attempts" in failed(cli, result)
+    assert len(server.requests) == 4
+    came_out(result)
+
+
+@pytest.mark.fault(24, "the connection is dropped in the middle, once")
+def test_a_download_goes_on_after_a_dropped_connection(cli, run, server, content, came_out):
+    half = len(content) // 2
+    whole = Reply(body=content, etag='"v1"')
+    server.replies["/tiny.pth"] = [Reply(body=content, etag='"v1"', cut=half, promise=len(content)), whole]
+    result = run()
+    assert result.code == 0, result.err
+    assert server.headers[1]["Range"] == f"bytes={half}-"
+    assert kept(cli) == ["tiny.pth", "tiny.pth.sha256"]
+    came_out("exit 0: the rest was asked for")
+
+
+@pytest.mark.fault(25, "no Content-Length, and the body is cut short")
+@pytest.mark.parametrize("missing", [1, 1000])
+def test_a_short_body_of_unknown_length_is_noticed(cli, run, server, content, came_out, missing):
+    server.replies["/tiny.pth"] = [Reply(body=content[:-missing], unsized=True)]
+    result = run()
+    assert "incomplete or damaged" in failed(cli, result, code=3)
+    came_out(result)
+
+
+@pytest.mark.fault(26, "200 with an HTML page")
+@pytest.mark.parametrize(("headers", "code"), [({"Content-Type": "text/html"}, 4), ({}, 3)])
+def test_a_page_is_no_checkpoint(cli, run, server, came_out, headers, code):
+    server.replies["/tiny.pth"] = [Reply(body=b"<!DOCTYPE html><title>Gone</title>", headers=headers)]
+    result = run()
+    line = failed(cli, result, code)
+    assert "is an HTML page" in line
+    assert "dl=1" in line
+    came_out(result)
+
+
+@pytest.mark.fault(27, "404, 403, 429 that asks to wait an hour, 503 without end")
+@pytest.mark.parametrize(("status", "requests"), [(404, 1), (403, 1), (429, 1), (503, 4)])
+def test_a_refusal_is_fatal_and_a_fault_is_retried(cli, run, server, came_out, status, requests):
+    server.replies["/tiny.pth"] = [Reply(status, headers={"Retry-After": "3600"} if status == 429 else {})]
+    result = run()
+    assert f"status {status}" in failed(cli, result)
+    assert len(server.requests) == requests
+    came_out(result)
+
+
+@pytest.mark.fault(27, "429 with Retry-After, then 500, then 200")
+def test_a_server_that_recovers_is_waited_for(run, server, content, came_out):
+    server.replies["/tiny.pth"] = [Reply(429, headers={"Retry-After": "2"}), Reply(500), Reply(body=content)]
+    start = time.monotonic()
+    result = run()
+    assert result.code == 0, result.err
+    assert time.monotonic() - start > 3
+    came_out("exit 0: waited as asked, and fetched")
+
+
+@pytest.mark.fault(28, "a server that falls silent in the middle")
+@pytest.mark.parametrize(
+    "reply", [{"cut": 100_000, "stalls": True}, {"cut": 0, "stalls": True}, {"pause": 0.2}], ids=str
+)
+def test_a_stalled_server_is_left(cli, run, server, content, came_out, reply):
+    server.replies["/tiny.pth"] = [Reply(body=content, promise=len(content), **reply)]
+    result = run("download.timeout_s=0.5", "download.deadline_s=2")
+    assert "was not fetched in 2 s" in failed(cli, result)
+    came_out(result)
+
+
+@pytest.mark.fault(29, "redirects without end, and to file://")
+@pytest.mark.parametrize("location", ["/tiny.pth", "file:///etc/passwd", "ftp://127.0.0.1/x"])
+def test_bad_redirects_are_refused(cli, run, server, came_out, location):
+    server.replies["/tiny.pth"] = [Reply(302, headers={"Location": location})]
+    result = run()
+    words = "redirects without end" if location == "/tiny.pth" else "leads to no web address"
+    assert words in failed(cli, result)
+    came_out(result)
+
+
+@pytest.mark.fault(30, "a body of a terabyte by its Content-Length, or with no end at all")
+@pytest.mark.parametrize("size", [{"promise": 1 << 40}, {"unsized": True}], ids=str)
+def test_an_endless_body_is_ended(cli, run, server, came_out, size):
+    server.replies["/tiny.pth"] = [Reply(body=b"x" * 10_000, endless=True, pause=0.001, **size)]
+    result = run("download.deadline_s=2")
+    words = "sends more than 17,179,869,184 bytes" if "promise" in size else "was not fetched in 2 s"
+    assert words in failed(cli, result)
+    came_out(result)
+
+
+@pytest.mark.fault(31, "a file that has not the SHA-256 it should have")
+def test_a_file_of_another_hash_is_not_kept(cli, run, server, content, came_out):
+    server.replies["/tiny.pth"] = [Reply(body=content)]
+    found = hashlib.sha256(content).hexdigest()
+    result = run(f"model.sha256={'0' * 64}")
+    line = failed(cli, result)
+    assert found in line
+    assert "0" * 64 in line
+    came_out(result)
+    assert run(f"model.sha256={found}").code == 0
+
+
+@pytest.mark.fault(31, "a local file that has not the SHA-256 it should have")
+def test_a_local_file_of_another_hash_is_refused_before_it_is_published(cli, tiny_checkpoint, came_out):
+    result = cli(*OFFLINE, f"checkpoint={tiny_checkpoint}", f"model.sha256={'0' * 64}")
+    assert f"has SHA-256 {hashlib.sha256(tiny_checkpoint.read_bytes()).hexdigest()}" in result.error_line
+    assert result.code == 3
+    assert not cli.model_folder().exists()
+    came_out(result)
+
+
+@pytest.mark.fault(32, "the file in the cache is damaged")
+def test_a_damaged_file_in_the_cache_is_fetched_again_and_must_be_the_same(cli, run, server, content, came_out):
+    server.replies["/tiny.pth"] = [Reply(body=content)]
+    assert run().code == 0
+    (cached,) = cache_of(cli).rglob("tiny.pth")
+    cached.write_bytes(content[:-1])
+    result = run()
+    assert result.code == 0, result.err
+    assert cached.read_bytes() == content
+    came_out("exit 0: fetched again, and compared with the hash of the first time")
+    synthetic.write(cached, TINY, 2)
+    server.replies["/tiny.pth"] = [Reply(body=cached.read_bytes())]
+    replaced = run()
+    assert replaced.code == 3
+    assert f"{cached} has SHA-256" in replaced.error_line
+    cached.unlink()
+    changed = run()
+    assert changed.code == 4
+    assert "has SHA-256" in changed.error_line
+    assert kept(cli) == ["tiny.pth.sha256"]
+
+
+def start(cli, *arguments):
+    command = [sys.executable, str(ROOT / "convert.py"), *OFFLINE, *PLAN, *arguments]
+    return subprocess.Popen(
+        command, cwd=cli.folder, env=cli.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.fault(33, "the process is killed in the middle of the download")
+@pytest.mark.parametrize(
+    ("number", "etag"),
+    [(signal.SIGKILL, '"v1"'), (signal.SIGKILL, None), (signal.SIGTERM, '"v1"'), (signal.SIGINT, '"v1"')],
+)
+def test_after_a_kill_the_next_run_goes_on_or_begins_anew(cli, run, server, content, came_out, number, etag):
+    half = len(content) // 2
+    stalled = Reply(body=content, etag=etag, cut=half, promise=len(content), stalls=True)
+    server.replies["/tiny.pth"] = [stalled, Reply(body=content, etag=etag)]
+    with start(cli, checkpoint_at(server)) as process:
+        while not any(p.stat().st_size for p in cache_of(cli).rglob("tiny.pth.part")):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        os.kill(process.pid, number)
+    (part,) = cache_of(cli).rglob("tiny.pth.part")
+    arrived = part.stat().st_size
+    result = run()
+    assert result.code == 0, result.err
+    assert server.headers[1]["Range"] == (f"bytes={arrived}-" if etag else None)
+    (cached,) = cache_of(cli).rglob("tiny.pth")
+    assert cached.read_bytes() == content
+    assert kept(cli) == ["tiny.pth", "tiny.pth.sha256"]
+    came_out("exit 0: the rest was asked for, or the whole where the server sends no pieces")
+
+
+@pytest.mark.fault(34, "a port on which nothing listens")
+def test_a_refused_connection_names_the_host(cli, free_port, came_out):
+    result = cli(*OFFLINE, f"checkpoint='http://127.0.0.1:{free_port}/tiny.pth'", *PLAN)
+    assert failed(cli, result).startswith("error: 127.0.0.1 did not deliver the checkpoint")
+    came_out(result)
+
+
+@pytest.mark.fault(34, "no network, and the file in the cache")
+def test_with_the_file_in_the_cache_no_network_is_needed(cli, content, came_out):
+    with Server() as server:
+        server.replies["/tiny.pth"] = [Reply(body=content)]
+        checkpoint = checkpoint_at(server)
+        assert cli(*OFFLINE, checkpoint, *PLAN).code == 0
+    result = cli(*OFFLINE, checkpoint, *PLAN)
+    assert result.code == 0, result.err
+    came_out("exit 0: taken from the cache")
+
+
+@pytest.mark.fault(58, "four runs of one URL at once")
+def test_four_runs_share_one_download(cli, server, content, came_out):
+    server.replies["/tiny.pth"] = [Reply(body=content, pause=0.05)]
+    processes = [start(cli, checkpoint_at(server)) for _ in range(4)]
+    for process in processes:
+        _, err = process.communicate()
+        assert process.returncode == 0, err
+    assert server.requests == [("GET", "/tiny.pth")]
+    assert kept(cli) == ["tiny.pth", "tiny.pth.sha256"]
+    came_out("four times exit 0, one request")
