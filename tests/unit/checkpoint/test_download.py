@@ -90,10 +90,10 @@ def test_retry_after_in_seconds(value, seconds):
 
 
 @pytest.mark.parametrize(("ahead", "seconds"), [(100, 100), (-100, 0)])
-@pytest.mark.parametrize("usegmt", [True, False])
-def test_retry_after_as_a_date(ahead, seconds, usegmt):
+@pytest.mark.parametrize("zone", ["GMT", "+0000", "-0000"])
+def test_retry_after_as_a_date(ahead, seconds, zone):
     date = datetime.now(UTC) + timedelta(seconds=ahead)
-    assert retries.retry_after(format_datetime(date, usegmt)) == pytest.approx(seconds, abs=2)
+    assert retries.retry_after(format_datetime(date).replace("+0000", zone)) == pytest.approx(seconds, abs=2)
 
 
 @pytest.mark.parametrize("status", [206, 304, 403, 404, 410, 416])
