@@ -88,7 +88,8 @@ class Sweep(Callback):
         loader = GlobalHydra.instance().config_loader()  # knows the choices that a glob stands for
         parsed = OverridesParser.create(loader).parse_overrides([*fixed, *config.hydra.overrides.task])
         (self.planned,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
-        self.axes = [o.get_key_element() for o in parsed if o.is_sweep_override()]
+        # The last of many lists of checkpoints may hold a single one; its folder is named like the others.
+        self.axes = [o.get_key_element() for o in parsed if o.is_sweep_override()] or ["checkpoint"]
         settings = OmegaConf.to_object(config.tracking)
         assert isinstance(settings, Tracking)
         if settings.enabled and not config.dry_run:
