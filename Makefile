@@ -1,7 +1,7 @@
 # make demo   environment, then one conversion with no network
 # make test   environment, then the whole test suite
 # The rest: make lint, make compat (transformers 4.57), make browser (the report in the MLflow UI), make scale and
-# make ray (launchers), make bench, make clean.
+# make ray (launchers), make faults (bad input), make bench, make clean.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: demo test lint compat browser scale ray bench clean
+.PHONY: demo test lint compat browser scale ray faults bench clean
 
 demo: $(DEMO)
 	@echo "The converted model is in $(DEMO). To convert it again: rm -r $(DEMO) && make demo"
@@ -44,6 +44,11 @@ scale: .venv/ready
 
 ray: .venv/ray-ready
 	$(BIN)/python -m pytest -m scale -k ray tests/integration/test_launchers.py
+
+# What each kind of bad input and broken surrounding gets: a table with a row per case.
+faults: .venv/ready
+	@mkdir -p outputs
+	$(BIN)/python -m pytest tests/faults --fault-table=outputs/faults.md; code=$$?; cat outputs/faults.md; exit $$code
 
 bench: .venv/ready .venv-compat/ready
 	$(BIN)/python bench/bench.py --baseline-python $(COMPAT)/python

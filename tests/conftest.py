@@ -21,6 +21,8 @@ from ast2hf.checkpoint import synthetic
 from ast2hf.config import Config, Model
 from ast2hf.geometry import Geometry, resolve
 
+pytest_plugins = ["fault_table"]
+
 ROOT = Path(__file__).parent.parent
 
 TINY = Geometry(

@@ -1,0 +1,84 @@
+"""The table of faults: what each of the numbered bad inputs gets. ``make faults`` prints it.
+
+A test of a case is marked ``@pytest.mark.fault(number, "what was done")`` and tells ``came_out`` what it got. A case
+may have several tests; its row shows what the first told, and passes when all pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CASES = range(1, 73)
+
+
+@dataclass
+class Case:
+    """One row of the table. ``outcomes``: of its tests, as pytest names them."""
+
+    done: str = ""
+    came_out: str = ""
+    outcomes: list[str] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        if "failed" in self.outcomes:
+            return "**FAIL**"
+        if "passed" in self.outcomes:
+            return "pass"
+        return "not run"
+
+
+cases = pytest.StashKey[dict[int, Case]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fault-table", type=Path, help="write the table of faults here; fail if a case was not run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[cases] = {number: Case() for number in CASES}
+
+
+@pytest.fixture
+def came_out(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Any], None]:
+    """Tell the table what came out: the Result of a command, or a few words."""
+
+    def tell(what: Any) -> None:
+        if not isinstance(what, str):
+            what = f"exit {what.code}: {what.error_line.removeprefix('error: ')}" if what.code else "exit 0: published"
+        request.node.user_properties.append(("came_out", what.replace(str(tmp_path), "…")))
+
+    return tell
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    report = yield
+    for mark in item.iter_markers("fault"):
+        number, done = mark.args
+        case = item.config.stash[cases][number]
+        case.done = case.done or done
+        told = [text for name, text in item.user_properties if name == "came_out"]
+        case.came_out = case.came_out or "".join(told[:1])
+        if report.when == "call" or not report.passed:
+            case.outcomes.append(report.outcome)
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    path = session.config.getoption("--fault-table")
+    if path is None:
+        return
+    found = session.config.stash[cases]
+    lines = ["| case | what was done | what came out | |", "|---|---|---|---|"]
+    for number, case in found.items():
+        cells = (str(number), case.done, case.came_out, case.verdict)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if exitstatus == pytest.ExitCode.OK and any(case.verdict != "pass" for case in found.values()):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
