@@ -6,7 +6,7 @@ from dataclasses import fields
 from math import isfinite
 
 from ast2hf.config import MULTI_LABEL, SINGLE_LABEL, Config
-from ast2hf.errors import ConfigurationError, printable
+from ast2hf.errors import ConfigurationError, is_printable, printable
 
 CHOICES = {
     "model.problem_type": (MULTI_LABEL, SINGLE_LABEL),
@@ -42,5 +42,5 @@ def validate(config: Config) -> None:
     if not isfinite(config.model.mean):
         raise ConfigurationError(f"model.mean is {config.model.mean}", "give a number")
     name = config.model.name
-    if not name or name != printable(name) or "/" in name or name in (".", ".."):
+    if not name or not is_printable(name) or "/" in name or name in (".", ".."):
         raise ConfigurationError(f"model.name is {printable(repr(name))}", "give a name that can be that of a folder")

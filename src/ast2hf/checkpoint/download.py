@@ -39,12 +39,6 @@ class _TransientError(Exception):
         self.wait = wait
 
 
-def public(url: str) -> str:
-    """The address without user, password and query, which may hold secrets. Raises ValueError where it is none."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
-
-
 def cached_path(url: str, cache: Path) -> Path:
     """Where the file of ``url`` is or will be kept: one folder per address, the server's file name in it."""
     name = unquote(PurePosixPath(urlsplit(url).path).name)
@@ -130,7 +124,7 @@ def _wait(state: RetryCallState) -> float:
 def _fetch_once(url: str, part: Path, progress: Progress) -> None:
     import httpx
 
-    shown = printable(public(url))
+    shown = printable(url)
     try:
         with httpx.stream("GET", url, follow_redirects=True, timeout=TIMEOUT) as response:
             if response.status_code in (408, 425, 429) or response.status_code >= 500:

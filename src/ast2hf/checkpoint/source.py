@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ast2hf import local_files
 from ast2hf.checkpoint import download, synthetic
 from ast2hf.config import Model
 from ast2hf.errors import ConfigurationError, InputError, OutputError, printable
 from ast2hf.geometry import resolve
+from ast2hf.secrets import redact
 from ast2hf.stages import Stages
 
 SYNTHETIC = "synthetic"
@@ -47,11 +49,10 @@ def locate(checkpoint: str | None, model: Model, cache: Path, scratch: Path, sta
     if kind == SYNTHETIC:
         yield _synthesize(wanted, rest, model, scratch, stages)
     elif kind.lower() in ("http", "https"):
-        public = _public(wanted)
-        with stages("download", f"Download {printable(public)}", bar=True) as stage:
+        _check_address(wanted)
+        with stages("download", f"Download {printable(wanted)}", bar=True) as stage:
             path = download.fetch(wanted, cache, stage.progress)
-        published = wanted == model.url
-        yield Source(path, wanted if published else public, published)
+        yield Source(path, redact(wanted), published=wanted == model.url)
     elif "://" in wanted:
         raise ConfigurationError(
             f"checkpoint {printable(wanted)} is neither a path nor an http(s) address",
@@ -87,8 +88,8 @@ def _synthesize(wanted: str, seed: str, model: Model, scratch: Path, stages: Sta
     return Source(path, f"{SYNTHETIC}:{number}", published=False)
 
 
-def _public(url: str) -> str:
+def _check_address(url: str) -> None:
     try:
-        return download.public(url)
+        urlsplit(url)
     except ValueError:
         raise ConfigurationError("checkpoint is no valid web address", "check it, or give checkpoint=PATH") from None

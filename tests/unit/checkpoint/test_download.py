@@ -217,7 +217,3 @@ def test_names_in_the_cache_are_safe(tmp_path, url, name):
     assert path.name == name
     assert path.parent.parent == tmp_path / "checkpoints"
     assert path.parent != download.cached_path(url + "&v=2", tmp_path).parent
-
-
-def test_the_public_part_of_an_address():
-    assert download.public("https://user:secret@[::1]:8080/a/b.pth?dl=1#x") == "https://[::1]:8080/a/b.pth"
