@@ -31,8 +31,11 @@ def validate(config: Config) -> None:
         not_negative[f"{key}.logits_rtol"] = tolerance.logits_rtol
     if config.model.expected_logits is not None:
         positive["model.expected_logits.atol"] = config.model.expected_logits.atol
+    positive["model.sampling_rate"] = config.model.sampling_rate
     if config.threads is not None:
         positive["threads"] = config.threads
+    if config.tracking.enabled and not config.tracking.uri:
+        raise ConfigurationError("tracking.uri is empty", "give the address of a store or server, or tracking=off")
     for key, number in positive.items():
         if not (isfinite(number) and number > 0):
             raise ConfigurationError(f"{key} is {number}", "give a positive number")
