@@ -96,6 +96,7 @@ def _convert(config: Config, report: Report, run_folder: Path) -> Outcome:
 
 def main(launch: Callable[[], Any], jobs: list[Job]) -> int:
     """Let Hydra compose and run the jobs; ``jobs`` collects those run in this process. Returns the exit code."""
+    sys.argv[1:] = secrets.put_aside(flags_first(sys.argv[1:]))
     if any(map(secrets.has_token, sys.argv[1:])):
         return fail(
             ConfigurationError(
@@ -104,7 +105,6 @@ def main(launch: Callable[[], Any], jobs: list[Job]) -> int:
             ),
             debug=False,
         )
-    sys.argv[1:] = secrets.put_aside(flags_first(sys.argv[1:]))
     debug = "debug=true" in sys.argv
     signal.signal(signal.SIGTERM, _terminate)
     code = 0
