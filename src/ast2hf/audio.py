@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ast2hf import hub_files, local_files
-from ast2hf.config import HubRow, Model
+from ast2hf.config import Model
 from ast2hf.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -53,28 +54,30 @@ def load_clip(audio: str | None, model: Model) -> Clip:
         return _decode(content, uri, model.sampling_rate, published=True)
     if model.clip_row is not None:
         row = model.clip_row
-        content = _first_row(row)
+        content = _first_row(row.repo, row.config, row.split, row.revision)
         return _decode(
             content, f"hf://datasets/{row.repo}/{row.config}/{row.split}[0]", model.sampling_rate, published=True
         )
     return _decode(PACKAGED_CLIP.read_bytes(), PACKAGED, model.sampling_rate)
 
 
-def _first_row(row: HubRow) -> bytes:
+@lru_cache(maxsize=1)
+def _first_row(repo: str, config: str, split: str, revision: str) -> bytes:
     """The encoded audio of the first row of a split, streamed: one clip costs no whole data set."""
     from datasets import Audio, load_dataset
 
     try:
-        rows = load_dataset(row.repo, row.config, split=row.split, revision=row.revision, streaming=True)
+        rows = load_dataset(repo, config, split=split, revision=revision, streaming=True)
         # decode=False: the bytes as they are. Decoding in datasets needs torchcodec and FFmpeg.
         content: bytes = next(iter(rows.cast_column("audio", Audio(decode=False))))["audio"]["bytes"]
     except Exception as error:  # datasets lets the errors of a dozen libraries through
         raise hub_files.unreachable(
-            f"the first clip of {row.repo} {row.config}", error, "audio=PATH or audio=packaged"
+            f"the first clip of {repo} {config}", error, "audio=PATH or audio=packaged"
         ) from error
     return content
 
 
+@lru_cache(maxsize=1)  # the jobs of a sweep share it
 def _decode(content: bytes, uri: str, rate: int, published: bool = False) -> Clip:
     import torch
 

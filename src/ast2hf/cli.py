@@ -17,9 +17,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from ast2hf import secrets
 from ast2hf.composition import typed
 from ast2hf.config import Config
-from ast2hf.errors import Ast2hfError, OutputError, VerificationError, first_line, printable
+from ast2hf.errors import Ast2hfError, ConfigurationError, OutputError, VerificationError, first_line, printable
 from ast2hf.explain import explain
 from ast2hf.report.report import Report
 from ast2hf.sweep import Job, Sweep
@@ -95,7 +96,15 @@ def _convert(config: Config, report: Report, run_folder: Path) -> Outcome:
 
 def main(launch: Callable[[], Any], jobs: list[Job]) -> int:
     """Let Hydra compose and run the jobs; ``jobs`` collects those run in this process. Returns the exit code."""
-    sys.argv[1:] = flags_first(sys.argv[1:])
+    sys.argv[1:] = secrets.put_aside(flags_first(sys.argv[1:]))
+    if any(map(secrets.has_token, sys.argv[1:])):
+        return fail(
+            ConfigurationError(
+                "the command line gives a token or password, and would leave it in files and in the shell's history",
+                "export HF_TOKEN=…, or log in with: hf auth login",
+            ),
+            debug=False,
+        )
     debug = "debug=true" in sys.argv
     signal.signal(signal.SIGTERM, _terminate)
     code = 0
@@ -129,7 +138,7 @@ def flags_first(arguments: list[str]) -> list[str]:
 def fail(error: Ast2hfError, debug: bool) -> int:
     """Show ``error`` in one line on stderr, with the traceback where asked for; return its exit code."""
     if debug:
-        traceback.print_exception(error)
+        print(secrets.redact("".join(traceback.format_exception(error))), file=sys.stderr, end="")
     print(f"error: {error}", file=sys.stderr)
     return error.exit_code
 

@@ -23,11 +23,24 @@ GROUPS = ("model", "device", "verify", "tracking", "paths", "experiment", "sweep
 def register() -> None:
     """Tell Hydra of the schema and OmegaConf of the resolvers that ``conf/`` uses."""
     ConfigStore.instance().store(name="schema", node=Config)
-    OmegaConf.register_new_resolver("abspath", lambda path: str(Path(path).expanduser().absolute()), replace=True)
+    OmegaConf.register_new_resolver("path", lambda path: str(_path(path)), replace=True)
+    OmegaConf.register_new_resolver("abspath", lambda path: str(_path(path).absolute()), replace=True)
     OmegaConf.register_new_resolver("pid", os.getpid, replace=True)
     OmegaConf.register_new_resolver("launcher", _of_launcher, replace=True)
     OmegaConf.register_new_resolver("share", _share, replace=True)
     OmegaConf.register_new_resolver("sweep_suffix", _sweep_suffix, replace=True)
+
+
+def _path(path: str) -> Path:
+    """``path`` with ``~`` filled in. An empty one would silently become the root of what is put behind it."""
+    if not path.strip():
+        raise ConfigurationError("paths.outputs is empty", "give a folder, as in paths.outputs=outputs")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigurationError(
+            f"paths.outputs {printable(path)} begins with no known home directory", "write the path in full"
+        ) from None
 
 
 def _of_launcher(key: str) -> int | None:

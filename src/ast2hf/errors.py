@@ -7,19 +7,26 @@ from __future__ import annotations
 
 import re
 
+from ast2hf.secrets import redact
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _SHOWN = 200
 
 
 def printable(text: object, limit: int = _SHOWN) -> str:
-    """``text`` on one line: control characters escaped, cut to ``limit`` characters. For anything from outside."""
-    shown = _CONTROL.sub(lambda m: m.group().encode("unicode_escape").decode(), str(text))
+    """``text`` on one line: control characters escaped, secrets left out, cut to ``limit``. For all from outside."""
+    shown = _CONTROL.sub(lambda m: m.group().encode("unicode_escape").decode(), redact(str(text)))
     return shown if len(shown) <= limit else shown[:limit] + "…"
 
 
 def first_line(error: BaseException) -> str:
     """What ``error`` says, without what it says after that."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def is_printable(text: str) -> bool:
+    """Whether ``text`` has no control characters."""
+    return not _CONTROL.search(text)
 
 
 class Ast2hfError(Exception):

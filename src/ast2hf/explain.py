@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 from hydra.errors import MissingConfigException, OverrideParseException
 
@@ -22,6 +23,8 @@ def _explain(error: Exception) -> ConfigurationError:
         return needed
     if isinstance(error, MissingConfigException) and error.options is not None:
         return _unknown_choice(str(error.missing_cfg_file), [str(option) for option in error.options])
+    if refused := _of_a_resolver(error):
+        return refused
     text = "\n".join(str(e) for e in _chain(error))
     if isinstance(error, OverrideParseException):
         return _unparsable(error.override)
@@ -31,13 +34,25 @@ def _explain(error: Exception) -> ConfigurationError:
         if key in GROUPS:
             return ConfigurationError(f"{key} takes the name of a choice", "see --help for the choices")
         return unknown_key(key)
+    if "Config group override must be a string or a list" in text:
+        given = [a for a in sys.argv[1:] if a.partition("=")[0] in GROUPS and a.lower().endswith("=null")]
+        return ConfigurationError(f"null is not a choice: {' '.join(given)}", "see --help for the choices")
     if match := re.search(r"full_key: (\S+)", text):
+        if "is not Optional" in text:
+            return ConfigurationError(f"{match[1]} may not be null", "see --cfg job for the keys and their types")
         return ConfigurationError(
             f"{match[1]}: {first_line(_chain(error)[-1])}", "see --cfg job for the keys and their types"
         )
     if "Ambiguous value" in text:
         return ConfigurationError(first_line(error), "add -m to run one job per value")
     return ConfigurationError(first_line(error), "see --help")
+
+
+def _of_a_resolver(error: BaseException | None) -> ConfigurationError | None:
+    """What one of our resolvers raised: OmegaConf raises its own error for it, and not from it."""
+    while error is not None and not isinstance(error, ConfigurationError):
+        error = error.__context__
+    return error
 
 
 def _chain(error: BaseException) -> list[BaseException]:

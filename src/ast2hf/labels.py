@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ast2hf import hub_files, local_files
 from ast2hf.config import Model
-from ast2hf.errors import InputError, printable
+from ast2hf.errors import InputError, is_printable, printable
 
 NONE = "none"
 
@@ -114,7 +114,7 @@ def _ordered(entries: Iterable[tuple[str, object, object]], shown: str) -> tuple
         index = int(str(key))
         if not isinstance(label, str) or not label.strip():
             raise InputError(f"{shown}, {place}: the label is empty or no text", remedy)
-        if label != printable(label, len(label)):
+        if not is_printable(label):
             raise InputError(f"{shown}, {place}: label {printable(label, 60)} has control characters", remedy)
         if index in names:
             raise InputError(f"{shown}, {place}: index {index} stands twice", remedy)

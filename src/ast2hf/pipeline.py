@@ -41,7 +41,7 @@ def convert(run: Run) -> tuple[Path, bool]:
     Raises the errors of :mod:`ast2hf.errors`; then nothing is published and the target is as it was.
     """
     config, report = run.config, run.report
-    target = local_files.expand(config.output_dir).absolute()
+    target = Path(os.path.abspath(local_files.expand(config.output_dir)))  # noqa: PTH100  `..` must go, links must stay
     folder.check_target(target, config.overwrite or config.skip_existing)
     report.device = devices.resolve(config.device.name)
     if config.device.name == "auto":

@@ -28,6 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 from ast2hf import composition
 from ast2hf.config import Tracking
 from ast2hf.errors import ConfigurationError, TrackingError
+from ast2hf.secrets import given, redact
 
 JOB = "job.json"
 
@@ -88,7 +89,8 @@ class Sweep(Callback):
         loader = GlobalHydra.instance().config_loader()  # knows the choices that a glob stands for
         parsed = OverridesParser.create(loader).parse_overrides([*fixed, *config.hydra.overrides.task])
         (self.planned,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
-        self.axes = [o.get_key_element() for o in parsed if o.is_sweep_override()]
+        # The last of many lists of checkpoints may hold a single one; its folder is named like the others.
+        self.axes = [o.get_key_element() for o in parsed if o.is_sweep_override()] or ["checkpoint"]
         settings = OmegaConf.to_object(config.tracking)
         assert isinstance(settings, Tracking)
         if settings.enabled and not config.dry_run:
@@ -115,7 +117,10 @@ class Sweep(Callback):
             unfinished.replace(path)  # so that a process that ends here leaves no half of it
 
     def told_by(self, overrides: Sequence[str]) -> list[str]:
-        """Those of a job's ``overrides`` that other jobs of the sweep have otherwise."""
+        """Those of a job's ``overrides`` that other jobs of the sweep have otherwise; addresses without secrets."""
+        return [redact(given(o)) for o in self.telling(overrides)]
+
+    def telling(self, overrides: Sequence[str]) -> list[str]:
         return [o for o in overrides if o.partition("=")[0] in self.axes]
 
     def jobs(self) -> Iterator[Job]:
@@ -165,14 +170,15 @@ def suffix() -> str:
     """What tells this job's folder from those of jobs with the same model: ``_device=cpu``. Empty in single runs."""
     if Sweep.active is None or not HydraConfig.initialized():
         return ""
-    told = Sweep.active.told_by(HydraConfig.get().overrides.task)
-    return "".join(f"_{_short(o)}" for o in told if o.partition("=")[0] not in _NAMED_ELSEWHERE)
+    telling = Sweep.active.telling(HydraConfig.get().overrides.task)
+    return "".join(f"_{_short(o)}" for o in telling if o.partition("=")[0] not in _NAMED_ELSEWHERE)
 
 
 def _short(override: str) -> str:
     """``override`` as part of a file name. What had to be left out is told apart by a hash."""
-    key, _, value = override.partition("=")
-    short = re.sub(r"[^A-Za-z0-9._-]", "", value.rstrip("/").rpartition("/")[2])[-40:]
+    key, _, value = given(override).partition("=")
+    shown = redact(value).partition("?")[0]
+    short = re.sub(r"[^A-Za-z0-9._-]", "", shown.rstrip("/").rpartition("/")[2])[-40:]
     if short == value:
         return f"{key}={value}"
     return f"{key}={short}-{hashlib.sha256(value.encode()).hexdigest()[:6]}"

@@ -7,7 +7,7 @@ from dataclasses import fields
 from math import isfinite
 
 from ast2hf.config import MULTI_LABEL, SINGLE_LABEL, Config
-from ast2hf.errors import ConfigurationError, printable
+from ast2hf.errors import ConfigurationError, is_printable, printable
 
 CHOICES = {
     "model.problem_type": (MULTI_LABEL, SINGLE_LABEL),
@@ -37,8 +37,11 @@ def validate(config: Config) -> None:
         not_negative[f"{key}.logits_rtol"] = tolerance.logits_rtol
     if config.model.expected_logits is not None:
         positive["model.expected_logits.atol"] = config.model.expected_logits.atol
+    positive["model.sampling_rate"] = config.model.sampling_rate
     if config.threads is not None:
         positive["threads"] = config.threads
+    if config.tracking.enabled and not config.tracking.uri:
+        raise ConfigurationError("tracking.uri is empty", "give the address of a store or server, or tracking=off")
     for key, number in positive.items():
         if not (isfinite(number) and number > 0):
             raise ConfigurationError(f"{key} is {number}", "give a positive number")
@@ -51,5 +54,5 @@ def validate(config: Config) -> None:
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise ConfigurationError(f"model.sha256 is {printable(sha256, 80)}", "give 64 hexadecimal digits")
     name = config.model.name
-    if not name or name != printable(name) or "/" in name or name in (".", ".."):
+    if not name or not is_printable(name) or "/" in name or name in (".", ".."):
         raise ConfigurationError(f"model.name is {printable(repr(name))}", "give a name that can be that of a folder")

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Result
+from conftest import ROOT, TINY, Result
 from ray_cluster import ADDRESS, RAY, Cluster, end, family, possible, two_nodes
 from test_sweep import SIZES, TINY_BINS, runs, table
+
+from ast2hf.checkpoint import synthetic
 
 pytestmark = pytest.mark.scale
 
@@ -122,6 +124,34 @@ def test_slurm_local(cli):
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs pip install 'ast2hf[slurm]'")
     check_whole(cli, cli(*FOUR, "scale=slurm_local"))
     assert threads(cli) == ["1"] * 4
+
+
+def test_the_loop_of_the_readme_for_many_checkpoints(cli):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs pip install 'ast2hf[slurm]'")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (loop,) = (block for block in readme.split("```") if "split -l 500" in block)
+    own = "model.frequency_stride=16 model.time_stride=16 model.max_length=64"
+    for told, here in (
+        ("split -l 500", "split -l 2"),
+        ("python convert.py", f"{sys.executable} {ROOT / 'convert.py'}"),
+        ("scale=slurm", "scale=slurm_local"),
+        ("/shared/ast2hf", "shared"),
+        ("tracking.uri=http://tracking-host:5000", "audio=packaged tracking=off " + own),
+    ):
+        assert loop.count(told) == 1
+        loop = loop.replace(told, here)
+    (cli.folder / "labels.csv").write_text("index,mid,display_name\n" + "".join(f"{i},m{i},l{i}\n" for i in range(7)))
+    names = ["a", "b", "c"]
+    for seed, name in enumerate(names):
+        synthetic.write(cli.folder / f"{name}.pth", TINY, seed)
+    (cli.folder / "checkpoints.txt").write_text("".join(f"{cli.folder / name}.pth\n" for name in names))
+    done = subprocess.run(["bash", "-c", loop], cwd=cli.folder, env=cli.environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Sweep: 2 of 2 jobs passed" in done.stdout
+    assert "Sweep: 1 of 1 jobs passed" in done.stdout
+    assert not (cli.folder / "unfinished").exists()
+    folders = sorted(path.name for path in (cli.folder / "shared/models").iterdir())
+    assert [folder.partition("-")[0] for folder in folders] == [f"custom_checkpoint={name}.pth" for name in names]
 
 
 # --- Ray --------------------------------------------------------------------------------------------------------------

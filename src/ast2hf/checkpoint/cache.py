@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from ast2hf.checkpoint.download import Progress, download, public
+from ast2hf.checkpoint.download import Progress, download
 from ast2hf.checkpoint.intake import open_container
 from ast2hf.config import Download
 from ast2hf.errors import DownloadError, InputError, printable
@@ -51,7 +51,7 @@ def fetch(url: str, cache: Path, sha256: str | None, limits: Download, progress:
                     path.parent.rmdir()
     except Timeout:
         raise DownloadError(
-            f"another run has been fetching {printable(public(url))} for {limits.deadline_s:g} s",
+            f"another run has been fetching {printable(url)} for {limits.deadline_s:g} s",
             "try again when it has ended, or give this one more time with download.deadline_s=…",
         ) from None
     except OSError as error:
@@ -78,7 +78,7 @@ def _ensure(url: str, path: Path, sha256: str | None, limits: Download, progress
 
 
 def _check(url: str, path: Path, found: str, sha256: str | None, pinned: str | None) -> None:
-    shown = printable(public(url))
+    shown = printable(url)
     if sha256 is not None and found != sha256:
         raise DownloadError(
             f"{shown} has SHA-256 {found}, not {sha256} as model.sha256 says", "check both; nothing of it was kept"
@@ -97,7 +97,7 @@ def _vet(part: Path, url: str) -> None:
         with part.open("rb", buffering=0) as file:
             open_container(name, file)
     except InputError as error:
-        raise InputError(f"{printable(public(url))}: {error.cause}", error.remedy) from error
+        raise InputError(f"{printable(url)}: {error.cause}", error.remedy) from error
 
 
 def _is_sound(path: Path) -> bool:

@@ -32,13 +32,6 @@ MAX_REDIRECTS = 10
 BY_HAND = "fetch the file by hand and give checkpoint=PATH"
 
 
-def public(url: str) -> str:
-    """The address without user, password and query, which may hold secrets. Raises ValueError where it is none."""
-    parts = urlsplit(url)
-    _ = parts.port  # a ValueError, where what stands for it is the beginning of a password with a / or #
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
-
-
 def download(url: str, part: Path, limits: Download, progress: Progress) -> str:
     """Fetch ``url`` into ``part``, of which a killed run may have left the beginning. Returns its SHA-256.
 
@@ -58,7 +51,7 @@ class _Transfer:
 
     def __init__(self, url: str, part: Partial, limits: Download, progress: Progress) -> None:
         self._url = url
-        self._shown = printable(public(url))
+        self._shown = printable(url)
         self._part = part
         self._limits = limits
         self._progress = progress

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ast2hf import local_files
 from ast2hf.checkpoint import cache, synthetic
-from ast2hf.checkpoint.download import public
 from ast2hf.config import Config, Model
 from ast2hf.errors import ConfigurationError, InputError, OutputError, printable
 from ast2hf.geometry import resolve
+from ast2hf.secrets import redact
 from ast2hf.stages import Stages
 
 SYNTHETIC = "synthetic"
@@ -60,13 +61,12 @@ def locate(config: Config, scratch: Path, stages: Stages) -> Iterator[Source]:
     if kind == SYNTHETIC:
         yield _synthesize(wanted, rest, model, scratch, stages)
     elif kind.lower() in ("http", "https"):
-        shown = _public(wanted)
+        _check_address(wanted)
         folder = local_files.expand(config.paths.cache).absolute()
-        with stages("download", f"Download {printable(shown)}", bar=True) as stage:
+        with stages("download", f"Download {printable(wanted)}", bar=True) as stage:
             path, sha256 = cache.fetch(wanted, folder, sha256, config.download, stage.progress)
-        published = wanted == model.url
         remedy = "it was changed since it was fetched: delete it, and it is fetched again"
-        yield Source(path, wanted if published else shown, published, sha256, remedy)
+        yield Source(path, redact(wanted), wanted == model.url, sha256, remedy)
     elif "://" in wanted:
         raise ConfigurationError(
             f"checkpoint {printable(wanted)} is neither a path nor an http(s) address",
@@ -103,8 +103,9 @@ def _synthesize(wanted: str, seed: str, model: Model, scratch: Path, stages: Sta
     return Source(path, f"{SYNTHETIC}:{number}", published=False)
 
 
-def _public(url: str) -> str:
+def _check_address(url: str) -> None:
     try:
-        return public(url)
+        # A ValueError also where what stands for the port is the beginning of a password with a / or #.
+        _ = urlsplit(url).port
     except ValueError:
         raise ConfigurationError("checkpoint is no valid web address", "check it, or give checkpoint=PATH") from None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from transformers import ASTForAudioClassification, AutoFeatureExtractor, AutoMo
 from transformers.utils import logging
 
 from ast2hf.errors import VerificationError, printable
+from ast2hf.huggingface.folder import PREPROCESSOR
 from ast2hf.reference.model import Activations
 
 logging.disable_progress_bar()
@@ -44,7 +46,20 @@ def load_model(folder: Path, device: torch.device) -> tuple[ASTForAudioClassific
 
 def extract_features(folder: Path, waveform: Tensor, sampling_rate: int) -> Tensor:
     """(1, max_length, num_mel_bins) from the folder's feature extractor."""
-    extractor = AutoFeatureExtractor.from_pretrained(folder, local_files_only=True)
+    return _extract(_Extractor((folder / PREPROCESSOR).read_bytes(), folder), waveform, sampling_rate)
+
+
+@dataclass(frozen=True)
+class _Extractor:
+    """A feature extractor is what its file says, wherever that lies."""
+
+    content: bytes
+    folder: Path = field(compare=False)
+
+
+@lru_cache(maxsize=2)  # the jobs of a sweep over one data set share them
+def _extract(extractor_file: _Extractor, waveform: Tensor, sampling_rate: int) -> Tensor:
+    extractor = AutoFeatureExtractor.from_pretrained(extractor_file.folder, local_files_only=True)
     features = extractor(waveform.numpy(), sampling_rate=sampling_rate, return_tensors="pt")["input_values"]
     assert isinstance(features, Tensor)
     return features.to(torch.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class FrontEnd:
     mean: float
     std: float
 
+    @lru_cache(maxsize=2)  # noqa: B019  the jobs of a sweep over one data set share them, and no instance is large
     def __call__(self, waveform: Tensor) -> Tensor:
         """Features of shape (1, max_length, num_mel_bins) of ``waveform``, float32 of shape (samples,) in [-1, 1].
 

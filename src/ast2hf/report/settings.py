@@ -6,26 +6,13 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from ast2hf.checkpoint.download import public
 from ast2hf.config import Config
-
-_PUBLISHED = "model.url"
-"""Its query belongs to it; it is written in the variant's file, where nobody puts a secret."""
+from ast2hf.secrets import redact
 
 
 def settings(config: Config) -> dict[str, str]:
-    """Every key, dotted, with its value. Addresses come without user, password and query, which may hold secrets."""
-    return {key: str(value) if key == _PUBLISHED else _shown(value) for key, value in _flat("", asdict(config))}
-
-
-def _shown(value: Any) -> str:
-    text = str(value)
-    if "://" not in text or not set("@?#") & set(text):
-        return text
-    try:
-        return public(text)
-    except ValueError:
-        return "(no valid address)"
+    """Every key, dotted, with its value; addresses without their secrets."""
+    return {key: redact(str(value)) for key, value in _flat("", asdict(config))}
 
 
 def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:

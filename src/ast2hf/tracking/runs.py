@@ -33,7 +33,7 @@ def replay(tracking: Tracking, outputs: str) -> int:
     """Send every record under ``outputs`` that could not be sent before, each once; return their number."""
     count = 0
     with errors_told("what was left to send"):
-        for path, record in unsent(Path(outputs)):
+        for path, record in unsent(Path(outputs).expanduser()):
             client = connect(tracking)
             experiment = experiment_id(client, tracking, outputs)
             # Its file may have outlived one that was sent whole.

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from ast2hf.config import Tracking
 from ast2hf.errors import TrackingError, printable
+from ast2hf.secrets import redact
 
 PROBE_TIMEOUT = 5.0
 """Seconds for a server to say that it is there, before anything is sent to it."""
@@ -96,7 +97,7 @@ def owner() -> dict[str, str]:
 
 
 def address(tracking: Tracking, experiment: str, run_id: str) -> str:
-    uri = str(tracking.uri)
+    uri = redact(str(tracking.uri))
     if is_server(uri):
         return f"{uri.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
     page = f"http://127.0.0.1:5000/#/experiments/{experiment}/runs/{run_id}"

@@ -333,12 +333,3 @@ def test_credentials_do_not_go_with_a_redirect_to_another_host(server, tmp_path)
     server.replies["/new"] = [Reply(body=CONTENT)]
     fetch(server.url.replace("http://", "http://user:secret@") + "/old", tmp_path)
     assert [bool(headers["Authorization"]) for headers in server.headers] == [True, False]
-
-
-def test_the_public_part_of_an_address():
-    assert download.public("https://user:secret@[::1]:8080/a/b.pth?dl=1#x") == "https://[::1]:8080/a/b.pth"
-
-
-def test_a_password_that_is_not_escaped_is_not_taken_for_a_host():
-    with pytest.raises(ValueError, match="Port"):
-        download.public("https://user:secret/more@host/b.pth")

@@ -112,8 +112,10 @@ def test_the_published_address_and_another(find, monkeypatch, tmp_path):
         url = f"{server.url}/x.pth?dl=1"
         published = find(None, model(url=url))
         other = find(url, model(url="http://127.0.0.1/other.pth"))
+        signed = find(url.replace("dl=1", "signature=abc"), model(url="http://127.0.0.1/other.pth"))
     assert (published.uri, published.published) == (url, True)
-    assert (other.uri, other.published) == (f"{server.url}/x.pth", False)
+    assert (other.uri, other.published) == (url, False)
+    assert signed.uri == f"{server.url}/x.pth?…"
     assert published.sha256 == other.sha256 == hashlib.sha256(buffer.getvalue()).hexdigest()
     assert published.path == other.path
     assert other.path.read_bytes() == buffer.getvalue()

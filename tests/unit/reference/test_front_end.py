@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import torch
 
 from ast2hf.reference.front_end import FrontEnd
@@ -26,3 +28,11 @@ def test_long_clips_are_cut():
 
 def test_a_constant_offset_does_not_matter():
     torch.testing.assert_close(FRONT_END(noise(0.5) + 0.3), FRONT_END(noise(0.5)), atol=2e-3, rtol=0)
+
+
+def test_the_jobs_of_a_sweep_share_what_is_computed_from_the_same():
+    clip = noise(0.5)
+    features = FRONT_END(clip)
+    assert replace(FRONT_END)(clip) is features
+    assert not torch.equal(replace(FRONT_END, mean=-3.0)(clip), features)
+    assert not torch.equal(FRONT_END(clip.flip(0)), features)

@@ -1,0 +1,75 @@
+"""Secrets stay where they are: none gets into a log, a record, a file or a message.
+
+A token has no place in the configuration, and none on the command line. An address may carry a secret (user and
+password, or the query of a signed link). It is used as it is given, and shown without them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import MutableMapping
+
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^\s'\"<>|]*)")
+
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.%]*\]|[^:\[\]]*)(:[0-9]*)?")
+
+_PLAIN_PARAMETERS = re.compile(r"(dl|raw|download)=[01]|(dl|raw|download)=(true|false)")
+"""What download links of Dropbox and others have in their query, and no secret."""
+
+_SECRET_KEY = re.compile(r"[^=]*(token|passw|secret|api_?key|access_?key|credential)[^=]*=", re.IGNORECASE)
+_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
+"""A token of the Hugging Face Hub."""
+
+_QUOTED = re.compile(r"([\"'])([A-Za-z][A-Za-z0-9+.-]*://(?:(?!\1).)*)\1")
+_UNQUOTED = re.compile(r"(?<=[=,\[])([A-Za-z][A-Za-z0-9+.-]*://[^\s'\",=\[\]{}()]*)(?=$|[,\]])")
+
+_VARIABLE = "AST2HF_ADDRESS_"
+_REFERENCE = re.compile(r"\$\{oc\.env:(" + _VARIABLE + r"\d+)\}")
+
+
+def redact(text: str) -> str:
+    """``text`` with each address in it without user, password, and what its query holds."""
+    return _ADDRESS.sub(lambda match: match[1] + _without_secrets(match[2]), text)
+
+
+def _without_secrets(rest: str) -> str:
+    rest, hash_sign, fragment = rest.partition("#")
+    rest, _, query = rest.partition("?")
+    authority, slash, path = rest.partition("/")
+    host = authority.rpartition("@")[2]
+    if not _HOST.fullmatch(host):  # the beginning of a password that has one of the signs above
+        return "…"
+    shown = host + slash + path
+    if query:
+        shown += "?" + (query if all(map(_PLAIN_PARAMETERS.fullmatch, query.split("&"))) else "…")
+    # The page of an MLflow run is named by a path after the sign.
+    return shown + (f"#{fragment}" if hash_sign and fragment.startswith("/") else "")
+
+
+def has_token(argument: str) -> bool:
+    """Whether a command line's ``argument`` gives what looks like a token or a password."""
+    return bool(_SECRET_KEY.match(argument) or _TOKEN.search(argument))
+
+
+def put_aside(arguments: list[str], environment: MutableMapping[str, str] = os.environ) -> list[str]:
+    """``arguments``, in which each address with a secret is replaced by a reference to a variable of ``environment``.
+
+    Hydra writes the command line to files before any of our code runs; the processes of a sweep inherit the variable.
+    An address that has to be quoted and is not stays: Hydra refuses it.
+    """
+
+    def aside(match: re.Match[str]) -> str:
+        address = match[match.lastindex or 0]
+        if redact(address) == address:
+            return match[0]
+        name = f"{_VARIABLE}{sum(key.startswith(_VARIABLE) for key in environment) + 1}"
+        environment[name] = address
+        return match[0].replace(address, f"${{oc.env:{name}}}")
+
+    return [_UNQUOTED.sub(aside, _QUOTED.sub(aside, argument)) for argument in arguments]
+
+
+def given(override: str) -> str:
+    """``override`` as the user gave it: with secrets, never to be shown."""
+    return _REFERENCE.sub(lambda match: os.environ.get(match[1], match[0]), override)

@@ -1,0 +1,136 @@
+"""Cases 70 to 72: secrets, control characters, a closed stdout."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, TINY, TINY_OVERRIDES
+from servers import Reply, Server
+
+from ast2hf.checkpoint import synthetic
+
+CANARY = "hf_CanaryThatMustNotSing0123"
+
+
+def sightings(folder: Path, *texts: str) -> list[str]:
+    """Where the canary is: files under ``folder`` by content or name, and ``texts``."""
+    found = [
+        str(p) for p in folder.rglob("*") if CANARY in p.name or (p.is_file() and CANARY.encode() in p.read_bytes())
+    ]
+    return found + [text for text in texts if CANARY in text]
+
+
+@pytest.fixture
+def seen(cli, tmp_path):
+    """Run a command that has the canary somewhere; its result, with the places where it can be found afterwards."""
+
+    def seen(*arguments: str, **environment: str):
+        result = cli(*TINY_OVERRIDES, *arguments, **environment)
+        return result, sightings(tmp_path, result.out, result.err)
+
+    return seen
+
+
+def test_the_search_finds_a_canary(tmp_path):
+    (tmp_path / "a").write_text(f"x{CANARY}x")
+    assert sightings(tmp_path, f"y{CANARY}") == [str(tmp_path / "a"), f"y{CANARY}"]
+
+
+@pytest.mark.fault(70, "a token by environment, command line, URL, tracking URI; success and failure")
+def test_a_token_in_the_environment(seen, came_out):
+    for overrides, code in ((["tracking=mlflow"], 0), (["checkpoint=missing.pth", "output_dir=b", "debug=true"], 3)):
+        result, places = seen("experiment=offline", *overrides, HF_TOKEN=CANARY)
+        assert result.code == code, result.err
+        assert places == []
+    came_out("no hit in stdout, stderr, logs, .hydra, SQLite, artifacts, output")
+
+
+@pytest.mark.fault(70, "a token on the command line")
+@pytest.mark.parametrize("argument", [f"hub.token={CANARY}", f"+HF_TOKEN={CANARY}", f"labels={CANARY}"])
+def test_a_token_on_the_command_line(seen, cli, argument):
+    result, places = seen("experiment=offline", argument)
+    assert result.code == 2, result.err
+    assert "the command line gives a token or password" in result.error_line
+    assert places == []
+    assert list(cli.folder.iterdir()) == []  # refused before Hydra writes anything
+
+
+@pytest.fixture
+def server():
+    with Server() as server:
+        yield server
+
+
+@pytest.mark.fault(70, "a token in the query of a URL")
+@pytest.mark.parametrize("multirun", [False, True])
+def test_a_token_in_the_query_of_a_url(seen, server, tmp_path, multirun):
+    checkpoint = tmp_path / "tiny.pth"
+    synthetic.write(checkpoint, TINY, 1)
+    server.replies["/a.pth"] = [Reply(body=checkpoint.read_bytes())]
+    server.replies["/page.pth"] = [Reply(body=b"<html>", headers={"Content-Type": "text/html"})]
+    audio = ("labels=none", "audio=packaged", "tracking=mlflow")
+    for name, code in (("a.pth", 0), ("page.pth", 4), ("missing.pth", 4)):
+        url = server.url.replace("http://", f"http://user:{CANARY}@") + f"/{name}?token={CANARY}&dl=1"
+        several = ("-m", f'checkpoint="{url}","{url}2"') if multirun else (f'checkpoint="{url}"',)
+        result, places = seen(*audio, *several, "debug=true", f"output_dir=out/{name}${{sweep_suffix:}}")
+        assert result.code == code, result.err
+        assert places == []
+    assert "GET" in {method for method, _ in server.requests}
+
+
+@pytest.mark.fault(70, "an unquoted URL with a token")
+def test_a_token_in_an_unquoted_url(seen):
+    result, places = seen("experiment=offline", f"checkpoint=http://h/a.pth?token={CANARY}", "debug=true")
+    assert result.code == 2, result.err
+    assert places == []
+
+
+@pytest.mark.fault(70, "a password in tracking.uri")
+def test_a_password_in_the_tracking_address(seen, server, free_port):
+    server.replies["/health"] = [Reply(500)]
+    for port in (free_port, server.url.rpartition(":")[2]):
+        uri = f"http://user:{CANARY}@127.0.0.1:{port}"
+        result, places = seen("experiment=offline", f"tracking.uri={uri}", "overwrite=true", "debug=true")
+        assert result.code == 0, result.err
+        assert "not recorded" in result.out
+        assert places == []
+
+
+@pytest.mark.fault(71, "newlines and ESC in a path, a label, a URL")
+def test_control_characters_are_escaped(cli, server, came_out):
+    evil = "a\nerror: b\x1b[31m.pth"
+    (cli.folder / "labels.csv").write_text("index,display_name\n" + '0,"a\nb\x1b[31m"\n')
+    for overrides, code in (
+        ((f"checkpoint={shlex.quote(evil)}",), 3),
+        ((f'checkpoint="{server.url}/{evil}"',), 4),
+        (("labels=labels.csv",), 3),
+    ):
+        result = cli("experiment=offline", "tracking=off", *TINY_OVERRIDES, *overrides)
+        assert result.code == code, result.err
+        assert result.error_line.startswith("error: ")
+        logs = [path.read_text() for path in cli.outputs.glob("runs/*/convert.log")]
+        assert logs
+        assert not [text for text in (result.out, result.err, *logs) if "\x1b" in text or "\nerror: b" in text]
+    came_out(result)
+
+
+@pytest.mark.fault(72, "stdout closed")
+def test_a_closed_stdout(cli, came_out):
+    command = [sys.executable, str(ROOT / "convert.py"), "experiment=offline", "tracking=off", *TINY_OVERRIDES]
+    done = subprocess.run(
+        ["bash", "-c", 'exec "$@" >&-', "bash", *command],
+        cwd=cli.folder,
+        env=cli.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert done.returncode == 6, done.stderr
+    assert "Traceback" not in done.stderr
+    report = json.loads((cli.model_folder() / "conversion_report.json").read_text())
+    assert report["status"] == "passed"
+    came_out(f"exit 6; the model is published: {done.stderr.splitlines()[-1].partition(';')[0]}")
