@@ -44,7 +44,7 @@ def open_legacy(path: Path, file: BinaryIO, size: int) -> Container:
         count = os.pread(file.fileno(), 8, position)
         record = Record(position + 8, storage.nbytes)
         if len(count) < 8 or record.offset + record.nbytes > size:
-            raise InputError(f"{name} is incomplete: storage {printable(key, 40)} ends behind the file", AGAIN)
+            raise InputError(f"{name} ends before storage {printable(key, 40)} does", AGAIN)
         if int.from_bytes(count, "little") != storage.numel:
             raise InputError(f"{name}: storage {printable(key, 40)} has another size than its tensors say", AGAIN)
         records[key] = record

@@ -145,7 +145,10 @@ def _vet_view(name: str, tensor: TensorRecord, container: Container) -> Record:
     last = tensor.offset + reach(tensor.shape, tensor.stride) if count else -1
     # An expanded view has more elements than its storage; an empty one may lie anywhere, with axes of any length.
     if last >= storage.numel or count > storage.numel or prod(max(n, 1) for n in tensor.shape) > MAX_FILE:
-        raise InputError(f"{name} of shape {list(tensor.shape)} does not fit its storage", "re-save the checkpoint")
+        raise InputError(
+            f"{name} of shape {list(tensor.shape)} needs more data than the file has for it",
+            "save it again with tensors that are contiguous()",
+        )
     return record
 
 
