@@ -38,10 +38,15 @@ _MODEL = Model(
 
 
 def valid(zipped: bool) -> bytes:
-    """A sound checkpoint of some 9 KB as zip, 4 KB in the legacy format."""
-    tensors = synthetic.state_dict(SMALLEST, 0)
+    """A sound checkpoint, with a shared storage, a transposed tensor and three types: 9 KB as zip, 4 KB as legacy."""
+    tensors = synthetic.state_dict(SMALLEST, 0, prefix="")
+    norm = torch.stack([tensors["v.norm.weight"], tensors["v.norm.bias"]])
+    tensors["v.norm.weight"], tensors["v.norm.bias"] = norm
+    tensors["v.blocks.0.mlp.fc1.weight"] = tensors["v.blocks.0.mlp.fc1.weight"].t().contiguous().t()
+    tensors["mlp_head.1.weight"] = tensors["mlp_head.1.weight"].to(torch.float16)
+    tensors["mlp_head.1.bias"] = tensors["mlp_head.1.bias"].to(torch.float64)
     buffer = io.BytesIO()
-    wanted = {name: value for name, value in tensors.items() if ".head" not in name}
+    wanted = {f"module.{name}": value for name, value in tensors.items() if "v.head" not in name}
     torch.save(wanted, buffer, _use_new_zipfile_serialization=zipped)
     return buffer.getvalue()
 
