@@ -1,7 +1,7 @@
 # make demo   environment, then one conversion with no network
 # make test   environment, then the whole test suite
 # The rest: make lint, make compat (transformers 4.57), make browser (the report in the MLflow UI), make scale and
-# make ray (launchers), make faults (bad input), make bench, make clean.
+# make ray (launchers), make faults (bad input), make fuzz, make bench, make clean.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: demo test lint compat browser scale ray faults bench clean
+.PHONY: demo test lint compat browser scale ray faults fuzz bench clean
 
 demo: $(DEMO)
 	@echo "The converted model is in $(DEMO). To convert it again: rm -r $(DEMO) && make demo"
@@ -50,6 +50,13 @@ faults: .venv/ready
 	@mkdir -p outputs
 	$(BIN)/python -m pytest tests/faults --fault-table=outputs/faults.md; code=$$?; cat outputs/faults.md; exit $$code
 
+# Looks for checkpoint files that neither give a clean error nor verified weights, guided by what they reach in the code.
+# make fuzz SECONDS=3600. What it found interesting is kept in outputs/fuzz, where the next run goes on.
+SECONDS ?= 60
+fuzz: .venv/fuzz-ready
+	@mkdir -p outputs/fuzz
+	$(BIN)/python tests/fuzz_intake.py outputs/fuzz -max_total_time=$(SECONDS)
+
 bench: .venv/ready .venv-compat/ready
 	$(BIN)/python bench/bench.py --baseline-python $(COMPAT)/python
 
@@ -61,6 +68,10 @@ bench: .venv/ready .venv-compat/ready
 
 .venv/ray-ready: .venv/ready
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev,ray]'
+	@touch $@
+
+.venv/fuzz-ready: .venv/ready
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev,fuzz]'
 	@touch $@
 
 .venv-compat/ready: constraints-compat.txt

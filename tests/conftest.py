@@ -134,6 +134,8 @@ class Cli:
 
     folder: Path
     environment: dict[str, str]
+    wrapper: tuple[str, ...] = ()
+    """A command that runs the command in its arguments."""
 
     @classmethod
     def make(cls, parent: Path) -> Cli:
@@ -152,7 +154,7 @@ class Cli:
 
     def __call__(self, *arguments: str, **environment: str) -> Result:
         done = subprocess.run(
-            [sys.executable, str(ROOT / "convert.py"), *arguments],
+            [*self.wrapper, sys.executable, str(ROOT / "convert.py"), *arguments],
             cwd=self.folder,
             env={**self.environment, **environment},
             capture_output=True,

@@ -40,7 +40,7 @@ class Ast2hfError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return printable(f"{self.cause}; {self.remedy}", limit=4000)
+        return f"{printable(self.cause, 4000)}; {printable(self.remedy, 1000)}"
 
 
 class ConfigurationError(Ast2hfError):

@@ -86,7 +86,7 @@ def resolve(model: Model, shapes: Mapping[str, tuple[int, ...]]) -> Geometry:
     """
 
     def size(name: str, axis: int) -> int:
-        if name not in shapes or len(shapes[name]) <= axis:
+        if name not in shapes or len(shapes[name]) <= axis or shapes[name][axis] < 1:
             raise InputError(
                 f"the checkpoint has no usable tensor {name}, so it is not an Audio Spectrogram Transformer",
                 "give a checkpoint of the original AST code",
@@ -95,7 +95,7 @@ def resolve(model: Model, shapes: Mapping[str, tuple[int, ...]]) -> Geometry:
 
     def depth() -> int:
         size("v.blocks.0.norm1.weight", 0)
-        return 1 + max(int(m[1]) for m in map(_BLOCK.match, shapes) if m)
+        return len({m[1] for m in map(_BLOCK.match, shapes) if m})  # a name may hold any number
 
     hidden = size("v.cls_token", 2) if model.hidden_size is None else model.hidden_size
     heads = hidden // HEAD_WIDTH if model.num_attention_heads is None else model.num_attention_heads

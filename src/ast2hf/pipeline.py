@@ -23,6 +23,7 @@ from ast2hf.geometry import resolve
 from ast2hf.huggingface import description, existing, folder, weights
 from ast2hf.labels import Labels, load_labels
 from ast2hf.mapping.ast import TABLE
+from ast2hf.mapping.foreign import require_ast
 from ast2hf.mapping.plan import make_plan
 from ast2hf.reference.front_end import FrontEnd
 from ast2hf.run import Model, Run
@@ -119,6 +120,7 @@ def _identify(run: Run, source: Source, checkpoint: Checkpoint) -> None:
 def _plan(run: Run, checkpoint: Checkpoint, labels: Labels) -> Model:
     model, coverage = run.config.model, run.report.coverage
     with run.stages.quiet("convert"):
+        require_ast(checkpoint.shapes)
         geometry = resolve(model, checkpoint.shapes)
         run.report.geometry = geometry.as_dict()
         coverage.source = len(checkpoint.tensors)

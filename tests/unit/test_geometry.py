@@ -32,6 +32,17 @@ def test_tensors_of_another_model_are_an_input_error():
         resolve(OPEN, {"encoder.weight": (3, 3)})
 
 
+def test_the_depth_is_the_number_of_blocks_and_not_the_largest_number_in_a_name():
+    shapes = synthetic.shapes(TINY) | {"v.blocks.99999999999.norm1.weight": (64,)}
+    assert resolve(OPEN, shapes).num_hidden_layers == 3
+
+
+@pytest.mark.parametrize("name", ["v.cls_token", "mlp_head.1.weight"])
+def test_sizes_of_zero_in_the_checkpoint_are_an_input_error(name):
+    with pytest.raises(InputError, match=f"no usable tensor {name}"):
+        resolve(OPEN, synthetic.shapes(TINY) | {name: (0, 0, 0)})
+
+
 def test_head_count_that_cannot_be_told_must_be_given():
     with pytest.raises(ConfigurationError, match="attention heads cannot be told"):
         resolve(Model(name="m", hidden_size=100, frequency_stride=1, time_stride=1, max_length=64), {})

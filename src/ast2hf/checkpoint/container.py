@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ast2hf.checkpoint.tensor_records import TensorRecord
 from ast2hf.errors import InputError
 
 MAX_FILE = 16 << 30
@@ -15,6 +16,8 @@ MAX_PICKLE = 4 << 20
 """Bytes. The pickle of a base model, which holds names and shapes only, has about 30 KB."""
 
 AGAIN = "the file is incomplete or damaged: fetch it again"
+
+RESAVE = "save the state dict alone: torch.save(model.state_dict(), path)"
 
 _BLOCK = 512 << 10
 
@@ -29,10 +32,14 @@ class Record:
 
 @dataclass(frozen=True)
 class Container:
-    """A vetted file: its pickle (interpreted by :mod:`pickles`) and, by storage key, where each record lies."""
+    """A vetted file: its pickle (interpreted by :mod:`pickles`) and, by storage key, where each record lies.
+
+    ``tensors``: all that the pickle describes, wherever in ``root`` they are.
+    """
 
     format: str
     root: object
+    tensors: Sequence[TensorRecord]
     records: Mapping[str, Record]
 
 

@@ -6,11 +6,11 @@ Nothing here runs, inflates or materialises anything of the file. Sizes are chec
 from __future__ import annotations
 
 import os
-import re
+import pickletools
 from pathlib import Path
 from typing import BinaryIO
 
-from ast2hf.checkpoint.container import MAX_FILE, Container
+from ast2hf.checkpoint.container import MAX_FILE, RESAVE, Container
 from ast2hf.checkpoint.legacy_format import open_legacy
 from ast2hf.checkpoint.zip_format import open_zip
 from ast2hf.errors import InputError, printable
@@ -24,9 +24,6 @@ _FORMATS: tuple[tuple[bytes, str, str], ...] = (
     (b"fLaC", "a FLAC recording", "give a recording as audio=…, the checkpoint as checkpoint=…"),
     (b"RIFF", "a WAV recording", "give a recording as audio=…, the checkpoint as checkpoint=…"),
 )
-
-_OLD_PICKLE = re.compile(rb"c([\w.]+)\n([\w.]+)\n")
-"""A pickle of protocol 0 that begins with a global."""
 
 HTML_REMEDY = (
     "the link shows a page instead of the file: for Dropbox let it end in dl=1, or open it in a browser, save the file "
@@ -69,13 +66,20 @@ def _foreign(path: Path, head: bytes) -> InputError:
         return InputError(f"{name} is a tar archive, not a checkpoint", "unpack it and give the .pth file inside")
     if text.startswith((b"{", b"[")):
         return InputError(f"{name} is JSON text, not a checkpoint", "give the .pth file of the original AST code")
-    if pickled := _OLD_PICKLE.match(head):
-        module, attribute = (part.decode() for part in pickled.groups())
-        return InputError(
-            f"{name} is a bare pickle that refers to {module}.{attribute}, and was not run",
-            "save the state dict: torch.save(model.state_dict(), path)",
-        )
+    if found := _first_global(head):
+        return InputError(f"{name} is a bare pickle that refers to {printable(found)}, and was not run", RESAVE)
     return InputError(
         f"{name} is not a PyTorch checkpoint (it begins with {head[:8].hex(' ')})",
         "give a .pth file, or fetch it again",
     )
+
+
+def _first_global(head: bytes) -> str | None:
+    """What a pickle of protocol 0 or 1, which has no magic, refers to first."""
+    try:
+        for opcode, argument, _ in pickletools.genops(head):
+            if opcode.name in ("GLOBAL", "INST"):
+                return str(argument).replace(" ", ".")
+    except Exception:  # it raises whatever the bytes lead to
+        return None
+    return None

@@ -28,12 +28,12 @@ def open_legacy(path: Path, file: BinaryIO, size: int) -> Container:
             f"{name} is a bare pickle, not a file of torch.save",
             "save the state dict: torch.save(model.state_dict(), path)",
         )
-    position = magic.nbytes
+    position = magic.end
     found: list[pickles.Pickled] = []
     for _ in range(4):
-        found.append(pickles.interpret(head[position:]))
-        position += found[-1].nbytes
-    protocol, system, (root, storages, _), keys = found[0].root, found[1].root, found[2], found[3].root
+        found.append(pickles.interpret(head, position))
+        position = found[-1].end
+    protocol, system, (root, storages, tensors, _), keys = found[0].root, found[1].root, found[2], found[3].root
     if protocol != _PROTOCOL_VERSION or not isinstance(system, dict) or system.get("little_endian") is not True:
         raise InputError(f"{name} has an unknown variant of the legacy format", "re-save it with a newer torch.save")
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or sorted(keys) != sorted(storages):
@@ -44,11 +44,11 @@ def open_legacy(path: Path, file: BinaryIO, size: int) -> Container:
         count = os.pread(file.fileno(), 8, position)
         record = Record(position + 8, storage.nbytes)
         if len(count) < 8 or record.offset + record.nbytes > size:
-            raise InputError(f"{name} is incomplete: storage {printable(key, 40)} ends behind the file", AGAIN)
+            raise InputError(f"{name} ends before storage {printable(key, 40)} does", AGAIN)
         if int.from_bytes(count, "little") != storage.numel:
             raise InputError(f"{name}: storage {printable(key, 40)} has another size than its tensors say", AGAIN)
         records[key] = record
         position = record.offset + record.nbytes
     if position != size:
         raise InputError(f"{name} has {size - position:,} bytes more than its tensors need", AGAIN)
-    return Container("legacy", root, records)
+    return Container("legacy", root, tensors, records)

@@ -11,12 +11,9 @@ import io
 import pickletools
 from typing import NamedTuple, TypeGuard
 
+from ast2hf.checkpoint.container import AGAIN, MAX_PICKLE, RESAVE
+from ast2hf.checkpoint.tensor_records import Storage, TensorRecord
 from ast2hf.errors import InputError, printable
-
-ITEMSIZE = {
-    "float32": 4, "float64": 8, "float16": 2, "bfloat16": 2,
-    "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1, "complex64": 8, "complex128": 16,
-}  # fmt: skip
 
 _STORAGES = {
     "torch FloatStorage": "float32", "torch DoubleStorage": "float64", "torch HalfStorage": "float16",
@@ -31,39 +28,29 @@ _PARAMETER = "torch._utils _rebuild_parameter"
 
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 
+_OTHER_TENSORS = {
+    "torch._utils _rebuild_sparse_tensor": "a sparse tensor",
+    "torch._utils _rebuild_sparse_csr_tensor": "a sparse tensor",
+    "torch._utils _rebuild_nested_tensor": "a nested tensor",
+    "torch._utils _rebuild_qtensor": "a quantized tensor",
+    "torch._utils _rebuild_meta_tensor_no_storage": "a tensor without values (device meta)",
+    "torch._utils _rebuild_tensor_v3": "a tensor of a type that is newer than AST (such as float8 or uint16)",
+    "torch.storage UntypedStorage": "a tensor of a type that is newer than AST (such as float8 or uint16)",
+}
+
 _MAX_AXES = 16
 
-_RESAVE = "save the state dict alone: torch.save(model.state_dict(), path)"
-_AGAIN = "the file is incomplete or damaged: fetch it again"
-
-
-class Storage(NamedTuple):
-    """A flat run of ``numel`` elements, stored in the record named ``key``."""
-
-    key: str
-    dtype: str
-    numel: int
-
-    @property
-    def nbytes(self) -> int:
-        return self.numel * ITEMSIZE[self.dtype]
-
-
-class TensorRecord(NamedTuple):
-    """A strided view of a storage; offset and strides in elements."""
-
-    storage: Storage
-    offset: int
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
+MAX_STEPS = 200_000
+"""Of the stack machine, about half a second. The pickle of a base model takes 5,000, with Adam's state 20,000."""
 
 
 class Pickled(NamedTuple):
-    """An interpreted pickle: its object, the storages by key that it refers to, and its length in bytes."""
+    """An interpreted pickle: its object, the storages by key and the tensors that it has, and where it ends."""
 
     root: object
     storages: dict[str, Storage]
-    nbytes: int
+    tensors: list[TensorRecord]
+    end: int
 
 
 class _Global(NamedTuple):
@@ -72,18 +59,25 @@ class _Global(NamedTuple):
     name: str
 
 
-def interpret(data: bytes) -> Pickled:
-    """The pickle at the start of ``data``. Raises InputError where it is damaged or holds more than a state dict."""
+def interpret(data: bytes, start: int = 0) -> Pickled:
+    """The pickle at ``start`` of ``data``. Raises InputError where it is damaged or holds more than a state dict."""
     stream = io.BytesIO(data)
+    stream.seek(start)
     machine = _Machine()
     try:
-        for opcode, argument, _ in pickletools.genops(stream):
+        for steps, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+            if steps == MAX_STEPS:
+                raise InputError(f"the checkpoint's pickle takes more than {MAX_STEPS:,} steps", RESAVE)
             machine.step(opcode.name, argument)
-        return Pickled(machine.pop(), machine.storages, stream.tell())
+        return Pickled(machine.pop(), machine.storages, machine.tensors, stream.tell())
     except InputError:
         raise
     except Exception as error:  # pickletools raises whatever the damage leads to
-        raise InputError(f"the checkpoint's pickle is damaged ({printable(error, 80)})", _AGAIN) from None
+        if stream.tell() >= MAX_PICKLE:
+            raise InputError(
+                f"the checkpoint's pickle does not end within its first {MAX_PICKLE:,} bytes", RESAVE
+            ) from None
+        raise InputError(f"the checkpoint's pickle is damaged ({printable(error, 80)})", AGAIN) from None
 
 
 class _Machine:
@@ -92,6 +86,7 @@ class _Machine:
         self.below_marks: list[list[object]] = []
         self.memo: dict[object, object] = {}
         self.storages: dict[str, Storage] = {}
+        self.tensors: list[TensorRecord] = []
 
     def pop(self) -> object:
         return self.stack.pop()
@@ -145,7 +140,10 @@ class _Machine:
                 self.stack.append(_allowed(str(argument)))
             case "REDUCE":
                 arguments, function = self.pop(), self.pop()
-                self.stack.append(_call(function, arguments))
+                made = _call(function, arguments)
+                if type(made) is TensorRecord:
+                    self.tensors.append(made)
+                self.stack.append(made)
             case "BUILD":
                 self.pop()  # what a state dict carries beside its items: the versions of its modules
                 _update(self.stack[-1], [])
@@ -157,7 +155,7 @@ class _Machine:
                     "the checkpoint is pickled with protocol 4 or later", "save it without pickle_protocol=…"
                 )
             case _:
-                raise InputError(f"the checkpoint's pickle uses {opcode}, which a state dict does not need", _RESAVE)
+                raise InputError(f"the checkpoint's pickle uses {opcode}, which a state dict does not need", RESAVE)
 
     def storage(self, pid: object) -> Storage:
         match pid:
@@ -167,18 +165,20 @@ class _Machine:
             ):
                 storage = Storage(key, _STORAGES[name], numel)
             case _:
-                raise InputError("the checkpoint refers to a storage in an unknown way", _RESAVE)
+                raise InputError("the checkpoint refers to a storage in an unknown way", RESAVE)
         if self.storages.setdefault(key, storage) != storage:
-            raise InputError(f"the checkpoint describes storage {printable(key, 40)} in two ways", _RESAVE)
+            raise InputError(f"the checkpoint describes storage {printable(key, 40)} in two ways", RESAVE)
         return storage
 
 
 def _allowed(name: str) -> _Global:
     if name in _STORAGES or name in (_ORDERED_DICT, _TENSOR, _PARAMETER):
         return _Global(name)
+    if name in _OTHER_TENSORS:
+        raise InputError(f"the checkpoint holds {_OTHER_TENSORS[name]}", "save the weights as plain float32 tensors")
     shown = printable(name.replace(" ", "."))
     raise InputError(
-        f"the checkpoint refers to {shown}, which is not part of a plain state dict, and was not run", _RESAVE
+        f"the checkpoint refers to {shown}, which is not part of a plain state dict, and was not run", RESAVE
     )
 
 
@@ -194,7 +194,7 @@ def _update(target: object, items: list[object]) -> None:
     for key, value in zip(items[::2], items[1::2], strict=True):
         # Nothing else: the hash of a tuple can take for ever, or overflow the stack.
         if not (type(key) is str or _is_size(key)):
-            raise InputError(f"the checkpoint has a dict key of type {type(key).__name__}", _RESAVE)
+            raise InputError(f"the checkpoint has a dict key of type {type(key).__name__}", RESAVE)
         target[key] = value
 
 
@@ -206,7 +206,7 @@ def _call(function: object, arguments: object) -> object:
             return data
         case _Global(name), (storage, offset, shape, stride, _, _, *metadata) if name == _TENSOR:
             if any(metadata):
-                raise InputError("a tensor is stored as the negative or conjugate of its bytes", _RESAVE)
+                raise InputError("a tensor is stored as the negative or conjugate of its bytes", RESAVE)
             return _tensor(storage, offset, shape, stride)
     raise ValueError("something is called that cannot be")
 

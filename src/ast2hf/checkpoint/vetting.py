@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 
-from ast2hf.checkpoint.container import MAX_FILE, Container, Record
-from ast2hf.checkpoint.pickles import ITEMSIZE, TensorRecord
+from ast2hf.checkpoint.container import AGAIN, MAX_FILE, Container, Record
+from ast2hf.checkpoint.tensor_records import ITEMSIZE, TensorRecord
 from ast2hf.errors import InputError, printable
 
 FLOATS = ("float32", "float16", "bfloat16", "float64")
@@ -104,6 +104,8 @@ def vet(
     for name, tensor in zip(names, state_dict.values(), strict=True):
         assert isinstance(tensor, TensorRecord)
         tensors[name.removeprefix(prefix)] = _vet_tensor(name, tensor, container)
+    for tensor in container.tensors:  # also those that are not wanted, because the proof's torch.load makes them
+        _vet_view("a tensor beside the state dict", tensor, container)
     return tensors, prefix, tuple(_notes(tensors))
 
 
@@ -114,14 +116,26 @@ def _vet_name(name: object) -> str:
 
 
 def _vet_tensor(name: str, tensor: TensorRecord, container: Container) -> SourceTensor:
+    record = _vet_view(name, tensor, container)
+    dtype = tensor.storage.dtype
+    if dtype not in FLOATS:
+        raise InputError(f"{name} is of type {dtype}, not floating point", "save the weights as float32")
+    # torch writes an arbitrary stride for an axis of length one; the canonical one lets contiguous tensors be seen.
+    canonical = contiguous_stride(tensor.shape)
+    stride = tuple(c if n == 1 else s for n, s, c in zip(tensor.shape, tensor.stride, canonical, strict=True))
+    return SourceTensor(dtype, tensor.shape, stride, tensor.offset if prod(tensor.shape) else 0, record)
+
+
+def _vet_view(name: str, tensor: TensorRecord, container: Container) -> Record:
+    """The record of ``tensor``, which holds all of its elements. Raises InputError."""
     storage = tensor.storage
     record = container.records.get(storage.key)
     if record is None:
-        raise InputError(f"the bytes of {name} are not in the file", "the file is incomplete: fetch it again")
+        raise InputError(f"the bytes of {name} are not in the file", AGAIN)
     if record.nbytes != storage.nbytes:
         raise InputError(
             f"the bytes of {name} have another size ({record.nbytes:,}) than its tensors say ({storage.nbytes:,})",
-            "the file is damaged: fetch it again",
+            AGAIN,
         )
     if len(tensor.shape) != len(tensor.stride):
         raise InputError(
@@ -131,13 +145,11 @@ def _vet_tensor(name: str, tensor: TensorRecord, container: Container) -> Source
     last = tensor.offset + reach(tensor.shape, tensor.stride) if count else -1
     # An expanded view has more elements than its storage; an empty one may lie anywhere, with axes of any length.
     if last >= storage.numel or count > storage.numel or prod(max(n, 1) for n in tensor.shape) > MAX_FILE:
-        raise InputError(f"{name} of shape {list(tensor.shape)} does not fit its storage", "re-save the checkpoint")
-    if storage.dtype not in FLOATS:
-        raise InputError(f"{name} is of type {storage.dtype}, not floating point", "save the weights as float32")
-    # torch writes an arbitrary stride for an axis of length one; the canonical one lets contiguous tensors be seen.
-    canonical = contiguous_stride(tensor.shape)
-    stride = tuple(c if n == 1 else s for n, s, c in zip(tensor.shape, tensor.stride, canonical, strict=True))
-    return SourceTensor(storage.dtype, tensor.shape, stride, tensor.offset if count else 0, record)
+        raise InputError(
+            f"{name} of shape {list(tensor.shape)} needs more data than the file has for it",
+            "save it again with tensors that are contiguous()",
+        )
+    return record
 
 
 def _notes(tensors: Mapping[str, SourceTensor]) -> Iterator[str]:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ast2hf.checkpoint import pickles
-from ast2hf.checkpoint.container import AGAIN, MAX_PICKLE, Container, Record, blocks, read
+from ast2hf.checkpoint.container import AGAIN, MAX_PICKLE, RESAVE, Container, Record, blocks, read
 from ast2hf.errors import InputError, printable
 
-_RESAVE = "save the state dict alone: torch.save(model.state_dict(), path)"
+_MAX_DIRECTORY = 1 << 20
+"""Bytes of the list of entries, of which zipfile makes ten times as much. A base model has about 10 KB."""
 
 
 def open_zip(path: Path, file: BinaryIO, size: int) -> Container:
@@ -31,31 +32,48 @@ def open_zip(path: Path, file: BinaryIO, size: int) -> Container:
     if order is not None and read(file.fileno(), Record(order.offset, min(order.nbytes, 16))) != b"little":
         raise InputError(f"{name} was saved on a big-endian machine", "re-save it on a little-endian one")
     found = pickles.interpret(bytes(read(file.fileno(), places["data.pkl"])))
-    if found.nbytes != pickled.file_size:
-        raise InputError(f"the pickle of {name} is followed by {pickled.file_size - found.nbytes} more bytes", _RESAVE)
+    if found.end != pickled.file_size:
+        raise InputError(f"the pickle of {name} is followed by {pickled.file_size - found.end} more bytes", RESAVE)
     records = {key.removeprefix("data/"): place for key, place in places.items() if key.startswith("data/")}
-    return Container("zip", found.root, records)
+    return Container("zip", found.root, found.tensors, records)
 
 
 def _entries(name: str, file: BinaryIO, size: int) -> list[zipfile.ZipInfo]:
     try:
-        infos = zipfile.ZipFile(file).infolist()
+        infos = zipfile.ZipFile(_DirectoryReader(name, file)).infolist()
+    except InputError:
+        raise
     except Exception as error:  # beside BadZipFile, zipfile raises whatever the damage leads to
         raise InputError(f"{name} is an incomplete or damaged zip archive ({printable(error)})", AGAIN) from None
     names = [info.filename for info in infos]
     if any(n.endswith("constants.pkl") or "/code/" in n for n in names):
-        raise InputError(f"{name} is a TorchScript archive", _RESAVE)
+        raise InputError(f"{name} is a TorchScript archive", RESAVE)
     if len(set(names)) != len(names):
-        raise InputError(f"{name} has several entries of one name, which readers disagree on", _RESAVE)
+        raise InputError(f"{name} has several entries of one name, which readers disagree on", RESAVE)
     for info in infos:
         if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size or info.flag_bits & 1:
             raise InputError(
                 f"{name} has a compressed or encrypted entry ({printable(info.filename)}); torch.save writes none",
-                f"unpack it, or {_RESAVE}",
+                f"unpack it, or {RESAVE}",
             )
     if sum(info.file_size for info in infos) > size:
         raise InputError(f"the entries of {name} overlap or exceed the file", AGAIN)
     return infos
+
+
+class _DirectoryReader:
+    """What zipfile needs of a file to find its entries, which it reads in one piece."""
+
+    def __init__(self, name: str, file: BinaryIO) -> None:
+        self.name = name
+        self.seek, self.tell, self._read = file.seek, file.tell, file.read
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size > _MAX_DIRECTORY:
+            raise InputError(
+                f"{self.name} lists its entries in {size:,} bytes, over the limit of {_MAX_DIRECTORY:,}", RESAVE
+            )
+        return self._read(size)
 
 
 def _pickle_entry(name: str, infos: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
@@ -67,7 +85,7 @@ def _pickle_entry(name: str, infos: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
     if found[0].file_size > MAX_PICKLE:
         raise InputError(
             f"the pickle of {name} has {found[0].file_size:,} bytes, over the limit of {MAX_PICKLE:,}",
-            _RESAVE,
+            RESAVE,
         )
     return found[0]
 

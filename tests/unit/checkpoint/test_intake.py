@@ -1,6 +1,7 @@
 import gzip
 import io
 import json
+import os
 import pickle
 import tarfile
 import warnings
@@ -18,6 +19,11 @@ def refusal(path) -> InputError:
     with pytest.raises(InputError) as caught:
         intake.vet(path)
     return caught.value
+
+
+class Shell:
+    def __reduce__(self):
+        return os.system, ("false",)
 
 
 def tar() -> bytes:
@@ -58,6 +64,9 @@ def safetensors_whose_length_begins_with(byte: int) -> bytes:
         (b"fLaC....", "is a FLAC recording"),
         (b"RIFF....WAVE", "is a WAV recording"),
         (b"cposix\nsystem\n(S'true'\ntR.", "bare pickle that refers to posix.system, and was not run"),
+        (pickle.dumps({"a": [1], "w": Shell()}, 0), r"bare pickle that refers to posix\.system, and was not run"),
+        (b"(iposix\nsystem\n.", r"bare pickle that refers to posix\.system, and was not run"),
+        (pickle.dumps([1], 0), "not a PyTorch checkpoint"),
         (pickle.dumps([1], 2), "is a bare pickle"),
         (b"P", r"not a PyTorch checkpoint \(it begins with 50\)"),
         (b"\x1b[31mred", "begins with 1b 5b 33"),

@@ -1,8 +1,9 @@
 import struct
 
 import pytest
-from crafted import legacy, mapping, tensor
+from crafted import legacy, mapping, tensor, text
 
+from ast2hf.checkpoint import container
 from ast2hf.checkpoint.state_dict import open_checkpoint
 from ast2hf.errors import InputError
 
@@ -38,8 +39,15 @@ def test_bytes_behind_the_storages_are_refused(tmp_path):
     assert "has 8 bytes more" in refusal(legacy(tmp_path / "w.pth", STATE_DICT, ["0"], WEIGHT, b""))
 
 
+def test_a_huge_pickle_is_refused(tmp_path):
+    path = legacy(tmp_path / "w.pth", mapping(w=tensor(), more=text("x" * container.MAX_PICKLE)), ["0"], WEIGHT)
+    message = refusal(path)
+    assert "does not end within its first 4,194,304 bytes" in message
+    assert "torch.save(model.state_dict(), path)" in message
+
+
 def test_a_storage_behind_the_end_is_refused(tmp_path):
-    assert "storage 0 ends behind the file" in refusal(legacy(tmp_path / "w.pth", STATE_DICT, ["0"]))
+    assert "ends before storage 0 does" in refusal(legacy(tmp_path / "w.pth", STATE_DICT, ["0"]))
 
 
 def test_big_endian_is_refused(tmp_path):

@@ -9,7 +9,8 @@ import pytest
 import torch
 from crafted import mapping, number, pickled, storage, tensor, text
 
-from ast2hf.checkpoint.pickles import Storage, TensorRecord, interpret
+from ast2hf.checkpoint.pickles import MAX_STEPS, interpret
+from ast2hf.checkpoint.tensor_records import Storage, TensorRecord
 from ast2hf.errors import InputError
 
 WEIGHT = Storage("0", "float32", 4)
@@ -25,7 +26,7 @@ def refusal(data: bytes) -> str:
 def test_plain_values_as_pickle_writes_them():
     value = {"a": [1, 256, 70000, -1, 2**40, 1.5, "text", None, True, False, (), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4)]}
     data = pickle.dumps(value, 2)
-    assert interpret(data + b"more") == (value, {}, len(data))
+    assert interpret(data + b"more") == (value, {}, [], len(data))
 
 
 def test_memo_and_shared_objects():
@@ -39,6 +40,7 @@ def test_a_tensor_is_only_described():
     found = interpret(pickled(mapping(w=tensor((2, 2), (1, 2)))))
     assert found.root == {"w": TensorRecord(WEIGHT, 0, (2, 2), (1, 2))}
     assert found.storages == {"0": WEIGHT}
+    assert found.tensors == [found.root["w"]]
 
 
 def test_a_tensor_of_absurd_size_costs_nothing():
@@ -106,7 +108,7 @@ def nested_tuple(depth: int) -> bytes:
     [
         (b"}" + nested_tuple(60) + b"Ns", "a dict key of type tuple"),
         (b"}(" + nested_tuple(60) + b"Nu", "a dict key of type tuple"),
-        (b"}" + b")" + b"\x85" * 200_000 + b"Ns", "a dict key of type tuple"),
+        (b"}" + b")" + b"\x85" * 100_000 + b"Ns", "a dict key of type tuple"),
         (b"}\x88Ns", "a dict key of type bool"),
         (b"}" + number(2**100) + b"Ns", "a dict key of type int"),
         (tensor((2, -2)), "impossible shape"),
@@ -164,8 +166,13 @@ def test_a_far_memo_entry_costs_nothing():
     assert interpret(b"\x80\x02}r\xff\xff\xff\x7f.").root == {}
 
 
+@pytest.mark.parametrize("body", [b"}" * MAX_STEPS, b"(" * MAX_STEPS, b")" + b"\x85" * MAX_STEPS])
+def test_the_steps_are_counted(body):
+    assert "takes more than 200,000 steps" in refusal(pickled(body))
+
+
 def test_deep_nesting_needs_no_recursion():
-    depth = 200_000
+    depth = 60_000
     root = interpret(pickled(b"}" + (text("a") + b"}") * depth + b"s" * depth)).root
     for _ in range(depth):
         root = root["a"]

@@ -59,6 +59,11 @@ def test_a_zip_bomb_is_refused_before_inflating(tmp_path):
     assert "compressed or encrypted entry" in refusal(path)
 
 
+def test_a_huge_directory_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(zip_format, "_MAX_DIRECTORY", 100)
+    assert "bytes, over the limit of 100" in refusal(zipped(tmp_path / "w.pth", STATE_DICT))
+
+
 def test_a_flipped_bit_is_found(tmp_path):
     path = tmp_path / "w.pth"
     torch.save({"w": torch.ones(100)}, path)

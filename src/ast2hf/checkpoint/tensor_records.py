@@ -1,0 +1,31 @@
+"""What a pickle says of a tensor: of which type and shape it is, and where in which storage it lies."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+ITEMSIZE = {
+    "float32": 4, "float64": 8, "float16": 2, "bfloat16": 2,
+    "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1, "complex64": 8, "complex128": 16,
+}  # fmt: skip
+
+
+class Storage(NamedTuple):
+    """A flat run of ``numel`` elements, stored in the record named ``key``."""
+
+    key: str
+    dtype: str
+    numel: int
+
+    @property
+    def nbytes(self) -> int:
+        return self.numel * ITEMSIZE[self.dtype]
+
+
+class TensorRecord(NamedTuple):
+    """A strided view of a storage; offset and strides in elements."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]

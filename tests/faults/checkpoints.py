@@ -1,0 +1,89 @@
+"""Bad checkpoints given to the command line, and all that it owes whoever gives one."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from conftest import Cli, Result
+
+from ast2hf.huggingface import existing
+
+FILE = "bad.pth"
+
+GEOMETRY = ("model.frequency_stride=16", "model.time_stride=16", "model.max_length=64")
+"""Of conftest.TINY: what its tensors do not show."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+_MEASURED = """
+import resource, subprocess, sys, time
+start = time.perf_counter()
+code = subprocess.call(sys.argv[1:])
+print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
+sys.exit(code)
+"""
+# A process of its own, because at its start a child counts the pages of its parent, here those of pytest with torch.
+
+
+def saved(value: object, zipped: bool = True) -> bytes:
+    """What torch.save writes, as zip or in the legacy format."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer, _use_new_zipfile_serialization=zipped)
+    return buffer.getvalue()
+
+
+def convert(cli: Cli, content: bytes, *arguments: str) -> Result:
+    (cli.folder / FILE).write_bytes(content)
+    return cli(
+        "model=custom", f"checkpoint={FILE}", "labels=none", "audio=packaged", "tracking=off", *GEOMETRY, *arguments
+    )  # fmt: skip
+
+
+def converted(cli: Cli, content: bytes, name: str) -> tuple[dict[str, str], str]:
+    """The hashes of the model's files, converted to the folder ``name``, and the log of the run."""
+    result = convert(cli, content, f"output_dir={name}")
+    assert result.code == 0, result.err
+    return existing.hashes(cli.folder / name), _logs(cli)[-1]
+
+
+def refused(cli: Cli, content: bytes, *arguments: str) -> Result:
+    """The refusal of a checkpoint: one line, nothing published, nothing changed, nothing left, nothing raw."""
+    (cli.folder / FILE).write_bytes(content)
+    before = _files(cli.folder)
+    result = convert(cli, content, *arguments)
+    assert result.code == 3, result.err
+    cause, _, remedy = result.error_line.partition("; ")
+    assert cause
+    assert remedy
+    assert _files(cli.folder) == before
+    for shown in (result.out, result.err, *_logs(cli)):
+        assert not _CONTROL.search(shown), repr(shown)
+        assert "weights_only" not in shown
+    for run in (cli.outputs / "runs").iterdir():
+        assert {p.name for p in run.iterdir()} <= {".hydra", "convert.log", "conversion_report.json"}
+    return result
+
+
+def refused_measured(cli: Cli, content: bytes, *arguments: str) -> tuple[Result, float, float]:
+    """The refusal, its seconds (start of Python and imports included) and the peak of its memory in MB."""
+    result = refused(replace(cli, wrapper=(sys.executable, "-c", _MEASURED)), content, *arguments)
+    seconds, kilobytes = result.err.splitlines()[-1].split()
+    return result, float(seconds), int(kilobytes) / 1e3
+
+
+def _files(folder: Path) -> dict[str, bytes | None]:
+    """By path: the content of each file, None for each folder; without the runs, which each command adds to."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+        if "runs" not in path.parts and path not in (folder / "outputs", folder / "outputs/models")
+    }
+
+
+def _logs(cli: Cli) -> list[str]:
+    return [path.read_text() for path in sorted((cli.outputs / "runs").glob("*/convert.log"))]

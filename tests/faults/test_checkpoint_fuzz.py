@@ -1,0 +1,79 @@
+"""Case 19: damaged files give a clean error or verified weights, never anything else."""
+
+import pickle
+from collections import Counter
+from random import Random
+
+import mutations
+import pytest
+from intake_target import examiner, valid
+
+EACH = 400
+
+REASONS = (
+    ("zip", ("zip archive", "CRC", "entries", "entry", "big-endian", "data.pkl")),
+    ("pickle", ("pickle", "refers to", "dict key", "is called", "lists other storages", "legacy format")),
+    (
+        "tensors",
+        (
+            "tensor",
+            "storage",
+            "the bytes of",
+            "is of type",
+            "needs more data",
+            "axes",
+            "state dict",
+            "its tensors need",
+        ),
+    ),
+    ("plan", ("does not fit the model", "original AST code", "no usable tensor")),
+    ("values", ("not finite",)),
+    ("torch.load", ("torch.load does not read",)),
+    ("format", ("not a PyTorch checkpoint", "is empty", "safetensors")),
+)
+"""By which part a file is refused; the last match counts."""
+
+
+def part(refusal: str) -> str:
+    cause = refusal.partition("; ")[0].replace("fuzzed.pth", "")
+    found = [name for name, words in REASONS if any(word in cause for word in words)]
+    assert found, refusal
+    return found[-1]
+
+
+@pytest.fixture(scope="module")
+def examine(tmp_path_factory):
+    return examiner(tmp_path_factory.mktemp("fuzz"))
+
+
+@pytest.mark.fault(19, "2,000 seeded mutations of sound zip and legacy files: bytes, records, opcodes of the pickle")
+@pytest.mark.filterwarnings("ignore:invalid escape sequence")
+def test_damage_gives_a_clean_error_or_verified_weights(examine, came_out):
+    zip_file, legacy_file = valid(zipped=True), valid(zipped=False)
+    assert examine(zip_file) is examine(legacy_file) is None
+    outcomes: Counter[str] = Counter()
+    for kind, (mutate, content) in enumerate(
+        (
+            (mutations.damaged, zip_file),
+            (mutations.damaged, legacy_file),
+            (mutations.with_damaged_pickle, zip_file),
+            (mutations.with_other_opcodes_in_pickle, zip_file),
+            (mutations.with_other_records, zip_file),
+        )
+    ):
+        for seed in range(EACH):
+            refusal = examine(mutate(content, Random(EACH * kind + seed)))
+            outcomes["verified" if refusal is None else part(refusal)] += 1
+    assert outcomes.total() == 5 * EACH
+    assert all(outcomes[name] for name in ("verified", "zip", "pickle", "tensors", "plan"))
+    came_out("; ".join(f"{count} {name}" for name, count in outcomes.most_common()))
+
+
+@pytest.mark.parametrize("broken", [RecursionError, MemoryError, pickle.UnpicklingError])
+def test_the_fuzzing_notices_what_is_no_clean_error(examine, monkeypatch, broken):
+    def fail(*_: object) -> None:
+        raise broken
+
+    monkeypatch.setattr("intake_target.resolve", fail)
+    with pytest.raises(broken):
+        examine(valid(zipped=True))
