@@ -65,7 +65,9 @@ def _first_row(row: HubRow) -> bytes:
     from datasets import Audio, load_dataset
 
     try:
-        rows = load_dataset(row.repo, row.config, split=row.split, revision=row.revision, streaming=True)
+        # By path: the branch that the Hub converts to Parquet has a folder for each config, but does not declare them.
+        files = {row.split: f"{row.config}/{row.split}/*.parquet"}
+        rows = load_dataset(row.repo, data_files=files, split=row.split, revision=row.revision, streaming=True)
         # decode=False: the bytes as they are. Decoding in datasets needs torchcodec and FFmpeg.
         content: bytes = next(iter(rows.cast_column("audio", Audio(decode=False))))["audio"]["bytes"]
     except Exception as error:  # datasets lets the errors of a dozen libraries through
