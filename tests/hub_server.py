@@ -12,6 +12,7 @@ import json
 import re
 import secrets
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -90,7 +91,7 @@ class Request:
 class HubServer:
     """``repos``: by kind and name. ``requests``: what was asked. ``moved``: old names that answer with a redirect.
 
-    ``folder``: where the content of large files is kept.
+    ``folder``: where the content of large files is kept. ``sent``: how many bytes of each were sent.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -100,6 +101,7 @@ class HubServer:
         self.moved: dict[str, str] = {}
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
+        self.sent: Counter[str] = Counter()
         self.lock = threading.Lock()
         self.closing = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Handler,), {"hub": self}))
@@ -409,6 +411,7 @@ class _Handler(BaseHTTPRequestHandler):
             while start < stop and (block := file.read(min(1 << 20, stop - start))):
                 self.wfile.write(block)
                 start += len(block)
+                self.hub.sent[content.name] += len(block)
 
     def _json(self, status: int, value: object, headers: dict[str, str] | None = None) -> None:
         self._send(status, json.dumps(value).encode(), {"Content-Type": "application/json", **(headers or {})})
