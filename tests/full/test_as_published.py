@@ -1,4 +1,4 @@
-"""The main job as a user gives it, at full size: labels and clip from a Hub, the checkpoint from a file or an address."""
+"""The main job as a user gives it, at full size: labels and clip from a Hub, checkpoint from a file or an address."""
 
 from __future__ import annotations
 
@@ -60,13 +60,8 @@ def test_audioset_from_a_file_then_from_its_address_and_on_to_the_hub(cli, hub, 
         files.replies["/s/audioset_16_16_0.4422.pth"] = [Reply(503), half, Reply(200, content)]
         url = f"model.url='{files.url}/s/audioset_16_16_0.4422.pth?dl=1'"
         wrong = cli("model=ast_16_16", url, "output_dir=wrong", **hub.environment(None))
-        right = cli(
-            "model=ast_16_16",
-            url,
-            "output_dir=right",
-            f"model.expected_logits.values={values}",
-            **hub.environment(None),
-        )
+        values = f"model.expected_logits.values={values}"
+        right = cli("model=ast_16_16", url, "output_dir=right", values, **hub.environment(None))
         assert len(files.requests) == 3
     assert wrong.code == 5
     assert "differ from those of the published model" in wrong.error_line
@@ -92,7 +87,7 @@ def test_audioset_from_a_file_then_from_its_address_and_on_to_the_hub(cli, hub, 
 
 
 def test_speech_commands_streams_its_clip(cli, hub, tmp_path):
-    split = add_speech_commands(hub, rows=1000)
+    split = add_speech_commands(hub, rows=3000)
     checkpoint = tmp_path / "speechcommands.pth"
     synthetic.write(checkpoint, geometry_of("ast_speech_commands_v2"), 8)
     result = cli("model=ast_speech_commands_v2", f"checkpoint={checkpoint}", **hub.environment(None))
@@ -102,7 +97,7 @@ def test_speech_commands_streams_its_clip(cli, hub, tmp_path):
     assert config["id2label"] == labels(35)
     assert report["labels"] == "hf://datasets/huggingface/label-files/speech-commands-v2-id2label.json"
     assert report["clip"] == "hf://datasets/google/speech_commands/v0.02/validation[0]"
-    assert hub.sent[split] < (hub.folder / split).stat().st_size / 2
+    assert hub.sent[split] < 40e6 < (hub.folder / split).stat().st_size / 2  # datasets asks for 32 MiB at a time
     assert set(hub.sent) == {split}
 
     values = first_logits(folder, word(0))
