@@ -224,3 +224,15 @@ def test_the_check_beforehand_asks_nobody(server, monkeypatch, tmp_path):
     (tmp_path / "token").write_text(WRITER)
     hub.check()
     assert server.requests == []
+
+
+def test_an_error_of_the_xet_storage_is_told_like_any_other(server, folder, monkeypatch):
+    """Where hf_xet is installed and not switched off, it sends the weights; this Hub has no such storage."""
+    from huggingface_hub import constants
+
+    pytest.importorskip("hf_xet")
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    with pytest.raises(HubError, match=r"^saved locally, not pushed to me/name .*404"):
+        hub.push(folder, settings())
+    assert len(server.asked("GET", "/xet-write-token/")) == hub.ATTEMPTS
+    assert server.asked("PUT") == server.asked("POST", "/commit/") == []
