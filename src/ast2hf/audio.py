@@ -67,7 +67,9 @@ def _first_row(repo: str, config: str, split: str, revision: str) -> bytes:
     from datasets import Audio, load_dataset
 
     try:
-        rows = load_dataset(repo, config, split=split, revision=revision, streaming=True)
+        # By path: the branch that the Hub converts to Parquet has a folder for each config, but does not declare them.
+        files = {split: f"{config}/{split}/*.parquet"}
+        rows = load_dataset(repo, data_files=files, split=split, revision=revision, streaming=True)
         # decode=False: the bytes as they are. Decoding in datasets needs torchcodec and FFmpeg.
         content: bytes = next(iter(rows.cast_column("audio", Audio(decode=False))))["audio"]["bytes"]
     except Exception as error:  # datasets lets the errors of a dozen libraries through

@@ -20,10 +20,18 @@ from omegaconf.errors import OmegaConfBaseException
 from ast2hf import secrets
 from ast2hf.composition import typed
 from ast2hf.config import Config
-from ast2hf.errors import Ast2hfError, ConfigurationError, OutputError, VerificationError, first_line, printable
+from ast2hf.errors import (
+    Ast2hfError,
+    ConfigurationError,
+    HubError,
+    OutputError,
+    VerificationError,
+    first_line,
+    printable,
+)
 from ast2hf.explain import explain
 from ast2hf.report.report import Report
-from ast2hf.sweep import Job, Sweep
+from ast2hf.sweep import Job, Sweep, require_own_repository
 from ast2hf.validation import validate
 
 if TYPE_CHECKING:
@@ -44,6 +52,7 @@ def run_job(config: DictConfig) -> Job:
         settings = typed(config)
         report.model = settings.model.name
         validate(settings)
+        require_own_repository(config.hub)
         if settings.tracking.replay:
             return _replay(settings)
         outcome = _convert(settings, report, Path(HydraConfig.get().runtime.output_dir))
@@ -58,7 +67,9 @@ def run_job(config: DictConfig) -> Job:
         status = "skipped" if outcome.skipped else "planned" if settings.dry_run else report.status
         return replace(_job(report, 0), status=status, folder=str(outcome.target), tracked=outcome.tracked)
     log.error("failed", exc_info=failure)
-    return replace(_job(report, fail(failure, bool(config.debug))), error=str(failure))
+    failed = replace(_job(report, fail(failure, bool(config.debug))), error=str(failure))
+    published = report.status == "passed" and isinstance(failure, HubError)
+    return replace(failed, status="not pushed") if published else failed
 
 
 def _replay(config: Config) -> Job:
@@ -75,23 +86,37 @@ def _job(report: Report, code: int) -> Job:
 
 
 def _convert(config: Config, report: Report, run_folder: Path) -> Outcome:
-    from ast2hf import execution
+    from ast2hf import execution, hub
     from ast2hf.report import summary
     from ast2hf.run import Run
     from ast2hf.stages import Stages
 
+    if config.hub.push:
+        hub.check()
+    run = Run(config, report, Stages(), run_folder)
     try:
-        outcome = execution.execute(Run(config, report, Stages(), run_folder))
+        outcome = execution.execute(run)
     except VerificationError:
         summary.show_failure(report, run_folder)
         raise
     try:
-        summary.show(outcome, run_folder, dry_run=config.dry_run)
+        if config.hub.push and not config.dry_run:
+            with run.stages("push", f"Push to {config.hub.repo_id}"):
+                outcome = replace(outcome, pushed=hub.push(outcome.target, config.hub))
+    finally:  # what is published is shown, pushed or not
+        _show(outcome, run_folder, config.dry_run)
+    return outcome
+
+
+def _show(outcome: Outcome, run_folder: Path, dry_run: bool) -> None:
+    from ast2hf.report import summary
+
+    try:
+        summary.show(outcome, run_folder, dry_run)
     except OSError as error:
         raise OutputError(
             f"the result cannot be printed to stdout ({error.strerror})", f"it stands in {run_folder}"
         ) from error
-    return outcome
 
 
 def main(launch: Callable[[], Any], jobs: list[Job]) -> int:

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from ast2hf.config import Config
 from ast2hf.errors import ConfigurationError, printable
 
-GROUPS = ("model", "device", "verify", "tracking", "paths", "experiment", "sweep", "scale")
+GROUPS = ("model", "device", "verify", "tracking", "hub", "paths", "experiment", "sweep", "scale")
 """Groups of choices under ``conf/``."""
 
 

@@ -25,7 +25,7 @@ class HubFile:
 
 @dataclass
 class HubRow:
-    """The first row of a split of a data set on the Hugging Face Hub."""
+    """The first row of a split of a data set on the Hugging Face Hub, in its files ``config/split/*.parquet``."""
 
     repo: str = MISSING
     config: str = MISSING
@@ -125,6 +125,17 @@ class Download:
 
 
 @dataclass
+class Hub:
+    """Never a token: huggingface_hub finds it, and overrides are written to disk."""
+
+    push: bool = MISSING
+    repo_id: str | None = None
+    private: bool = True
+    revision: str = "main"
+    commit_message: str = "Convert with ast2hf"
+
+
+@dataclass
 class Paths:
     outputs: str = MISSING
     cache: str = MISSING
@@ -136,6 +147,7 @@ class Config:
     device: Device = field(default_factory=Device)
     verify: Verify = field(default_factory=Verify)
     tracking: Tracking = field(default_factory=Tracking)
+    hub: Hub = field(default_factory=Hub)
     paths: Paths = field(default_factory=Paths)
     download: Download = field(default_factory=Download)
     checkpoint: str | None = None

@@ -77,3 +77,9 @@ class TrackingError(Ast2hfError):
     """The conversion could not be recorded."""
 
     exit_code = 7
+
+
+class HubError(Ast2hfError):
+    """The model could not be pushed to the Hugging Face Hub; the folder is published on this machine all the same."""
+
+    exit_code = 8

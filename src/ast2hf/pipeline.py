@@ -188,7 +188,8 @@ def _publish(run: Run, staged: Path, target: Path) -> None:
     with run.stages("publish", "Publish the model folder"):
         report.files = existing.hashes(staged)
         published = replace(report, status="passed", timings_s=run.stages.seconds)
-        card = model_card.render(published, run.config.output_dir, run.config.model.problem_type)
+        place = run.config.hub.repo_id or run.config.output_dir
+        card = model_card.render(published, place, run.config.model.problem_type)
         try:
             folder.write_json(staged / folder.REPORT, published.as_dict())
             (staged / folder.CARD).write_text(card, encoding="utf-8")

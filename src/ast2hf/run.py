@@ -50,10 +50,11 @@ class Model:
 class Outcome:
     """What came of a run. ``target``: the published folder; ``tracked``: the address of the MLflow run.
 
-    ``skipped``: the folder was there already, as it would be made.
+    ``skipped``: the folder was there already, as it would be made; ``pushed``: where it is on the Hub.
     """
 
     report: Report
     target: Path
     tracked: str | None
     skipped: bool = False
+    pushed: str | None = None

@@ -87,7 +87,9 @@ class Sweep(Callback):
         self.folder = Path(config.hydra.sweep.dir).absolute()
         fixed = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
         loader = GlobalHydra.instance().config_loader()  # knows the choices that a glob stands for
-        parsed = OverridesParser.create(loader).parse_overrides([*fixed, *config.hydra.overrides.task])
+        given = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)  # what they refer to is each job's
+        assert isinstance(given, list)
+        parsed = OverridesParser.create(loader).parse_overrides([*fixed, *given])
         (self.planned,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
         # The last of many lists of checkpoints may hold a single one; its folder is named like the others.
         self.axes = [o.get_key_element() for o in parsed if o.is_sweep_override()] or ["checkpoint"]
@@ -172,6 +174,19 @@ def suffix() -> str:
         return ""
     telling = Sweep.active.telling(HydraConfig.get().overrides.task)
     return "".join(f"_{_short(o)}" for o in telling if o.partition("=")[0] not in _NAMED_ELSEWHERE)
+
+
+def require_own_repository(hub: DictConfig) -> None:
+    """Raise ConfigurationError where all jobs of a sweep would push to one repository, each over the one before."""
+    raw = OmegaConf.to_container(hub, resolve=False)
+    assert isinstance(raw, dict)
+    if not raw["push"] or Sweep.active is None or not Sweep.active.axes or "hub.repo_id" in Sweep.active.axes:
+        return
+    if "${" not in str(raw["repo_id"]):
+        raise ConfigurationError(
+            "hub.repo_id is the same for all jobs of the sweep",
+            "give each its own: 'hub.repo_id=me/${model.name}', or 'hub.repo_id=me/name-${hydra:job.num}'",
+        )
 
 
 def _short(override: str) -> str:

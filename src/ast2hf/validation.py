@@ -6,8 +6,8 @@ import re
 from dataclasses import fields
 from math import isfinite
 
-from ast2hf.config import MULTI_LABEL, SINGLE_LABEL, Config
-from ast2hf.errors import ConfigurationError, is_printable, printable
+from ast2hf.config import MULTI_LABEL, SINGLE_LABEL, Config, Hub
+from ast2hf.errors import ConfigurationError, first_line, is_printable, printable
 
 CHOICES = {
     "model.problem_type": (MULTI_LABEL, SINGLE_LABEL),
@@ -53,6 +53,28 @@ def validate(config: Config) -> None:
     sha256 = config.model.sha256
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise ConfigurationError(f"model.sha256 is {printable(sha256, 80)}", "give 64 hexadecimal digits")
+    _validate_hub(config.hub)
     name = config.model.name
     if not name or not is_printable(name) or "/" in name or name in (".", ".."):
         raise ConfigurationError(f"model.name is {printable(repr(name))}", "give a name that can be that of a folder")
+
+
+def _validate_hub(hub: Hub) -> None:
+    if not hub.push:
+        if hub.repo_id is not None:
+            raise ConfigurationError("hub.repo_id is given, but nothing is to be pushed", "add hub=push")
+        return
+    if hub.repo_id is None:
+        raise ConfigurationError("hub=push needs the name of a repository", "add hub.repo_id=me/name")
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(hub.repo_id)
+    except HFValidationError as error:
+        raise ConfigurationError(
+            f"hub.repo_id is {printable(repr(hub.repo_id))} ({first_line(error)})", "write it as hub.repo_id=me/name"
+        ) from None
+    for key, value in {"hub.revision": hub.revision, "hub.commit_message": hub.commit_message}.items():
+        if not value.strip():
+            raise ConfigurationError(f"{key} is empty", "give some text, or leave it out")

@@ -7,6 +7,8 @@ import json
 import pytest
 import torch
 from conftest import TINY, TINY_OVERRIDES
+from hub_data import add_labels_and_clip, add_speech_commands
+from hub_server import HubServer
 from servers import Hub, Reply, Server
 
 from ast2hf.audio import PACKAGED_CLIP
@@ -79,3 +81,18 @@ def test_labels_of_another_model_are_refused(published):
     result = published()
     assert result.code == 3
     assert "has 1 labels, the checkpoint 7 classes" in result.error_line
+
+
+def test_the_clip_of_speech_commands_is_the_first_of_its_split(cli, tmp_path):
+    sizes = [o for o in TINY_OVERRIDES if o.partition("=")[0] not in ("model", "model.num_labels", "model.max_length")]
+    arguments = ["model=ast_speech_commands_v2", *sizes, "checkpoint=synthetic", "tracking=off"]
+    with HubServer(tmp_path / "hub") as hub:
+        add_labels_and_clip(hub)
+        split = add_speech_commands(hub, rows=3)
+        result = cli(*arguments, **hub.environment(None))
+    assert result.code == 0, result.err
+    folder = cli.model_folder("ast-finetuned-speech-commands-v2")
+    report = json.loads((folder / "conversion_report.json").read_text())
+    assert report["clip"] == "hf://datasets/google/speech_commands/v0.02/validation[0]"
+    assert list(hub.sent) == [split]
+    assert json.loads((folder / "config.json").read_text())["id2label"]["34"] == "Sound 34"

@@ -160,24 +160,6 @@ class Rows(list):
 ROW = HubRow(repo="owner/repo", config="v1", split="validation", revision="refs/convert/parquet")
 
 
-def test_the_first_clip_of_a_split(monkeypatch):
-    asked = []
-
-    def load_dataset(*names, **options):
-        asked.append((names, options))
-        return Rows([{"audio": {"bytes": encoded(TONE), "path": None}}, "never reached"])
-
-    monkeypatch.setattr("datasets.load_dataset", load_dataset)
-    model = Model(sampling_rate=16000, clip_row=ROW)
-    found = load_clip(None, model)
-    assert load_clip(None, model) is found  # the jobs of a sweep ask for it again
-    assert (found.uri, found.published) == ("hf://datasets/owner/repo/v1/validation[0]", True)
-    assert torch.equal(found.waveform, torch.from_numpy(TONE))
-    assert asked == [
-        (("owner/repo", "v1"), {"split": "validation", "revision": "refs/convert/parquet", "streaming": True})
-    ]
-
-
 def test_a_split_without_rows(monkeypatch):
     monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: Rows())
     with pytest.raises(DownloadError, match=r"the first clip of owner/repo v1 cannot be fetched .*audio=PATH"):

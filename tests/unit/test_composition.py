@@ -23,10 +23,11 @@ GROUP_FILES = sorted(
 def test_every_file_composes(group, choice):
     if (group, choice) == ("scale", "ray"):
         pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="Ray is added by make ray")
-    overrides = (
-        ["model=custom", f"+model/dataset@model={choice}"] if group == "model/dataset" else [f"{group}={choice}"]
-    )
-    validation.validate(compose(*overrides))
+    overrides = {
+        ("model/dataset", choice): ["model=custom", f"+model/dataset@model={choice}"],
+        ("hub", "push"): ["hub=push", "hub.repo_id=me/name"],
+    }
+    validation.validate(compose(*overrides.get((group, choice), [f"{group}={choice}"])))
 
 
 def test_every_group_is_known_to_the_error_messages():
@@ -110,6 +111,17 @@ def test_no_key_invites_a_secret():
         (["model.sha256=abc"], "model.sha256 is abc; give 64 hexadecimal digits"),
         (["model.mean=nan"], "model.mean is nan"),
         (["model.name=../x"], "give a name that can be that of a folder"),
+        (["hub=pull"], "hub=pull is not a choice; did you mean push? choices: off, push"),
+        (["hub=push"], "hub=push needs the name of a repository; add hub.repo_id=me/name"),
+        (["hub.repo_id=me/name"], "hub.repo_id is given, but nothing is to be pushed; add hub=push"),
+        (
+            ["hub=push", "hub.repo_id=datasets/me/name"],
+            "hub.repo_id is 'datasets/me/name' (Repo id must be",
+        ),
+        (["hub=push", "hub.repo_id=me/na--me"], "write it as hub.repo_id=me/name"),
+        (["hub=push", "hub.repo_id=me/name", "hub.revision=''"], "hub.revision is empty"),
+        (["hub=push", "hub.repo_id=me/name", "hub.commit_message=' '"], "hub.commit_message is empty"),
+        (["+hub.token=hf_x"], "unknown key hub.token"),
     ],
 )
 def test_a_wrong_configuration_is_told_in_one_line(overrides, message):

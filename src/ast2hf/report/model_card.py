@@ -9,8 +9,8 @@ from ast2hf.report.report import Report
 from ast2hf.report.rows import rows
 
 
-def render(report: Report, output_dir: str, problem_type: str) -> str:
-    """Markdown with the metadata that the Hub reads. ``output_dir``: as the user wrote it, for the snippet."""
+def render(report: Report, place: str, problem_type: str) -> str:
+    """Markdown with the metadata that the Hub reads. ``place``: for the snippet, folder (as written) or repository."""
     from huggingface_hub import ModelCardData
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -28,7 +28,7 @@ def render(report: Report, output_dir: str, problem_type: str) -> str:
     return template.render(
         report=report,
         name=report.model,
-        output_dir=output_dir,
+        place=place,
         metadata=metadata.to_yaml().strip(),
         rows=list(rows(report)),
         source_name=_base(report.source["uri"]),

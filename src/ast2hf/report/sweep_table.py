@@ -21,7 +21,8 @@ COLUMNS = ("job", "model", "overrides", "status", "max |diff|", "tolerance", "se
 _WIDTH = 160
 """Columns where the output is no terminal."""
 
-_STYLES = {"passed": "green", "skipped": "cyan", "planned": "cyan", "failed": "bold red", "lost": "bold red"}
+_BAD = ("failed", "lost", "not pushed")
+_STYLES = {"passed": "green", "skipped": "cyan", "planned": "cyan", **dict.fromkeys(_BAD, "bold red")}
 
 
 def row(job: Job) -> tuple[str, ...]:

@@ -1,0 +1,149 @@
+"""Pushing as a user does it: the command line, a Hub on loopback, and what others then get from there."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+
+import mlflow
+import pytest
+import torch
+from conftest import ROOT, TINY, TINY_OVERRIDES
+from hub_server import WRITER, Fault, HubServer
+from huggingface_hub import HfApi
+
+from ast2hf.device import full_precision
+from ast2hf.huggingface import existing, reload
+from ast2hf.mapping.ast import TABLE
+from ast2hf.mapping.plan import make_plan
+from ast2hf.reference.model import build
+from ast2hf.report.report import Report
+from ast2hf.verify import ladder
+
+LOAD = ROOT / "tests" / "compat" / "load_folder.py"
+
+
+@pytest.fixture
+def hub(tmp_path):
+    with HubServer(tmp_path / "hub") as hub:
+        yield hub
+
+
+def loaded(cli, place, **environment):
+    """What transformers makes of a folder or a repository, in a process that knows nothing of ast2hf."""
+    done = subprocess.run(
+        [sys.executable, LOAD, str(place)], capture_output=True, text=True, env={**cli.environment, **environment}
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_pushed_model_loads_by_its_name_and_is_proved_again(cli, hub, tiny_checkpoint, tmp_path, compose_config):
+    result = cli.tiny(
+        f"checkpoint={tiny_checkpoint}", "labels=none", "hub=push", "hub.repo_id=me/tiny", **hub.environment()
+    )
+    assert result.code == 0, result.err
+    (commit,) = hub.repos["model", "me/tiny"].history()
+    assert f"hub        {hub.url}/me/tiny (commit {commit.oid})" in result.out
+    assert WRITER not in result.out + result.err
+
+    local = loaded(cli, cli.model_folder())
+    remote = loaded(cli, "me/tiny", **hub.environment(), HF_HOME=str(tmp_path / "another home"))
+    assert remote == local
+    assert len(remote["logits"]) == TINY.num_labels
+    assert 'folder = "me/tiny"' in (cli.model_folder() / "README.md").read_text()
+
+    # What the Hub gives back, against the checkpoint and the original architecture, as in the proof.
+    fetched = tmp_path / "fetched"
+    HfApi(endpoint=hub.url, token=WRITER).snapshot_download("me/tiny", local_dir=fetched)
+    report = json.loads((fetched / "conversion_report.json").read_text())
+    assert existing.hashes(fetched) == report["files"]
+    original = {k.removeprefix("module."): v for k, v in torch.load(tiny_checkpoint, weights_only=True).items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in original.items()}
+    again = Report("tiny")
+    ladder.check_weights(again, fetched, make_plan(TABLE, 2, TINY.dimensions(), shapes), original)
+    model = ladder.check_load(again, fetched, torch.device("cpu"))
+    features = torch.randn(1, TINY.max_length, TINY.num_mel_bins, generator=torch.Generator().manual_seed(0))
+    with full_precision():
+        ladder.check_outputs(
+            again, reload.activations(model, features), build(TINY, original)(features),
+            compose_config.verify.tolerance("cpu", "float32"),
+        )  # fmt: skip
+    assert {again.weights.status, again.load.status, again.pooled.status, again.logits.status} == {"passed"}
+
+
+@pytest.fixture
+def compose_config():
+    from conftest import compose
+
+    return compose()
+
+
+def test_a_push_that_fails_loses_neither_folder_nor_record_and_is_made_good_later(cli, hub, tiny_checkpoint):
+    command = ["experiment=offline", *TINY_OVERRIDES, f"checkpoint={tiny_checkpoint}", "hub=push", "hub.repo_id=me/t"]
+    hub.faults.append(Fault("POST", "/commit/", 500))
+    failed = cli(*command, **hub.environment())
+    assert failed.code == 8
+    assert failed.error_line.startswith("error: saved locally, not pushed to me/t (status 500: as told); ")
+    assert "all logits" in failed.out
+    assert f"folder     {cli.model_folder()}" in failed.out
+    assert "hub   " not in failed.out
+    before = {p.name: p.read_bytes() for p in cli.model_folder().iterdir()}
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{cli.outputs}/mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("ast2hf").experiment_id])
+    assert run.info.status == "FINISHED"
+    assert cli.run_reports()[0]["status"] == "passed"
+
+    hub.faults.clear()
+    result = cli(*command, "skip_existing=true", **hub.environment())
+    assert result.code == 0, result.err
+    assert "Write 43 tensors" not in result.err
+    (commit,) = hub.repos["model", "me/t"].history()
+    assert sorted(commit.files) == sorted([".gitattributes", *before])
+    assert {p.name: p.read_bytes() for p in cli.model_folder().iterdir()} == before
+
+    again = cli(*command, "skip_existing=true", **hub.environment())
+    assert again.code == 0, again.err
+    assert f"{hub.url}/me/t (commit {commit.oid})" in again.out
+    assert hub.repos["model", "me/t"].history() == [commit]
+
+
+SWEEP = ("-m", "model=ast_12_12,ast_16_16", "experiment=offline", "tracking=off", *TINY_OVERRIDES[1:], "hub=push")
+
+
+def test_each_job_of_a_sweep_has_its_own_repository(cli, hub):
+    hub.faults.append(Fault("POST", "/commit/", 403, times=1))
+    result = cli(*SWEEP, "model.num_mel_bins=32", "hub.repo_id=me/${model.name}", **hub.environment())
+    assert result.code == 8
+    names = ["ast-finetuned-audioset-12-12-0.447", "ast-finetuned-audioset-16-16-0.442"]
+    assert sorted(name for _, name in hub.repos) == [f"me/{name}" for name in names]
+    assert [len(hub.repos["model", f"me/{name}"].history()) for name in names] == [0, 1]
+    (path,) = cli.outputs.glob("multiruns/*/summary.csv")
+    with path.open(encoding="utf-8") as file:
+        first, second = csv.DictReader(file)
+    assert (first["status"], second["status"]) == ("not pushed", "passed")
+    assert "saved locally, not pushed to me/ast-finetuned-audioset-12-12-0.447" in first["folder or error"]
+    assert sorted(p.name for p in (cli.outputs / "models").iterdir()) == names
+
+
+def test_jobs_of_a_sweep_may_not_share_a_repository(cli, hub):
+    result = cli(*SWEEP, "hub.repo_id=me/all", **hub.environment())
+    assert result.code == 2
+    assert "error: hub.repo_id is the same for all jobs of the sweep; give each its own: " in result.err
+    assert hub.requests == []
+    assert not (cli.outputs / "models").exists()
+
+
+def test_jobs_may_be_told_apart_by_their_number(cli, hub):
+    arguments = ["experiment=offline", "tracking=off", *TINY_OVERRIDES, "-m", "checkpoint=synthetic:1,synthetic:2"]
+    result = cli(*arguments, "hub=push", "hub.repo_id=me/tiny-${hydra:job.num}", **hub.environment())
+    assert result.code == 0, result.err
+    assert sorted(name for _, name in hub.repos) == ["me/tiny-0", "me/tiny-1"]
+
+
+def test_a_dry_run_pushes_nothing(cli, hub):
+    result = cli.tiny("dry_run=true", "hub=push", "hub.repo_id=me/tiny", **hub.environment())
+    assert result.code == 0, result.err
+    assert hub.requests == []
