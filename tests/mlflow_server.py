@@ -17,6 +17,10 @@ from pathlib import Path
 import httpx
 
 
+START = 180
+"""Seconds that a server may take to answer for the first time."""
+
+
 def free_port() -> int:
     """A port of the loopback address on which nothing listens."""
     with socket.socket() as probe:
@@ -49,8 +53,10 @@ class MlflowServer:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # a group of its own, so that its workers end with it
             )
+        end = time.monotonic() + START
         while True:
             assert self._process.poll() is None, self._log.read_text()
+            assert time.monotonic() < end, self._log.read_text()
             try:
                 httpx.get(f"{self.url}/health").raise_for_status()
                 return

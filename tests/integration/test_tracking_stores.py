@@ -19,7 +19,7 @@ import postgresql
 import pytest
 from conftest import ROOT, TINY_OVERRIDES, compose
 from mlflow_server import MlflowServer, Proxy, free_port
-from test_tracking_server import CREATE, LAST_ARTIFACT, check_whole, recorded, replay_once, run_folders
+from test_tracking_server import CREATE, LAST_ARTIFACT, check_whole, recorded, replay, run_folders
 
 from ast2hf.tracking import store
 
@@ -92,7 +92,8 @@ def team(tmp_path_factory):
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
         s3 = boto3.client("s3", endpoint_url=endpoint, **keys)
         environment = {**CREDENTIALS, "MLFLOW_S3_ENDPOINT_URL": endpoint}
-        server = MlflowServer(folder, database, f"s3://{BUCKET}/artifacts", environment)
+        address = database.replace("://", "+psycopg2://")  # by itself SQLAlchemy 2.1 takes psycopg 3
+        server = MlflowServer(folder, address, f"s3://{BUCKET}/artifacts", environment)
         try:
             while not answers(port):
                 assert bucket.poll() is None, (folder / "s3.log").read_text()
@@ -167,7 +168,7 @@ def test_a_conversion_that_is_killed_while_it_sends(cli, team, tmp_path):
     check_ended([started(cli, 1, f"tracking.uri='{team.server.url}'", experiment)])
     assert statuses() == ["KILLED", "FINISHED"]
 
-    replay_once(cli, team.server, "killed")
+    replay(cli, team.server, "killed", 1)
     client, runs = recorded(team.server, "killed")
     for run, folder in zip(reversed(runs), run_folders(cli), strict=True):
         check_whole(client, run, folder, tmp_path)
