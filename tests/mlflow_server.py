@@ -16,7 +16,6 @@ from pathlib import Path
 
 import httpx
 
-
 START = 180
 """Seconds that a server may take to answer for the first time."""
 
