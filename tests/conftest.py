@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import browser
+import postgresql
 import pytest
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -85,12 +86,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     no_gpu = pytest.mark.skip(reason="no CUDA and no MPS device here")
     no_compat = pytest.mark.skip(reason="run by make compat, in a second environment")
     no_browser = pytest.mark.skip(reason="no Chromium here; make browser installs it on Debian")
+    no_server = pytest.mark.skip(reason="no PostgreSQL, moto or psycopg2 here; make server installs them on Debian")
     gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
     for item in items:
         if "gpu" in item.keywords and not gpu:
             item.add_marker(no_gpu)
         if "browser" in item.keywords and browser.EXECUTABLE is None:
             item.add_marker(no_browser)
+        if "server" in item.keywords and not postgresql.POSSIBLE:
+            item.add_marker(no_server)
         if "compat" in item.keywords and not config.getoption("--compat-python"):
             item.add_marker(no_compat)
 

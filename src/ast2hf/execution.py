@@ -49,13 +49,10 @@ def _keep(run: Run, target: Path | None, started: float) -> str | None:
             from ast2hf.tracking import runs
 
             name = run.config.model.name + sweep.suffix()
-            parent = sweep.Sweep.active.parent if sweep.Sweep.active else None
+            of_sweep = sweep.Sweep.active.record if sweep.Sweep.active else None
+            parent = of_sweep.key if of_sweep else None
             told = record.build(run.config, run.report, run.folder, target, started, name, parent)
-            try:
-                return runs.send(told, run.config.tracking, run.config.paths.outputs)
-            except TrackingError:
-                record.keep(told, run.folder)
-                raise
+            return runs.send(told, run.config.tracking, run.config.paths.outputs, run.folder)
     except TrackingError as error:
         if run.config.tracking.required:
             raise

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
 
@@ -26,7 +26,7 @@ MAX_PARAM = 6000
 class Record:
     """One MLflow run. Times in milliseconds since the epoch; ``metrics``: name, value, step.
 
-    ``parent``: the sweep's run. ``key`` is the record's own, so that one that is sent twice is kept once.
+    ``key`` is the record's own, so that one that is sent twice is kept once; ``parent``: that of its sweep's.
     """
 
     key: str
@@ -67,16 +67,39 @@ def build(
     )
 
 
-def keep(record: Record, run_folder: Path) -> None:
-    """Write what could not be sent."""
-    folder.write_json(run_folder / UNSENT, asdict(record))
+def of_sweep(folder: Path) -> Record:
+    """The record of a sweep that has begun; as it stands, it tells of one that was ended."""
+    now = int(time.time() * 1000)
+    return Record(uuid.uuid4().hex, folder.name, None, "KILLED", now, now, {}, [], {}, [])
 
 
-def unsent(outputs: Path) -> Iterator[tuple[Path, Record]]:
-    """The records under ``outputs`` that are still to be sent, oldest first."""
-    paths = [*outputs.glob(f"runs/*/{UNSENT}"), *outputs.glob(f"multiruns/*/*/{UNSENT}")]
-    for path in sorted(paths, key=lambda p: p.stat().st_mtime):
-        yield path, Record(**json.loads(path.read_text(encoding="utf-8")))
+def closed(record: Record, passed: bool, metrics: Mapping[str, float], artifacts: Sequence[Path]) -> Record:
+    """The record of a sweep at its end."""
+    return replace(
+        record,
+        status="FINISHED" if passed else "FAILED",
+        ended=int(time.time() * 1000),
+        metrics=[(name, value, 0) for name, value in metrics.items()],
+        artifacts=[str(path) for path in artifacts],
+    )
+
+
+def keep(record: Record, run_folder: Path) -> Path:
+    """Write what is to be sent; return the path."""
+    run_folder.mkdir(parents=True, exist_ok=True)  # a sweep's, before its first job
+    path = run_folder / UNSENT
+    folder.write_json(path, asdict(record))
+    return path
+
+
+def unsent(outputs: Path) -> list[Path]:
+    """Where the records under ``outputs`` are that are still to be sent: sweeps before their jobs, oldest first."""
+    sweeps, jobs = outputs.glob(f"multiruns/*/{UNSENT}"), outputs.glob(f"multiruns/*/*/{UNSENT}")
+    return [*sorted(sweeps), *sorted([*outputs.glob(f"runs/*/{UNSENT}"), *jobs], key=lambda p: p.stat().st_mtime)]
+
+
+def read(path: Path) -> Record:
+    return Record(**json.loads(path.read_text(encoding="utf-8")))
 
 
 def _tags(report: Report) -> dict[str, str]:
