@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import browser
+import httpx
 import pytest
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -186,3 +191,41 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@contextmanager
+def http_program(*command: str, health: str, **environment: str) -> Iterator[None]:
+    """Run ``command``, which answers at the address ``health`` once it is ready; ended with all it has started."""
+    process = subprocess.Popen(command, env={**os.environ, **environment}, start_new_session=True)
+    try:
+        while True:
+            assert process.poll() is None, f"{command} ended before it was ready"
+            try:
+                httpx.get(health).raise_for_status()
+                break
+            except httpx.HTTPError:
+                time.sleep(0.1)
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # its workers are of its group
+        process.wait()
+
+
+@pytest.fixture
+def mlflow_server(tmp_path: Path, free_port: int) -> Iterator[Callable[[], str]]:
+    """Start a real MLflow server on a store of its own, artifacts in ``tmp_path/artifacts``; ended with the test."""
+    url = f"http://127.0.0.1:{free_port}"
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(free_port), "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{tmp_path}/server.db",
+        "--artifacts-destination", str(tmp_path / "artifacts"),
+    ]  # fmt: skip
+    with ExitStack() as stack:
+
+        def start() -> str:
+            program = http_program(*command, health=f"{url}/health", MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false")
+            stack.enter_context(program)
+            return url
+
+        yield start

@@ -2,47 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import time
-
-import httpx
 import mlflow
 import pytest
 from servers import Reply, Server
 
 
-@pytest.fixture
-def server(tmp_path, free_port):
-    """Start a real MLflow server on a store of its own; ended with the test."""
-    started = []
-
-    def start() -> str:
-        command = [
-            sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(free_port), "--workers", "1",
-            "--backend-store-uri", f"sqlite:///{tmp_path}/server.db",
-            "--artifacts-destination", str(tmp_path / "artifacts"),
-        ]  # fmt: skip
-        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        started.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-        url = f"http://127.0.0.1:{free_port}"
-        while started[-1].poll() is None:
-            try:
-                httpx.get(f"{url}/health").raise_for_status()
-                return url
-            except httpx.HTTPError:
-                time.sleep(0.1)
-        raise AssertionError("the server did not start")
-
-    yield start
-    for process in started:
-        process.terminate()
-        process.wait()
-
-
 @pytest.mark.parametrize("body", ["refused", "500"])
-def test_without_a_server_the_model_is_published_and_the_record_sent_later_once(cli, server, free_port, body):
+def test_without_a_server_the_model_is_published_and_the_record_sent_later_once(cli, mlflow_server, free_port, body):
     url = f"http://127.0.0.1:{free_port}"
     with Server() as broken:
         broken.replies["/health"] = [Reply(500)]
@@ -54,7 +20,7 @@ def test_without_a_server_the_model_is_published_and_the_record_sent_later_once(
     assert "tracking=replay" in result.out
     assert len(list(cli.outputs.glob("runs/*/unsent_record.json"))) == 1
 
-    start = server()
+    start = mlflow_server()
     for expected in ("1 records sent", "0 records sent"):
         result = cli("tracking=replay", f"tracking.uri='{start}'")
         assert result.code == 0, result.err

@@ -7,20 +7,31 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ast2hf.config import Tracking
 from ast2hf.report.record import Record, unsent
+from ast2hf.tracking import models
 from ast2hf.tracking.store import address, connect, errors_told, experiment_id, owner
 
 _PARENT_TAG = "mlflow.parentRunId"
-_WHOLE_TAG = "ast2hf.record"
-"""The key of a record of which everything has arrived."""
+_KEY_TAG = "ast2hf.record"
+_WHOLE_TAG = "ast2hf.whole"
+"""The key of a run's record; and, once everything of it has arrived, that it has."""
 
 
-def send(record: Record, tracking: Tracking, outputs: str) -> str:
-    """Send ``record`` as one run; return its address. ``outputs``: where a new local store keeps its artifacts.
+@dataclass(frozen=True)
+class Sent:
+    """``run``: the address of the run; ``model``: that of the registered version of its model."""
+
+    run: str
+    model: str | None
+
+
+def send(record: Record, tracking: Tracking, outputs: str) -> Sent:
+    """Send ``record`` as one run, and with it its model. ``outputs``: where a new local store keeps its artifacts.
 
     Raises TrackingError; the conversion itself is not touched.
     """
@@ -36,9 +47,10 @@ def replay(tracking: Tracking, outputs: str) -> int:
         for path, record in unsent(Path(outputs)):
             client = connect(tracking)
             experiment = experiment_id(client, tracking, outputs)
+            begun = client.search_runs([experiment], f"tags.`{_KEY_TAG}` = '{record.key}'")
             # Its file may have outlived one that was sent whole.
-            if not client.search_runs([experiment], f"tags.`{_WHOLE_TAG}` = '{record.key}'"):
-                _send(client, experiment, record, tracking)
+            if not begun or _WHOLE_TAG not in begun[0].data.tags:
+                _send(client, experiment, record, tracking, begun[0] if begun else None)
                 count += 1
             path.unlink()
     return count
@@ -65,22 +77,26 @@ def finish_sweep(
         return address(tracking, client.get_run(run_id).info.experiment_id, run_id)
 
 
-def _send(client: Any, experiment: str, record: Record, tracking: Tracking) -> str:
+def _send(client: Any, experiment: str, record: Record, tracking: Tracking, begun: Any = None) -> Sent:
+    """``begun``: the run of an attempt that did not come to its end. What of it has arrived is not there twice."""
     from mlflow.entities import Metric, Param
 
-    tags = {**record.tags, **owner()}
+    tags = {**record.tags, **owner(), _KEY_TAG: record.key}
     if record.parent is not None:
         tags[_PARENT_TAG] = record.parent
-    run = client.create_run(experiment, start_time=record.started, run_name=record.name, tags=tags)
+    run = begun or client.create_run(experiment, start_time=record.started, run_name=record.name, tags=tags)
     run_id = str(run.info.run_id)
+    model = None
     status = "FAILED"
     try:
         metrics = [Metric(name, value, record.ended, step) for name, value, step in record.metrics]
         client.log_batch(run_id, metrics=metrics, params=[Param(*item) for item in record.params.items()])
         for path in filter(os.path.exists, record.artifacts):
             client.log_artifact(run_id, path)
-        client.set_tag(run_id, _WHOLE_TAG, record.key)
+        if record.model is not None:
+            model = models.register(client, experiment, run_id, record)
         status = record.status
     finally:
         client.set_terminated(run_id, status=status, end_time=record.ended)
-    return address(tracking, experiment, run_id)
+    client.set_tag(run_id, _WHOLE_TAG, "true")  # last, so that it says of the status, too, that it has arrived
+    return Sent(address(tracking, experiment, run_id), model)
