@@ -58,7 +58,7 @@ def _keep(run: Run, target: Path | None, started: float) -> Sent | None:
             told = record.build(run.config, run.report, run.folder, target, started, name, parent)
             try:
                 return runs.send(told, run.config.tracking, run.config.paths.outputs)
-            except TrackingError:
+            except BaseException:  # also where a person stops an upload that takes long
                 record.keep(told, run.folder)
                 raise
     except TrackingError as error:

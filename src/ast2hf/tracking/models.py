@@ -24,17 +24,19 @@ ALIAS = "verified"
 # torchaudio: without it transformers computes the features otherwise than they were proved.
 _REQUIREMENTS = ("torch", "torchaudio", "transformers", "numpy")
 
+_PAPERS = (folder.CARD, folder.REPORT)
+
 
 def register(client: Any, experiment: str, run_id: str, record: Record) -> str | None:
     """Log the model of ``record`` with the run ``run_id`` and register it; return the address of its version.
 
-    None where the published folder is no longer what was proved: another conversion may have replaced it before this
+    None where the folder is no longer what was published: another conversion may have replaced it before this
     record could be sent. What an attempt before this one has left is used, so that nothing is there twice.
     """
     assert record.model is not None
     source = Path(record.model.folder)
     if not _is_intact(source, record.model.files):
-        print(f"warning: {printable(source)} is no longer what was proved: its model is not logged", file=sys.stderr)
+        print(f"warning: {printable(source)} is no longer what was published: it is not logged", file=sys.stderr)
         return None
     name = registered_name(record.name)
     found = client.search_model_versions(f"run_id = '{run_id}'")
@@ -50,7 +52,7 @@ def registered_name(name: str) -> str:
 
 def _is_intact(source: Path, files: dict[str, str]) -> bool:
     with suppress(OSError):
-        return existing.hashes(source) == files
+        return existing.hashes(source) == files and all((source / name).exists() for name in _PAPERS)
     return False
 
 
@@ -136,7 +138,7 @@ def requirements() -> list[str]:
 
 def _link(source: Path, path: Path) -> None:
     path.mkdir()
-    for name in (*existing.HASHED, folder.CARD, folder.REPORT):
+    for name in (*existing.HASHED, *_PAPERS):
         (path / name).symlink_to(source / name)
 
 

@@ -178,16 +178,38 @@ def test_a_kept_record_still_has_its_model(record, tmp_path):
     assert next(records.unsent(tmp_path))[1].model is None
 
 
-@pytest.mark.parametrize("change", ["another model", "gone"])
-def test_a_folder_that_is_no_longer_what_was_proved_is_not_logged(client, record, send, capsys, change):
-    weights = Path(record.model.folder) / "model.safetensors"
-    if change == "gone":
-        weights.unlink()
-    else:
-        weights.write_bytes(weights.read_bytes()[:-1] + b"\xff")
+def test_an_upload_that_was_interrupted_is_kept_to_be_sent_later(proved, outputs, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "send", interrupted)
+    source = f"checkpoint={proved[0].parent / 'tiny.pth'}"
+    config = compose(*OPTIONS, source, f"output_dir={tmp_path / 'model'}", f"paths.outputs={outputs}")
+    run_folder = tmp_path / "runs" / "a"
+    run_folder.mkdir(parents=True)
+    with pytest.raises(KeyboardInterrupt):
+        execution.execute(Run(config, Report(config.model.name), Stages(), run_folder))
+    ((_, told),) = records.unsent(tmp_path)
+    assert told.model.folder == str(tmp_path / "model")
+    assert told.status == "FINISHED"
+
+
+@pytest.mark.parametrize("change", ["other weights", "no weights", "no card", "gone"])
+def test_a_folder_that_is_no_longer_what_was_published_is_not_logged(client, record, send, capsys, change):
+    folder = Path(record.model.folder)
+    weights = folder / "model.safetensors"
+    match change:
+        case "other weights":
+            weights.write_bytes(weights.read_bytes()[:-1] + b"\xff")
+        case "no weights":
+            weights.unlink()
+        case "no card":
+            (folder / "README.md").unlink()
+        case "gone":
+            shutil.rmtree(folder)
     sent = send(record)
     assert sent.model is None
-    assert "is no longer what was proved" in capsys.readouterr().err
+    assert "is no longer what was published" in capsys.readouterr().err
     assert client.get_run(sent.run.rpartition("/")[2]).info.status == "FINISHED"
     assert not client.search_registered_models(f"name = '{record.name}'")
 
