@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import browser
+import httpx
 import postgresql
 import pytest
 from hydra import compose as hydra_compose
@@ -190,3 +195,22 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@contextmanager
+def http_program(*command: str, health: str, **environment: str) -> Iterator[None]:
+    """Run ``command``, which answers at the address ``health`` once it is ready; ended with all it has started."""
+    process = subprocess.Popen(command, env={**os.environ, **environment}, start_new_session=True)
+    try:
+        while True:
+            assert process.poll() is None, f"{command} ended before it was ready"
+            try:
+                httpx.get(health).raise_for_status()
+                break
+            except httpx.HTTPError:
+                time.sleep(0.1)
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # its workers are of its group
+        process.wait()

@@ -50,10 +50,12 @@ class Model:
 class Outcome:
     """What came of a run. ``target``: the published folder; ``tracked``: the address of the MLflow run.
 
+    ``registered``: that of the model's version in the registry.
     ``skipped``: the folder was there already, as it would be made.
     """
 
     report: Report
     target: Path
-    tracked: str | None
+    tracked: str | None = None
+    registered: str | None = None
     skipped: bool = False

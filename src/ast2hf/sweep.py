@@ -169,7 +169,7 @@ class Sweep(Callback):
         counts = {"jobs": len(jobs), "jobs.passed": sum(not job.code for job in jobs)}
         told = record.closed(self.record, passed, counts, files)
         try:
-            return runs.send(told, self.tracking, self.outputs, self.folder)
+            return runs.send(told, self.tracking, self.outputs, self.folder).run
         except TrackingError as error:
             print(f"warning: {error}", file=sys.stderr)
             return None

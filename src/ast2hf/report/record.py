@@ -11,7 +11,7 @@ from math import isfinite
 from pathlib import Path
 
 from ast2hf.config import Config
-from ast2hf.huggingface import folder, weights
+from ast2hf.huggingface import folder
 from ast2hf.report import page, plots
 from ast2hf.report.report import INTERRUPTED, Comparison, Report
 from ast2hf.report.settings import settings
@@ -23,10 +23,19 @@ MAX_PARAM = 6000
 
 
 @dataclass(frozen=True)
+class ProvedModel:
+    """The published folder, and the SHA-256 of each of its files as they were proved."""
+
+    folder: str
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Record:
     """One MLflow run. Times in milliseconds since the epoch; ``metrics``: name, value, step.
 
-    ``key`` is the record's own, so that one that is sent twice is kept once; ``parent``: that of its sweep's.
+    ``key`` is the record's own, so that one that is sent twice is kept once; ``parent``: that of its sweep's;
+    ``model``: to be logged with the run.
     """
 
     key: str
@@ -39,6 +48,7 @@ class Record:
     metrics: list[tuple[str, float, int]]
     tags: dict[str, str]
     artifacts: list[str]
+    model: ProvedModel | None = None
 
 
 def build(
@@ -50,8 +60,7 @@ def build(
         artifacts.append(plots.differences(report, run_folder / "differences.png"))
     if target is not None:
         artifacts.append(target / folder.CARD)
-        if config.tracking.log_weights:
-            artifacts.append(target / weights.FILENAME)
+    proved = target is not None and report.status == "passed"
     status = "FINISHED" if report.status == "passed" else "KILLED" if report.error == INTERRUPTED else "FAILED"
     return Record(
         key=uuid.uuid4().hex,
@@ -64,6 +73,7 @@ def build(
         metrics=list(_metrics(report)),
         tags=_tags(report),
         artifacts=[str(path) for path in artifacts],
+        model=ProvedModel(str(target), report.files) if proved and config.tracking.log_model else None,
     )
 
 
@@ -99,7 +109,9 @@ def unsent(outputs: Path) -> list[Path]:
 
 
 def read(path: Path) -> Record:
-    return Record(**json.loads(path.read_text(encoding="utf-8")))
+    told = json.loads(path.read_text(encoding="utf-8"))
+    model = told.pop("model")
+    return Record(**told, model=ProvedModel(**model) if model else None)
 
 
 def _tags(report: Report) -> dict[str, str]:

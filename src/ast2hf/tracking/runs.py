@@ -7,6 +7,7 @@ server that fails, or a process that is killed meanwhile, costs no record: ``rep
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,20 @@ from ast2hf.config import Tracking
 from ast2hf.errors import TrackingError, printable
 from ast2hf.report import record as records
 from ast2hf.report.record import Record
+from ast2hf.tracking import models
 from ast2hf.tracking.store import address, connect, errors_told, experiment_id, owner
 
 _PARENT_TAG = "mlflow.parentRunId"
 _RECORD_TAG = "ast2hf.record"
 """The key of the record that a run is made from, by which one that was begun is found again."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """``run``: the address of the run; ``model``: that of the registered version of its model."""
+
+    run: str
+    model: str | None
 
 
 def begin(record: Record, tracking: Tracking, outputs: str) -> None:
@@ -28,8 +38,8 @@ def begin(record: Record, tracking: Tracking, outputs: str) -> None:
         _open(client, experiment_id(client, tracking, outputs), record)
 
 
-def send(record: Record, tracking: Tracking, outputs: str, folder: Path) -> str:
-    """Send ``record`` as one run; return its address. ``outputs``: where a new local store keeps its artifacts.
+def send(record: Record, tracking: Tracking, outputs: str, folder: Path) -> Sent:
+    """Send ``record`` as one run, and with it its model. ``outputs``: where a new local store keeps its artifacts.
 
     Takes bounded time also with a server that fails (see :mod:`ast2hf.tracking.store`). Raises TrackingError; the
     record then stays in ``folder``, and the conversion itself is not touched.
@@ -69,7 +79,7 @@ def replay(tracking: Tracking, outputs: str) -> int:
     return count
 
 
-def _send(client: Any, experiment: str, record: Record, tracking: Tracking) -> str:
+def _send(client: Any, experiment: str, record: Record, tracking: Tracking) -> Sent:
     """Every step gives the same when it is done again."""
     from mlflow.entities import Metric, Param
 
@@ -78,8 +88,9 @@ def _send(client: Any, experiment: str, record: Record, tracking: Tracking) -> s
     client.log_batch(run_id, metrics=metrics, params=[Param(*item) for item in record.params.items()])
     for path in filter(os.path.exists, record.artifacts):
         client.log_artifact(run_id, path)
+    model = models.register(client, experiment, run_id, record) if record.model is not None else None
     client.set_terminated(run_id, status=record.status, end_time=record.ended)
-    return address(tracking, experiment, run_id)
+    return Sent(address(tracking, experiment, run_id), model)
 
 
 def _open(client: Any, experiment: str, record: Record) -> str:
