@@ -1,7 +1,7 @@
 # make demo   environment, then one conversion with no network
 # make test   environment, then the whole test suite
-# The rest: make lint, make compat (transformers 4.57), make browser (the report in the MLflow UI), make scale and
-# make ray (launchers), make faults (bad input), make fuzz, make bench, make clean.
+# The rest: make lint, make compat (transformers 4.57), make browser (the report in the MLflow UI), make server (a
+# team's tracking server), make scale and make ray (launchers), make faults (bad input), make fuzz, make bench, make clean.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: demo test lint compat browser scale ray faults fuzz bench clean
+.PHONY: demo test lint compat browser server scale ray faults fuzz bench clean
 
 demo: $(DEMO)
 	@echo "The converted model is in $(DEMO). To convert it again: rm -r $(DEMO) && make demo"
@@ -20,7 +20,7 @@ $(DEMO): | .venv/ready
 	$(BIN)/python convert.py model=ast_16_16 experiment=offline
 
 test: .venv/ready
-	$(BIN)/python -m pytest -m 'not browser and not scale'
+	$(BIN)/python -m pytest -m 'not browser and not scale and not server and not fault'
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -37,6 +37,14 @@ browser: .venv/ready
 		&& apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 		|| { echo "error: there is no chromium here; install it (Debian: apt-get install chromium)"; exit 1; }
 	$(BIN)/python -m pytest -m browser
+
+# A team's tracking server: PostgreSQL and a bucket. The tests start a cluster of their own.
+server: .venv/server-ready
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null \
+		|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
+		&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null; } \
+		|| { echo "error: there is no PostgreSQL here; install it (Debian: apt-get install postgresql)"; exit 1; }
+	$(BIN)/python -m pytest -m server
 
 # Sweeps over processes. Ray, on one node and on two, has a target of its own, because it is large to install.
 scale: .venv/ready
@@ -72,6 +80,10 @@ bench: .venv/ready .venv-compat/ready
 
 .venv/fuzz-ready: .venv/ready
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev,fuzz]'
+	@touch $@
+
+.venv/server-ready: .venv/ready
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev,server]'
 	@touch $@
 
 .venv-compat/ready: constraints-compat.txt

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import browser
+import httpx
+import postgresql
 import pytest
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -87,12 +93,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     no_gpu = pytest.mark.skip(reason="no CUDA and no MPS device here")
     no_compat = pytest.mark.skip(reason="run by make compat, in a second environment")
     no_browser = pytest.mark.skip(reason="no Chromium here; make browser installs it on Debian")
+    no_server = pytest.mark.skip(reason="no PostgreSQL, moto or psycopg2 here; make server installs them on Debian")
     gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
     for item in items:
         if "gpu" in item.keywords and not gpu:
             item.add_marker(no_gpu)
         if "browser" in item.keywords and browser.EXECUTABLE is None:
             item.add_marker(no_browser)
+        if "server" in item.keywords and not postgresql.POSSIBLE:
+            item.add_marker(no_server)
         if "compat" in item.keywords and not config.getoption("--compat-python"):
             item.add_marker(no_compat)
 
@@ -190,3 +199,22 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@contextmanager
+def http_program(*command: str, health: str, **environment: str) -> Iterator[None]:
+    """Run ``command``, which answers at the address ``health`` once it is ready; ended with all it has started."""
+    process = subprocess.Popen(command, env={**os.environ, **environment}, start_new_session=True)
+    try:
+        while True:
+            assert process.poll() is None, f"{command} ended before it was ready"
+            try:
+                httpx.get(health).raise_for_status()
+                break
+            except httpx.HTTPError:
+                time.sleep(0.1)
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # its workers are of its group
+        process.wait()

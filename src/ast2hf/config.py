@@ -113,7 +113,7 @@ class Tracking:
     experiment: str = "ast2hf"
     required: bool = False
     replay: bool = False
-    log_weights: bool = False
+    log_model: bool = False
 
 
 @dataclass

@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ast2hf import pipeline, sweep
 from ast2hf.errors import ConfigurationError, TrackingError
 from ast2hf.huggingface import folder
 from ast2hf.report.report import INTERRUPTED
 from ast2hf.run import Outcome, Run
+
+if TYPE_CHECKING:
+    from ast2hf.tracking.runs import Sent
 
 
 def execute(run: Run) -> Outcome:
@@ -28,11 +32,12 @@ def execute(run: Run) -> Outcome:
                 _keep(run, None, started)
         raise
     if config.dry_run or skipped:
-        return Outcome(run.report, target, None, skipped)
-    return Outcome(run.report, target, _keep(run, target, started))
+        return Outcome(run.report, target, skipped=skipped)
+    sent = _keep(run, target, started)
+    return Outcome(run.report, target, sent.run, sent.model) if sent else Outcome(run.report, target)
 
 
-def _keep(run: Run, target: Path | None, started: float) -> str | None:
+def _keep(run: Run, target: Path | None, started: float) -> Sent | None:
     """Write the report to the run folder and record it. Raises TrackingError only where tracking is required."""
     path = run.folder / folder.REPORT
     run.report.timings_s = run.stages.seconds
@@ -49,13 +54,10 @@ def _keep(run: Run, target: Path | None, started: float) -> str | None:
             from ast2hf.tracking import runs
 
             name = run.config.model.name + sweep.suffix()
-            parent = sweep.Sweep.active.parent if sweep.Sweep.active else None
+            of_sweep = sweep.Sweep.active.record if sweep.Sweep.active else None
+            parent = of_sweep.key if of_sweep else None
             told = record.build(run.config, run.report, run.folder, target, started, name, parent)
-            try:
-                return runs.send(told, run.config.tracking, run.config.paths.outputs)
-            except TrackingError:
-                record.keep(told, run.folder)
-                raise
+            return runs.send(told, run.config.tracking, run.config.paths.outputs, run.folder)
     except TrackingError as error:
         if run.config.tracking.required:
             raise

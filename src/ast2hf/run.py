@@ -50,11 +50,13 @@ class Model:
 class Outcome:
     """What came of a run. ``target``: the published folder; ``tracked``: the address of the MLflow run.
 
-    ``skipped``: the folder was there already, as it would be made; ``pushed``: where it is on the Hub.
+    ``registered``: that of the model's version in the registry; ``pushed``: where it is on the Hub.
+    ``skipped``: the folder was there already, as it would be made.
     """
 
     report: Report
     target: Path
-    tracked: str | None
+    tracked: str | None = None
+    registered: str | None = None
     skipped: bool = False
     pushed: str | None = None

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
@@ -29,6 +29,9 @@ from ast2hf import composition
 from ast2hf.config import Tracking
 from ast2hf.errors import ConfigurationError, TrackingError
 from ast2hf.secrets import given, redact
+
+if TYPE_CHECKING:
+    from ast2hf.report.record import Record
 
 JOB = "job.json"
 
@@ -59,7 +62,7 @@ class Job:
 
 
 class Sweep(Callback):
-    """Hydra's callback. ``axes``: the swept keys; ``parent``: the MLflow run that the jobs' runs are nested in."""
+    """Hydra's callback. ``axes``: the swept keys; ``record``: of the MLflow run that the jobs' runs are nested in."""
 
     active: Sweep | None = None
     """Of this process: in the one that the user started, and in one that runs a job of a sweep."""
@@ -68,9 +71,10 @@ class Sweep(Callback):
         self.axes: list[str] = []
         self.planned: list[list[str]] = []
         self.working_directory = Path.cwd()
-        self.parent: str | None = None
+        self.record: Record | None = None
         self.folder: Path | None = None
         self.tracking: Tracking | None = None
+        self.outputs = ""
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the list of all jobs: each job gets a copy of this, and they may be ten thousand."""
@@ -96,13 +100,20 @@ class Sweep(Callback):
         settings = OmegaConf.to_object(config.tracking)
         assert isinstance(settings, Tracking)
         if settings.enabled and not config.dry_run:
-            from ast2hf.tracking import runs
+            self._open_parent(settings, config.paths.outputs)
 
-            try:
-                self.tracking = settings
-                self.parent = runs.start_sweep(settings, config.paths.outputs, self.folder.name)
-            except TrackingError as error:
-                print(f"warning: the sweep has no parent run: {error}", file=sys.stderr)
+    def _open_parent(self, tracking: Tracking, outputs: str) -> None:
+        from ast2hf.report import record
+        from ast2hf.tracking import runs
+
+        assert self.folder is not None
+        self.tracking, self.outputs = tracking, outputs
+        self.record = record.of_sweep(self.folder)
+        try:
+            runs.begin(self.record, tracking, outputs)
+        except TrackingError as error:
+            print(f"warning: {error}", file=sys.stderr)
+            record.keep(self.record, self.folder)  # its jobs' records are of use only with it
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         if self.folder is not None:
@@ -156,13 +167,15 @@ class Sweep(Callback):
         return code
 
     def _close_parent(self, jobs: Sequence[Job], files: Sequence[Path], passed: bool) -> str | None:
-        if self.parent is None or self.tracking is None:
+        if self.record is None or self.tracking is None or self.folder is None:
             return None
+        from ast2hf.report import record
         from ast2hf.tracking import runs
 
         counts = {"jobs": len(jobs), "jobs.passed": sum(not job.code for job in jobs)}
+        told = record.closed(self.record, passed, counts, files)
         try:
-            return runs.finish_sweep(self.tracking, self.parent, files, counts, passed)
+            return runs.send(told, self.tracking, self.outputs, self.folder).run
         except TrackingError as error:
             print(f"warning: {error}", file=sys.stderr)
             return None

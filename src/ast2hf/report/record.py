@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
 
 from ast2hf.config import Config
-from ast2hf.huggingface import folder, weights
+from ast2hf.huggingface import folder
 from ast2hf.report import page, plots
 from ast2hf.report.report import INTERRUPTED, Comparison, Report
 from ast2hf.report.settings import settings
@@ -23,10 +23,19 @@ MAX_PARAM = 6000
 
 
 @dataclass(frozen=True)
+class ProvedModel:
+    """The published folder, and the SHA-256 of each of its files as they were proved."""
+
+    folder: str
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Record:
     """One MLflow run. Times in milliseconds since the epoch; ``metrics``: name, value, step.
 
-    ``parent``: the sweep's run. ``key`` is the record's own, so that one that is sent twice is kept once.
+    ``key`` is the record's own, so that one that is sent twice is kept once; ``parent``: that of its sweep's;
+    ``model``: to be logged with the run.
     """
 
     key: str
@@ -39,6 +48,7 @@ class Record:
     metrics: list[tuple[str, float, int]]
     tags: dict[str, str]
     artifacts: list[str]
+    model: ProvedModel | None = None
 
 
 def build(
@@ -50,8 +60,7 @@ def build(
         artifacts.append(plots.differences(report, run_folder / "differences.png"))
     if target is not None:
         artifacts.append(target / folder.CARD)
-        if config.tracking.log_weights:
-            artifacts.append(target / weights.FILENAME)
+    proved = target is not None and report.status == "passed"
     status = "FINISHED" if report.status == "passed" else "KILLED" if report.error == INTERRUPTED else "FAILED"
     return Record(
         key=uuid.uuid4().hex,
@@ -64,19 +73,45 @@ def build(
         metrics=list(_metrics(report)),
         tags=_tags(report),
         artifacts=[str(path) for path in artifacts],
+        model=ProvedModel(str(target), report.files) if proved and config.tracking.log_model else None,
     )
 
 
-def keep(record: Record, run_folder: Path) -> None:
-    """Write what could not be sent."""
-    folder.write_json(run_folder / UNSENT, asdict(record))
+def of_sweep(folder: Path) -> Record:
+    """The record of a sweep that has begun; as it stands, it tells of one that was ended."""
+    now = int(time.time() * 1000)
+    return Record(uuid.uuid4().hex, folder.name, None, "KILLED", now, now, {}, [], {}, [])
 
 
-def unsent(outputs: Path) -> Iterator[tuple[Path, Record]]:
-    """The records under ``outputs`` that are still to be sent, oldest first."""
-    paths = [*outputs.glob(f"runs/*/{UNSENT}"), *outputs.glob(f"multiruns/*/*/{UNSENT}")]
-    for path in sorted(paths, key=lambda p: p.stat().st_mtime):
-        yield path, Record(**json.loads(path.read_text(encoding="utf-8")))
+def closed(record: Record, passed: bool, metrics: Mapping[str, float], artifacts: Sequence[Path]) -> Record:
+    """The record of a sweep at its end."""
+    return replace(
+        record,
+        status="FINISHED" if passed else "FAILED",
+        ended=int(time.time() * 1000),
+        metrics=[(name, value, 0) for name, value in metrics.items()],
+        artifacts=[str(path) for path in artifacts],
+    )
+
+
+def keep(record: Record, run_folder: Path) -> Path:
+    """Write what is to be sent; return the path."""
+    run_folder.mkdir(parents=True, exist_ok=True)  # a sweep's, before its first job
+    path = run_folder / UNSENT
+    folder.write_json(path, asdict(record))
+    return path
+
+
+def unsent(outputs: Path) -> list[Path]:
+    """Where the records under ``outputs`` are that are still to be sent: sweeps before their jobs, oldest first."""
+    sweeps, jobs = outputs.glob(f"multiruns/*/{UNSENT}"), outputs.glob(f"multiruns/*/*/{UNSENT}")
+    return [*sorted(sweeps), *sorted([*outputs.glob(f"runs/*/{UNSENT}"), *jobs], key=lambda p: p.stat().st_mtime)]
+
+
+def read(path: Path) -> Record:
+    told = json.loads(path.read_text(encoding="utf-8"))
+    model = told.pop("model")
+    return Record(**told, model=ProvedModel(**model) if model else None)
 
 
 def _tags(report: Report) -> dict[str, str]:

@@ -81,6 +81,8 @@ def _lines(outcome: Outcome, run_folder: Path, dry_run: bool) -> Iterator[tuple[
     yield from _kept(run_folder)
     if outcome.tracked:
         yield "mlflow", outcome.tracked
+    if outcome.registered:
+        yield "registered", printable(outcome.registered, 400)
     if outcome.pushed:
         yield "hub", outcome.pushed
     yield "folder", printable(outcome.target)

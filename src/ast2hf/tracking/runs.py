@@ -1,86 +1,120 @@
 """Runs in MLflow: one of each conversion, nested in one of its sweep.
 
-A conversion is sent at its end, when all is known: a run that dies leaves no run open.
+A conversion is sent at its end, when all is known. Its record lies on disk until all of it has arrived, so that a
+server that fails, or a process that is killed meanwhile, costs no record: ``replay`` goes on with the same run.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ast2hf.config import Tracking
-from ast2hf.report.record import Record, unsent
+from ast2hf.errors import TrackingError, printable
+from ast2hf.report import record as records
+from ast2hf.report.record import Record
+from ast2hf.tracking import models
 from ast2hf.tracking.store import address, connect, errors_told, experiment_id, owner
 
 _PARENT_TAG = "mlflow.parentRunId"
-_WHOLE_TAG = "ast2hf.record"
-"""The key of a record of which everything has arrived."""
+_RECORD_TAG = "ast2hf.record"
+"""The key of the record that a run is made from, by which one that was begun is found again."""
 
 
-def send(record: Record, tracking: Tracking, outputs: str) -> str:
-    """Send ``record`` as one run; return its address. ``outputs``: where a new local store keeps its artifacts.
+@dataclass(frozen=True)
+class Sent:
+    """``run``: the address of the run; ``model``: that of the registered version of its model."""
 
-    Raises TrackingError; the conversion itself is not touched.
-    """
-    with errors_told("the conversion"):
+    run: str
+    model: str | None
+
+
+def begin(record: Record, tracking: Tracking, outputs: str) -> None:
+    """Open the run of ``record``, a sweep's, for the runs of its jobs to be nested in. Raises TrackingError."""
+    with errors_told("the sweep"):
         client = connect(tracking)
-        return _send(client, experiment_id(client, tracking, outputs), record, tracking)
+        _open(client, experiment_id(client, tracking, outputs), record)
+
+
+def send(record: Record, tracking: Tracking, outputs: str, folder: Path) -> Sent:
+    """Send ``record`` as one run, and with it its model. ``outputs``: where a new local store keeps its artifacts.
+
+    Takes bounded time also with a server that fails (see :mod:`ast2hf.tracking.store`). Raises TrackingError; the
+    record then stays in ``folder``, and the conversion itself is not touched.
+    """
+    with errors_told(printable(record.name)):
+        path = records.keep(record, folder)
+        client = connect(tracking)
+        found = _send(client, experiment_id(client, tracking, outputs), record, tracking)
+        path.unlink(missing_ok=True)  # a replay at the same time may have removed it
+        return found
 
 
 def replay(tracking: Tracking, outputs: str) -> int:
-    """Send every record under ``outputs`` that could not be sent before, each once; return their number."""
+    """Send every record under ``outputs`` that has not arrived whole; return their number.
+
+    One that cannot be sent does not stop the others. Raises TrackingError if there were any, at once if the server
+    does not answer.
+    """
     count = 0
-    with errors_told("what was left to send"):
-        for path, record in unsent(Path(outputs).expanduser()):
+    failed: list[str] = []
+    for path in records.unsent(Path(outputs).expanduser()):
+        with errors_told("what was left"):
             client = connect(tracking)
             experiment = experiment_id(client, tracking, outputs)
-            # Its file may have outlived one that was sent whole.
-            if not client.search_runs([experiment], f"tags.`{_WHOLE_TAG}` = '{record.key}'"):
-                _send(client, experiment, record, tracking)
-                count += 1
-            path.unlink()
+        try:
+            _send(client, experiment, records.read(path), tracking)
+        except Exception as error:  # of a server, or of a file that was cut short
+            failed.append(f"{printable(path)}: {printable(error)}")
+        else:
+            path.unlink(missing_ok=True)
+            count += 1
+    if failed:
+        raise TrackingError(
+            f"{count} records sent, {len(failed)} could not be ({failed[0]})",
+            "send them again, or remove what cannot be sent",
+        )
     return count
 
 
-def start_sweep(tracking: Tracking, outputs: str, name: str) -> str:
-    """Begin the run that those of a sweep's jobs are nested in; return its id. Raises TrackingError."""
-    with errors_told("the sweep"):
-        client = connect(tracking)
-        return str(client.create_run(experiment_id(client, tracking, outputs), run_name=name, tags=owner()).info.run_id)
-
-
-def finish_sweep(
-    tracking: Tracking, run_id: str, files: Sequence[Path], metrics: Mapping[str, float], passed: bool
-) -> str:
-    """Close the run of a sweep with its table; return its address. Raises TrackingError."""
-    with errors_told("the sweep"):
-        client = connect(tracking)
-        for name, value in metrics.items():
-            client.log_metric(run_id, name, value)
-        for path in files:
-            client.log_artifact(run_id, str(path))
-        client.set_terminated(run_id, status="FINISHED" if passed else "FAILED")
-        return address(tracking, client.get_run(run_id).info.experiment_id, run_id)
-
-
-def _send(client: Any, experiment: str, record: Record, tracking: Tracking) -> str:
+def _send(client: Any, experiment: str, record: Record, tracking: Tracking) -> Sent:
+    """Every step gives the same when it is done again."""
     from mlflow.entities import Metric, Param
 
-    tags = {**record.tags, **owner()}
-    if record.parent is not None:
-        tags[_PARENT_TAG] = record.parent
-    run = client.create_run(experiment, start_time=record.started, run_name=record.name, tags=tags)
-    run_id = str(run.info.run_id)
-    status = "FAILED"
-    try:
-        metrics = [Metric(name, value, record.ended, step) for name, value, step in record.metrics]
-        client.log_batch(run_id, metrics=metrics, params=[Param(*item) for item in record.params.items()])
-        for path in filter(os.path.exists, record.artifacts):
-            client.log_artifact(run_id, path)
-        client.set_tag(run_id, _WHOLE_TAG, record.key)
-        status = record.status
-    finally:
-        client.set_terminated(run_id, status=status, end_time=record.ended)
-    return address(tracking, experiment, run_id)
+    run_id = _open(client, experiment, record)
+    metrics = [Metric(name, value, record.ended, step) for name, value, step in record.metrics]
+    client.log_batch(run_id, metrics=metrics, params=[Param(*item) for item in record.params.items()])
+    for path in filter(os.path.exists, record.artifacts):
+        client.log_artifact(run_id, path)
+    model = models.register(client, experiment, run_id, record) if record.model is not None else None
+    client.set_terminated(run_id, status=record.status, end_time=record.ended)
+    return Sent(address(tracking, experiment, run_id), model)
+
+
+def _open(client: Any, experiment: str, record: Record) -> str:
+    """The id of the run of ``record``: the one that was begun before, or a new one.
+
+    There may be more, for mlflow repeats a request whose answer was lost, and this is no request that may be
+    repeated. All but one are deleted, the same whoever looks.
+    """
+    found = _runs_of(client, experiment, record.key)
+    if not found:
+        tags = {**record.tags, **owner(), _RECORD_TAG: record.key}
+        if record.parent is not None:
+            parents = _runs_of(client, experiment, record.parent)
+            if not parents:
+                raise LookupError("the run of its sweep is not there")
+            tags[_PARENT_TAG] = min(parents)
+        run = client.create_run(experiment, start_time=record.started, run_name=record.name, tags=tags)
+        found = {str(run.info.run_id), *_runs_of(client, experiment, record.key)}
+    chosen = min(found)
+    for other in found - {chosen}:
+        client.delete_run(other)
+    return chosen
+
+
+def _runs_of(client: Any, experiment: str, key: str) -> set[str]:
+    runs = client.search_runs([experiment], f"tags.`{_RECORD_TAG}` = '{key}'")
+    return {str(run.info.run_id) for run in runs}

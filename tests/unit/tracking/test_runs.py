@@ -6,6 +6,7 @@ import math
 import os
 import socket
 import time
+from dataclasses import replace
 
 import mlflow
 import pytest
@@ -50,7 +51,7 @@ def record(outputs, tmp_path, report):
         (target / "model.safetensors").write_bytes(b"weights")
         page.write(tmp_path, config, report, None)
         told = records.build(config, report, tmp_path, target if published else None, time.time() - 5, "m", None)
-        address = runs.send(told, config.tracking, str(outputs))
+        address = runs.send(told, config.tracking, str(outputs), tmp_path).run
         client = mlflow.MlflowClient(tracking_uri=config.tracking.uri)
         return client, client.get_run(address.rpartition("/")[2])
 
@@ -90,11 +91,6 @@ def test_what_is_not_finite_is_left_to_the_report(record):
     _, run = record()
     assert "logits.max_abs_diff" not in run.data.metrics
     assert all(math.isfinite(value) for value in run.data.metrics.values())
-
-
-def test_weights_only_if_asked(record):
-    client, run = record("tracking.log_weights=true")
-    assert "model.safetensors" in artifacts(client, run)
 
 
 def test_a_failed_run_is_recorded_as_failed(record, report):
@@ -141,7 +137,7 @@ def orphan(outputs, record):
         client, run = record()
         opened = client.create_run(run.info.experiment_id, tags={f"ast2hf.{k}": v for k, v in tags.items()})
         settings = compose(f"paths.outputs={outputs}").tracking
-        runs.start_sweep(settings, str(outputs), "next")
+        runs.begin(records.of_sweep(outputs / "next"), settings, str(outputs))
         return client.get_run(opened.info.run_id).info.status
 
     return orphan
@@ -173,5 +169,40 @@ def test_what_could_not_be_sent_is_sent_later_and_once(outputs, record, report):
     assert [r.data.metrics["pooled.atol"] for r in named_late()] == [5e-6]
     assert not (folder_of_run / records.UNSENT).exists()
     records.keep(told, folder_of_run)  # as if the process had been killed before it removed the file
-    assert runs.replay(settings.tracking, str(outputs)) == 0
-    assert len(named_late()) == 1
+    assert runs.replay(settings.tracking, str(outputs)) == 1
+    (once,) = named_late()
+    assert once.info.status == "FINISHED"
+    assert len(client.get_metric_history(once.info.run_id, "block_max_abs_diff")) == 2
+
+
+def test_what_cannot_be_sent_does_not_keep_back_the_rest(tmp_path, record, outputs):
+    record()
+    settings = compose(f"paths.outputs={outputs}")
+    for name in ("a", "b", "c"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    told = records.of_sweep(tmp_path / "good")
+    records.keep(told, tmp_path / "runs" / "a")
+    (tmp_path / "runs" / "b" / records.UNSENT).write_text('{"key": ')
+    records.keep(replace(told, key="other", parent="gone"), tmp_path / "runs" / "c")
+    with pytest.raises(TrackingError, match="1 records sent, 2 could not be"):
+        runs.replay(settings.tracking, str(tmp_path))
+    left = sorted(path.parent.name for path in records.unsent(tmp_path))
+    assert left == ["b", "c"]
+
+
+def test_a_conversion_whose_process_is_killed_while_it_sends_is_sent_later(tmp_path, record, outputs, monkeypatch):
+    """Killed, or interrupted: nothing runs after that but what is on disk."""
+    client, run = record()
+    settings = compose(f"paths.outputs={outputs}").tracking
+    told = records.of_sweep(tmp_path / "interrupted")
+    folder_of_run = tmp_path / "runs" / "a"
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(mlflow.MlflowClient, "log_batch", interrupted)
+        runs.send(told, settings, str(outputs), folder_of_run)
+    assert runs.replay(settings, str(tmp_path)) == 1
+    (once,) = client.search_runs([run.info.experiment_id], "attributes.run_name = 'interrupted'")
+    assert once.info.status == "KILLED"

@@ -1,0 +1,148 @@
+"""The converted model in MLflow: logged with its run, registered under its name, ready to be loaded and served.
+
+What is uploaded are the published files themselves, so that the weights are, bit for bit, those that were proved.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ast2hf.audio import PACKAGED_CLIP
+from ast2hf.errors import printable
+from ast2hf.huggingface import existing, folder
+from ast2hf.report.record import Record
+
+ALIAS = "verified"
+"""Of the version that arrived last; none arrives without a proof that passed."""
+
+# torchaudio: without it transformers computes the features otherwise than they were proved.
+_REQUIREMENTS = ("torch", "torchaudio", "transformers", "numpy")
+
+_PAPERS = (folder.CARD, folder.REPORT)
+
+
+def register(client: Any, experiment: str, run_id: str, record: Record) -> str | None:
+    """Log the model of ``record`` with the run ``run_id`` and register it; return the address of its version.
+
+    None where the folder is no longer what was published: another conversion may have replaced it before this
+    record could be sent. What an attempt before this one has left is used, so that nothing is there twice.
+    """
+    assert record.model is not None
+    source = Path(record.model.folder)
+    if not _is_intact(source, record.model.files):
+        print(f"warning: {printable(source)} is no longer what was published: it is not logged", file=sys.stderr)
+        return None
+    name = registered_name(record.name)
+    found = client.search_model_versions(f"run_id = '{run_id}'")
+    number = found[0].version if found else _new_version(client, experiment, run_id, record, source, name)
+    client.set_registered_model_alias(name, ALIAS, number)
+    return f"models:/{name}/{number} (alias {ALIAS})"
+
+
+def registered_name(name: str) -> str:
+    """``name`` without the characters that the registry refuses or that mean something in a ``models:/`` address."""
+    return re.sub(r"[^\w.=+-]", "-", name)
+
+
+def _is_intact(source: Path, files: dict[str, str]) -> bool:
+    with suppress(OSError):
+        return existing.hashes(source) == files and all((source / name).exists() for name in _PAPERS)
+    return False
+
+
+def _new_version(client: Any, experiment: str, run_id: str, record: Record, source: Path, name: str) -> str:
+    from mlflow.entities import LoggedModelStatus
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import Model
+
+    logged = _logged_model(client, experiment, run_id)
+    # By the client and not by mlflow.transformers.log_model, which would take the store from the state of the process.
+    with tempfile.TemporaryDirectory(prefix="ast2hf-") as scratch:
+        path = Path(scratch) / "model"
+        about = Model(
+            artifact_path=logged.artifact_location, model_uuid=logged.model_id, model_id=logged.model_id, run_id=run_id
+        )
+        save(source, path, about)
+        client.log_model_artifacts(logged.model_id, str(path))
+    client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    # Not models:/<id>, which a local registry looks up in the store of the process.
+    where = logged.artifact_location
+    return str(client.create_model_version(name, where, run_id, _tags(record), model_id=logged.model_id).version)
+
+
+def _logged_model(client: Any, experiment: str, run_id: str) -> Any:
+    from mlflow.entities import LoggedModelOutput
+
+    begun = client.search_logged_models([experiment], filter_string=f"source_run_id = '{run_id}'")
+    logged = begun[0] if begun else client.create_logged_model(experiment, name="model", source_run_id=run_id)
+    if logged.model_id not in [output.model_id for output in client.get_run(run_id).outputs.model_outputs]:
+        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    return logged
+
+
+def save(source: Path, path: Path, about: Any) -> None:
+    """Write the model folder ``source`` as an MLflow model, an audio classification pipeline, to a new folder ``path``.
+
+    In it the files of ``source`` are links: the upload reads through them, and the weights are not written once more.
+    The input is a waveform, float32 of shape (samples,) at the rate of the feature extractor.
+    """
+    import mlflow.transformers
+    import numpy as np
+    import soundfile
+    import torch
+    from huggingface_hub import ModelCard
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+    from transformers import AutoFeatureExtractor, pipeline
+
+    from ast2hf.huggingface import reload
+
+    model, _ = reload.load_model(source, torch.device("cpu"))
+    model.save_pretrained = lambda save_directory, **_: _link(source, Path(save_directory))
+    extractor = AutoFeatureExtractor.from_pretrained(source, local_files_only=True)
+    example, _ = soundfile.read(PACKAGED_CLIP, frames=extractor.sampling_rate, dtype="float32")
+    mlflow.transformers.save_model(
+        pipeline("audio-classification", model=model, feature_extractor=extractor, device="cpu"),
+        path=str(path),
+        mlflow_model=about,
+        signature=ModelSignature(
+            inputs=Schema([TensorSpec(np.dtype("float32"), (-1,))]),
+            outputs=Schema([ColSpec("double", "score"), ColSpec("string", "label")]),
+        ),
+        input_example=example,
+        pip_requirements=requirements(),
+        model_card=ModelCard.load(source / folder.CARD),
+    )
+    (path / "LICENSE.txt").unlink()  # it would send readers to a page of the Hub with the name of the local folder
+
+
+def requirements() -> list[str]:
+    """What serves the model anywhere, in the versions it was proved with.
+
+    Without local versions (``2.13.0+cpu``), which other package indexes do not have. An environment elsewhere with a
+    CPU-only torch needs ast2hf as well, for its torchaudio guard.
+    """
+    return [f"{package}=={version(package).partition('+')[0]}" for package in _REQUIREMENTS]
+
+
+def _link(source: Path, path: Path) -> None:
+    path.mkdir()
+    for name in (*existing.HASHED, *_PAPERS):
+        (path / name).symlink_to(source / name)
+
+
+def _tags(record: Record) -> dict[str, str]:
+    """Those of the run, and what was measured against which tolerance."""
+    told = {name: f"{value:.3g}" for name, value, _ in record.metrics if name.endswith((".max_abs_diff", "tol"))}
+    return {**record.tags, **told}
