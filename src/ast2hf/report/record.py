@@ -44,7 +44,10 @@ class Record:
 def build(
     config: Config, report: Report, run_folder: Path, target: Path | None, started: float, name: str, parent: str | None
 ) -> Record:
-    """``target``: the published folder; ``started``: seconds since the epoch. Draws the plot into ``run_folder``."""
+    """``target``: the published folder; ``started``: seconds since the epoch. Draws the plot into ``run_folder``.
+
+    Raises OutputError.
+    """
     artifacts = [run_folder / folder.REPORT, run_folder / page.PAGE]
     if report.blocks:
         artifacts.append(plots.differences(report, run_folder / "differences.png"))
@@ -68,7 +71,7 @@ def build(
 
 
 def keep(record: Record, run_folder: Path) -> None:
-    """Write what could not be sent."""
+    """Write what could not be sent. Raises OutputError."""
     folder.write_json(run_folder / UNSENT, asdict(record))
 
 
