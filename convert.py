@@ -1,7 +1,11 @@
 """Convert an Audio Spectrogram Transformer checkpoint to a Hugging Face model folder: python convert.py --help"""
 
 import os
+import signal
 import sys
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until cli.main: an interrupted import would print a traceback
 
 import hydra
 from omegaconf import DictConfig

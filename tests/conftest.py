@@ -27,7 +27,7 @@ from ast2hf.checkpoint import synthetic
 from ast2hf.config import Config, Model
 from ast2hf.geometry import Geometry, resolve
 
-pytest_plugins = ["fault_table"]
+pytest_plugins = ["fault_table", "warm"]
 
 ROOT = Path(__file__).parent.parent
 
@@ -85,6 +85,8 @@ def geometry_of(variant: str) -> Geometry:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--compat-python", help="the Python of an environment with transformers 4.57")
+    parser.addoption("--kills", type=int, default=18, help="how often each signal ends a run (case 50)")
+    parser.addoption("--kill-seed", default="0", help="of the moments at which it does")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import logging
-import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from ast2hf import secrets
+from ast2hf import secrets, signals
 from ast2hf.composition import typed
 from ast2hf.config import Config
 from ast2hf.errors import (
@@ -40,12 +40,18 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFECT = 1
-INTERRUPTED = 130
-TERMINATED = 143
+
+_OF_A_DISK = (errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EFBIG, errno.ENOSPC, errno.ENOTDIR, errno.EROFS)
 
 
 def run_job(config: DictConfig) -> Job:
     """Run one composed job. Expected errors are shown here, not raised."""
+    logging.raiseExceptions = False  # where there is no room for the log, a traceback for each of its lines is no help
+    with ExitStack() as afterwards:
+        return _run_job(config, afterwards)
+
+
+def _run_job(config: DictConfig, afterwards: ExitStack) -> Job:
     report = Report("")
     failure: Ast2hfError
     try:
@@ -55,7 +61,7 @@ def run_job(config: DictConfig) -> Job:
         require_own_repository(config.hub)
         if settings.tracking.replay:
             return _replay(settings)
-        outcome = _convert(settings, report, Path(HydraConfig.get().runtime.output_dir))
+        outcome = _convert(settings, report, Path(HydraConfig.get().runtime.output_dir), afterwards)
     except OmegaConfBaseException as error:
         failure = explain(error)
     except Ast2hfError as error:
@@ -85,7 +91,7 @@ def _job(report: Report, code: int) -> Job:
     return Job(code, report.model, report.status, logits.max_abs_diff, logits.atol, seconds)
 
 
-def _convert(config: Config, report: Report, run_folder: Path) -> Outcome:
+def _convert(config: Config, report: Report, run_folder: Path, afterwards: ExitStack) -> Outcome:
     from ast2hf import execution, hub
     from ast2hf.report import summary
     from ast2hf.run import Run
@@ -95,7 +101,7 @@ def _convert(config: Config, report: Report, run_folder: Path) -> Outcome:
         hub.check()
     run = Run(config, report, Stages(), run_folder)
     try:
-        outcome = execution.execute(run)
+        outcome = execution.execute(run, afterwards)
     except VerificationError:
         summary.show_failure(report, run_folder)
         raise
@@ -131,7 +137,14 @@ def main(launch: Callable[[], Any], jobs: list[Job]) -> int:
             debug=False,
         )
     debug = "debug=true" in sys.argv
-    signal.signal(signal.SIGTERM, _terminate)
+    signals.raise_exceptions()
+    try:
+        return _launched(launch, jobs, debug)
+    finally:
+        signals.end_at_once()
+
+
+def _launched(launch: Callable[[], Any], jobs: list[Job], debug: bool) -> int:
     code = 0
     refused = False
     try:
@@ -140,18 +153,23 @@ def main(launch: Callable[[], Any], jobs: list[Job]) -> int:
         code = fail(explain(error), debug)
         refused = not isinstance(error, ValueError)
     except Exception as error:
-        if Sweep.active is None:
+        if isinstance(error, OSError) and error.errno in _OF_A_DISK:
+            code = fail(_no_run_folder(error), debug)
+        elif Sweep.active is not None:
+            code = fail(_launcher_gave_up(error), debug)
+        else:
             raise
-        code = fail(_launcher_gave_up(error), debug)
     except KeyboardInterrupt:
         print("interrupted; nothing more was published", file=sys.stderr)
-        code = INTERRUPTED
+        code = signals.INTERRUPTED
     if Sweep.active is None:
         return code or (jobs[0].code if jobs else 0)
     try:
         return Sweep.active.finish(refused) or code
     except Ast2hfError as error:
         return code or fail(error, debug)
+    except OSError as error:
+        return code or fail(_no_run_folder(error), debug)
 
 
 def flags_first(arguments: list[str]) -> list[str]:
@@ -183,5 +201,8 @@ def _launcher_gave_up(error: Exception) -> Ast2hfError:
     )
 
 
-def _terminate(_: int, __: FrameType | None) -> NoReturn:
-    sys.exit(TERMINATED)
+def _no_run_folder(error: OSError) -> OutputError:
+    """Jobs show their own errors; what comes from Hydra itself is that it cannot write the folder of the run."""
+    return OutputError(
+        f"the run's folder cannot be written ({first_line(error)})", "give paths.outputs=… where there is room for it"
+    )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import tempfile
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,7 +19,8 @@ from ast2hf.checkpoint.source import Source, locate
 from ast2hf.checkpoint.state_dict import Checkpoint, open_checkpoint
 from ast2hf.errors import Ast2hfError
 from ast2hf.geometry import resolve
-from ast2hf.huggingface import description, existing, folder, weights
+from ast2hf.huggingface import description, existing, folder, publication, weights
+from ast2hf.huggingface.publication import Claim, claimed
 from ast2hf.labels import Labels, load_labels
 from ast2hf.mapping.ast import TABLE
 from ast2hf.mapping.foreign import require_ast
@@ -43,13 +43,15 @@ def convert(run: Run) -> tuple[Path, bool]:
     """
     config, report = run.config, run.report
     target = Path(os.path.abspath(local_files.expand(config.output_dir)))  # noqa: PTH100  `..` must go, links must stay
-    folder.check_target(target, config.overwrite or config.skip_existing)
+    publication.check_place(target)
     report.device = devices.resolve(config.device.name)
     if config.device.name == "auto":
         run.note(f"device=auto is {report.device} here")
-    labels = _load_labels(run)
     with ExitStack() as stack:
-        source, checkpoint = _open(run, stack)
+        claim = stack.enter_context(claimed(run.folder / "planned" if config.dry_run else target))
+        publication.check_free(target, config.overwrite or config.skip_existing)
+        labels = _load_labels(run)
+        source, checkpoint = _open(run, claim, stack)
         model = _plan(run, checkpoint, labels)
         if config.dry_run or config.skip_existing:
             _identify(run, source, checkpoint)
@@ -61,11 +63,11 @@ def convert(run: Run) -> tuple[Path, bool]:
         clip = _load_clip(run)
         from ast2hf.verify import proof  # which needs torch and transformers
 
-        staged = stack.enter_context(folder.staging(target))
+        staged = claim.new_folder(publication.STAGING)
         _write(run, staged, checkpoint, model)
         _identify(run, source, checkpoint)
         proof.prove(run, staged, source, checkpoint, model, clip)
-        _publish(run, staged, target)
+        _publish(run, staged, claim)
     return target, False
 
 
@@ -99,9 +101,9 @@ def _load_clip(run: Run) -> Clip:
     return clip
 
 
-def _open(run: Run, stack: ExitStack) -> tuple[Source, Checkpoint]:
+def _open(run: Run, claim: Claim, stack: ExitStack) -> tuple[Source, Checkpoint]:
     config = run.config
-    scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scratch-", dir=run.folder)))
+    scratch = claim.new_folder(publication.SCRATCH)
     source = stack.enter_context(locate(config, scratch, run.stages))
     run.report.source["uri"] = source.uri
     with run.stages("read", "Read and vet the checkpoint"):
@@ -147,7 +149,7 @@ def _is_current(run: Run, target: Path) -> bool:
         before, why = existing.proved_before(target, report.source["sha256"], str(report.configuration_sha256))
     if before is None:
         run.note(f"not skipped: {why}")
-        folder.check_target(target, run.config.overwrite)
+        publication.check_free(target, run.config.overwrite)
         return False
     run.note("skipped: the folder is already what would be made")
     report.status = "passed"
@@ -172,16 +174,15 @@ def _configuration_hash(run: Run, labels: tuple[str, ...]) -> str:
 def _write(run: Run, staged: Path, checkpoint: Checkpoint, model: Model) -> None:
     settings = run.config.model
     with run.stages("convert", f"Write {len(model.plan.slices)} tensors"):
-        try:
-            weights.write(staged / weights.FILENAME, model.plan, checkpoint)
-            config = description.config(model.geometry, model.labels, settings.problem_type, settings.layer_norm_eps)
-            folder.write_json(staged / folder.CONFIG, config)
-            folder.write_json(staged / folder.PREPROCESSOR, description.preprocessor_config(model.front_end))
-        except OSError as error:
-            raise folder.write_error(staged, error) from error
+        path = staged / weights.FILENAME
+        with folder.writing(path):
+            weights.write(path, model.plan, checkpoint)
+        config = description.config(model.geometry, model.labels, settings.problem_type, settings.layer_norm_eps)
+        folder.write_json(staged / folder.CONFIG, config)
+        folder.write_json(staged / folder.PREPROCESSOR, description.preprocessor_config(model.front_end))
 
 
-def _publish(run: Run, staged: Path, target: Path) -> None:
+def _publish(run: Run, staged: Path, claim: Claim) -> None:
     from ast2hf.report import model_card
 
     report = run.report
@@ -190,10 +191,7 @@ def _publish(run: Run, staged: Path, target: Path) -> None:
         published = replace(report, status="passed", timings_s=run.stages.seconds)
         place = run.config.hub.repo_id or run.config.output_dir
         card = model_card.render(published, place, run.config.model.problem_type)
-        try:
-            folder.write_json(staged / folder.REPORT, published.as_dict())
-            (staged / folder.CARD).write_text(card, encoding="utf-8")
-        except OSError as error:
-            raise folder.write_error(staged, error) from error
-        folder.publish(staged, target, run.config.overwrite)
+        folder.write_json(staged / folder.REPORT, published.as_dict())
+        folder.write_text(staged / folder.CARD, card)
+        claim.publish(run.config.overwrite)
     report.status = "passed"

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 
+import mlflow
 import numpy as np
 import pytest
 import soundfile
@@ -175,6 +176,15 @@ def test_debug_shows_the_traceback(cli):
     result = cli.tiny("checkpoint=absent.pth", "debug=true")
     assert result.code == 3
     assert "Traceback" in result.err
+
+
+def test_an_error_is_shown_before_it_is_recorded(cli):
+    result = cli("experiment=offline", *TINY_OVERRIDES, "checkpoint=absent.pth")
+    assert result.code == 3
+    assert result.err.index(result.error_line) < result.err.index("Record in MLflow")
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{cli.outputs}/mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("ast2hf").experiment_id])
+    assert run.info.status == "FAILED"
 
 
 def test_an_existing_folder_is_refused_before_anything_is_loaded(cli):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -190,10 +189,7 @@ def test_jobs_of_a_ray_node_that_dies_are_run_on_another(cli, cluster):
     end(cluster.worker)
     out, err = sweep.communicate(timeout=400)
     result = Result(sweep.returncode, out, err)
-    for half in cli.outputs.glob("models/.*"):  # what the dead job had in hand stays hidden
-        assert half.name.endswith(".staging")
-        shutil.rmtree(half)
-    check_whole(cli, result)
+    check_whole(cli, result)  # what the dead job had in hand went with the next one
     assert len(list(cli.outputs.glob("models/*/conversion_report.json"))) == 4
 
 

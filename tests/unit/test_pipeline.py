@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from contextlib import ExitStack
 
 import pytest
 import torch
@@ -33,7 +34,8 @@ def execute(tmp_path, tiny_checkpoint):
         folder.mkdir(exist_ok=True)
         run = Run(config, Report(config.model.name), Stages(), folder)
         try:
-            execution.execute(run)
+            with ExitStack() as afterwards:
+                execution.execute(run, afterwards)
         except Exception as error:
             return run, error
         return run, None

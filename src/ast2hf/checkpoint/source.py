@@ -98,7 +98,8 @@ def _synthesize(wanted: str, seed: str, model: Model, scratch: Path, stages: Sta
             synthetic.write(path, geometry, number)
         except (OSError, RuntimeError) as error:  # torch turns a full disk into a RuntimeError
             raise OutputError(
-                f"the stand-in cannot be written to {printable(path)}", "give paths.outputs=… on a disk with room"
+                f"the stand-in cannot be written to {printable(path)}",
+                "give output_dir=… on a disk with room (is there a limit on the size of files? see ulimit -f)",
             ) from error
     return Source(path, f"{SYNTHETIC}:{number}", published=False)
 

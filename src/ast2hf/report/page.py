@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ast2hf.config import Config
 from ast2hf.errors import printable
+from ast2hf.huggingface.folder import write_text
 from ast2hf.reference.front_end import FRAME_SHIFT
 from ast2hf.report import plots, svg
 from ast2hf.report.evidence import Evidence
@@ -25,9 +26,9 @@ PAGE = "report.html"
 
 
 def write(folder: Path, config: Config, report: Report, evidence: Evidence | None) -> Path:
-    """``report.html`` in ``folder``. Takes about a second, half of it the import of matplotlib."""
+    """``report.html`` in ``folder``. Takes about a second, half of it the import of matplotlib. Raises OutputError."""
     path = folder / PAGE
-    path.write_text(render(config, report, evidence), encoding="utf-8")
+    write_text(path, render(config, report, evidence))
     return path
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ast2hf.errors import printable
+from ast2hf.huggingface.folder import writing
 from ast2hf.report.evidence import Evidence
 from ast2hf.report.report import Block, Logits, Report
 
@@ -30,7 +31,10 @@ _BINS = 41
 
 
 def differences(report: Report, path: Path) -> Path:
-    """Write a PNG of the relative difference after each block, with the rounding of float32 as a scale."""
+    """Write a PNG of the relative difference after each block, with the rounding of float32 as a scale.
+
+    Raises OutputError.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     figure = _figure(8, 4)
@@ -38,7 +42,8 @@ def differences(report: Report, path: Path) -> Path:
     axes = figure.add_subplot()
     _blocks(axes, report.blocks)
     axes.set_title(f"{report.model}: converted against original", fontsize=11, parse_math=False)
-    figure.savefig(path, dpi=120)
+    with writing(path):
+        figure.savefig(path, dpi=120)
     return path
 
 

@@ -54,7 +54,10 @@ class Record:
 def build(
     config: Config, report: Report, run_folder: Path, target: Path | None, started: float, name: str, parent: str | None
 ) -> Record:
-    """``target``: the published folder; ``started``: seconds since the epoch. Draws the plot into ``run_folder``."""
+    """``target``: the published folder; ``started``: seconds since the epoch. Draws the plot into ``run_folder``.
+
+    Raises OutputError.
+    """
     artifacts = [run_folder / folder.REPORT, run_folder / page.PAGE]
     if report.blocks:
         artifacts.append(plots.differences(report, run_folder / "differences.png"))
@@ -95,7 +98,7 @@ def closed(record: Record, passed: bool, metrics: Mapping[str, float], artifacts
 
 
 def keep(record: Record, run_folder: Path) -> Path:
-    """Write what is to be sent; return the path."""
+    """Write what is to be sent; return the path. Raises OutputError."""
     run_folder.mkdir(parents=True, exist_ok=True)  # a sweep's, before its first job
     path = run_folder / UNSENT
     folder.write_json(path, asdict(record))

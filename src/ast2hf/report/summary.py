@@ -90,6 +90,6 @@ def _lines(outcome: Outcome, run_folder: Path, dry_run: bool) -> Iterator[tuple[
 
 
 def _kept(run_folder: Path) -> Iterator[tuple[str, str]]:
-    yield "report", printable(run_folder / REPORT)
-    if (run_folder / PAGE).exists():
-        yield "page", printable(run_folder / PAGE)
+    for name, file in (("report", REPORT), ("page", PAGE)):
+        if (run_folder / file).exists():
+            yield name, printable(run_folder / file)
