@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import MutableMapping
 
-_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^\s'\"<>|]*)")
+_ADDRESS = re.compile(r"://([^\s'\"<>|]*)")  # without the scheme before it: looking for that is slow in long names
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]*\]|[^:\[\]]*)(:[0-9]*)?")
 
@@ -30,7 +30,7 @@ _REFERENCE = re.compile(r"\$\{oc\.env:(" + _VARIABLE + r"\d+)\}")
 
 def redact(text: str) -> str:
     """``text`` with each address in it without user, password, and what its query holds."""
-    return _ADDRESS.sub(lambda match: match[1] + _without_secrets(match[2]), text)
+    return _ADDRESS.sub(lambda match: "://" + _without_secrets(match[1]), text)
 
 
 def _without_secrets(rest: str) -> str:
