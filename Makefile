@@ -56,7 +56,7 @@ ray: .venv/ray-ready
 # What each kind of bad input and broken surrounding gets: a table with a row per case.
 faults: .venv/ready
 	@mkdir -p outputs
-	$(BIN)/python -m pytest tests/faults --fault-table=outputs/faults.md; code=$$?; cat outputs/faults.md; exit $$code
+	$(BIN)/python -m pytest -m fault --fault-table=outputs/faults.md; code=$$?; cat outputs/faults.md; exit $$code
 
 # Looks for checkpoint files that neither give a clean error nor verified weights, guided by what they reach in the code.
 # make fuzz SECONDS=3600. What it found interesting is kept in outputs/fuzz, where the next run goes on.

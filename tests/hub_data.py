@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow
@@ -44,17 +45,16 @@ def word(number: int) -> bytes:
     return file.getvalue()
 
 
-def add_speech_commands(hub: HubServer, rows: int) -> str:
+def add_speech_commands(hub: HubServer, clips: Sequence[bytes]) -> str:
     """The data set as the Hub converts it to Parquet: a folder for each config and split, row groups of 100 clips.
 
-    Returns the SHA-256 of the validation split of v0.02, whose clips are ``word(0)``, …; each other split has one clip.
+    Returns the SHA-256 of the validation split of v0.02, which has ``clips``; each other split has one of its own.
     """
     hub.moved["speech_commands"] = "google/speech_commands"
     for config in ("v0.01", "v0.02"):
         for split in ("train", "validation", "test"):
             wanted = (config, split) == ("v0.02", "validation")
-            numbers = range(rows) if wanted else range(9000, 9001)
-            content = _parquet(numbers)
+            content = _parquet(clips if wanted else [word(9000)])
             path = f"{config}/{split}/0000.parquet"
             hub.add("google/speech_commands", path, content, revision="refs/convert/parquet")
             if wanted:
@@ -62,17 +62,21 @@ def add_speech_commands(hub: HubServer, rows: int) -> str:
     return digest
 
 
-def _parquet(numbers: range) -> bytes:
+def words(count: int) -> list[bytes]:
+    return [word(number) for number in range(count)]
+
+
+def _parquet(clips: Sequence[bytes]) -> bytes:
     found = [
         {
             "file": f"yes/{n}.wav",
-            "audio": {"bytes": word(n), "path": f"{n}.wav"},
+            "audio": {"bytes": clip, "path": f"{n}.wav"},
             "label": 0,
             "is_unknown": False,
             "speaker_id": "somebody",
             "utterance_id": 0,
         }
-        for n in numbers
+        for n, clip in enumerate(clips)
     ]
     file = io.BytesIO()
     table = pyarrow.Table.from_pylist(found, schema=SPEECH_COMMANDS.arrow_schema)

@@ -41,42 +41,29 @@ class Clip:
     notes: tuple[str, ...]
 
 
-def load_clip(audio: str | None, model: Model) -> Clip:
-    """``audio``: a path, ``packaged``, or None for the model's own clip (without one, the packaged)."""
+_INSTEAD = "audio=PATH or audio=packaged"
+
+
+def load_clip(audio: str | None, model: Model, cache: Path) -> Clip:
+    """``audio``: a path, ``packaged``, or None for the model's own clip (without one, the packaged).
+
+    ``cache``: where a clip that was streamed from a data set is kept.
+    """
     if audio == PACKAGED:
         return _decode(PACKAGED_CLIP.read_bytes(), PACKAGED, model.sampling_rate)
     if audio is not None:
         content = local_files.read(audio, "clip", "give audio=PATH of a wav or flac file, or audio=packaged")
         return _decode(content, audio, model.sampling_rate)
     if model.clip_file is not None:
-        content = hub_files.fetch(model.clip_file, "clip", "audio=PATH or audio=packaged").read_bytes()
+        content = hub_files.fetch(model.clip_file, "clip", _INSTEAD).read_bytes()
         uri = f"hf://datasets/{model.clip_file.repo}/{model.clip_file.filename}"
         return _decode(content, uri, model.sampling_rate, published=True)
     if model.clip_row is not None:
         row = model.clip_row
-        content = _first_row(row.repo, row.config, row.split, row.revision)
-        return _decode(
-            content, f"hf://datasets/{row.repo}/{row.config}/{row.split}[0]", model.sampling_rate, published=True
-        )
+        content = hub_files.first_clip(row, cache, _INSTEAD)
+        uri = f"hf://datasets/{row.repo}/{row.config}/{row.split}[0]"
+        return _decode(content, uri, model.sampling_rate, published=True)
     return _decode(PACKAGED_CLIP.read_bytes(), PACKAGED, model.sampling_rate)
-
-
-@lru_cache(maxsize=1)
-def _first_row(repo: str, config: str, split: str, revision: str) -> bytes:
-    """The encoded audio of the first row of a split, streamed: one clip costs no whole data set."""
-    from datasets import Audio, load_dataset
-
-    try:
-        # By path: the branch that the Hub converts to Parquet has a folder for each config, but does not declare them.
-        files = {split: f"{config}/{split}/*.parquet"}
-        rows = load_dataset(repo, data_files=files, split=split, revision=revision, streaming=True)
-        # decode=False: the bytes as they are. Decoding in datasets needs torchcodec and FFmpeg.
-        content: bytes = next(iter(rows.cast_column("audio", Audio(decode=False))))["audio"]["bytes"]
-    except Exception as error:  # datasets lets the errors of a dozen libraries through
-        raise hub_files.unreachable(
-            f"the first clip of {repo} {config}", error, "audio=PATH or audio=packaged"
-        ) from error
-    return content
 
 
 @lru_cache(maxsize=1)  # the jobs of a sweep share it

@@ -1,11 +1,13 @@
-"""Small files of data set repositories on the Hub, through huggingface_hub and its cache."""
+"""From data set repositories on the Hub: small files, through huggingface_hub and its cache, and the first clip."""
 
 from __future__ import annotations
 
+import os
+import re
 from contextlib import suppress
 from pathlib import Path
 
-from ast2hf.config import HubFile
+from ast2hf.config import HubFile, HubRow
 from ast2hf.errors import DownloadError, printable
 
 
@@ -24,6 +26,38 @@ def fetch(file: HubFile, what: str, instead: str) -> Path:
         return Path(hf_hub_download(file.repo, file.filename, repo_type="dataset"))
     except Exception as error:  # httpx, OSError and huggingface_hub's own: all mean that the file is not to be had
         raise unreachable(f"{what} {file.filename} of {file.repo}", error, instead) from error
+
+
+def first_clip(row: HubRow, cache: Path, instead: str) -> bytes:
+    """The encoded audio of the first row of a split, streamed, and then kept in ``cache``."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", f"{row.repo}-{row.config}-{row.split}-{row.revision}")
+    path = cache / "clips" / name
+    with suppress(FileNotFoundError):
+        return path.read_bytes()
+    content = _stream_first(row, instead)
+    with suppress(OSError):  # then the next run streams it again
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_name(f"{name}.{os.getpid()}.new")
+        new.write_bytes(content)
+        new.replace(path)
+    return content
+
+
+def _stream_first(row: HubRow, instead: str) -> bytes:
+    from datasets import Audio, load_dataset
+
+    try:
+        # By path: the branch that the Hub converts to Parquet has a folder for each config, but does not declare them.
+        files = {row.split: f"{row.config}/{row.split}/*.parquet"}
+        rows = load_dataset(row.repo, data_files=files, split=row.split, revision=row.revision, streaming=True)
+        # decode=False: the bytes as they are. Decoding in datasets needs torchcodec and FFmpeg.
+        first = next(iter(rows.cast_column("audio", Audio(decode=False))), None)
+    except Exception as error:  # datasets lets the errors of a dozen libraries through
+        raise unreachable(f"the first clip of {row.repo} {row.config}", error, instead) from error
+    if first is None:
+        raise DownloadError(f"split {row.split} of {row.repo} {row.config} has no clips", f"give {instead}")
+    content: bytes = first["audio"]["bytes"]
+    return content
 
 
 def _reach(file: HubFile) -> None:

@@ -95,7 +95,8 @@ def _load_clip(run: Run) -> Clip:
     with run.stages.quiet("inputs"):
         from ast2hf.audio import load_clip
 
-        clip = load_clip(run.config.audio, run.config.model)
+        cache = local_files.expand(run.config.paths.cache).absolute()
+        clip = load_clip(run.config.audio, run.config.model, cache)
     run.report.clip = clip.uri
     run.note(*clip.notes)
     return clip

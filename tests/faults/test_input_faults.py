@@ -1,4 +1,4 @@
-"""Cases 35 to 40: labels and clips."""
+"""Cases 35 to 41: labels, clips, data sets."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import TINY_OVERRIDES
+from hub_data import add_labels_and_clip, add_speech_commands
+from hub_server import HubServer
 
 NAMES = [f"name {i}" for i in range(7)]
 TONE = (0.5 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)).astype(np.float32)
@@ -119,3 +121,24 @@ def test_a_damaged_clip(cli, refused, came_out):
         assert name in result.error_line
         assert message in result.error_line
         came_out(result)
+
+
+@pytest.mark.fault(41, "a data set that is missing, has no rows, begins with a damaged clip")
+def test_no_clip_no_proof(cli, came_out, tmp_path):
+    left_out = ("model", "model.num_labels", "model.max_length")
+    sizes = [override for override in TINY_OVERRIDES if override.partition("=")[0] not in left_out]
+    arguments = ["model=ast_speech_commands_v2", *sizes, "checkpoint=synthetic", "tracking=off"]
+    for rows, code, message in (
+        (None, 4, "the first clip of google/speech_commands v0.02 cannot be fetched"),
+        ([], 4, "split validation of google/speech_commands v0.02 has no clips"),
+        ([b"RIFF, and then no more"], 3, "clip hf://datasets/google/speech_commands/v0.02/validation[0]"),
+    ):
+        with HubServer(tmp_path / f"hub{code}{rows is None}") as hub:
+            add_labels_and_clip(hub)
+            if rows is not None:
+                add_speech_commands(hub, rows)
+            result = cli(*arguments, **hub.environment(None))
+        assert result.code == code, result.err
+        assert message in result.error_line
+        came_out(result)
+        assert not list((cli.outputs / "models").iterdir())

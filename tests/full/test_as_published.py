@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 from conftest import ROOT, geometry_of
-from hub_data import add_labels_and_clip, add_speech_commands, labels, word
+from hub_data import add_labels_and_clip, add_speech_commands, labels, word, words
 from hub_server import HubServer
 from servers import Reply, Server
 
@@ -87,7 +87,7 @@ def test_audioset_from_a_file_then_from_its_address_and_on_to_the_hub(cli, hub, 
 
 
 def test_speech_commands_streams_its_clip(cli, hub, tmp_path):
-    split = add_speech_commands(hub, rows=3000)
+    split = add_speech_commands(hub, words(3000))
     checkpoint = tmp_path / "speechcommands.pth"
     synthetic.write(checkpoint, geometry_of("ast_speech_commands_v2"), 8)
     result = cli("model=ast_speech_commands_v2", f"checkpoint={checkpoint}", **hub.environment(None))

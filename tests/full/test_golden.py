@@ -23,14 +23,14 @@ BLOCK_NORM_RTOL = 1e-5
 
 @pytest.mark.full
 @pytest.mark.parametrize(("seed", "variant"), list(enumerate(VARIANTS, start=1)))
-def test_reference_computes_what_the_authors_code_computes(seed, variant):
+def test_reference_computes_what_the_authors_code_computes(seed, variant, tmp_path):
     settings, geometry = model_of(variant), geometry_of(variant)
     front_end = FrontEnd(
         settings.sampling_rate, settings.num_mel_bins, settings.max_length, settings.mean, settings.std
     )
     inputs = {
         "recipe": torch.from_numpy(synthetic.spectrogram(geometry, seed)),
-        "audio": front_end(load_clip(PACKAGED, settings).waveform),
+        "audio": front_end(load_clip(PACKAGED, settings, tmp_path).waveform),
     }
     reference = build(geometry, synthetic.state_dict(geometry, seed, prefix=""))
     for name, features in inputs.items():

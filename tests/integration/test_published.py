@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 from conftest import TINY, TINY_OVERRIDES
-from hub_data import add_labels_and_clip, add_speech_commands
+from hub_data import add_labels_and_clip, add_speech_commands, words
 from hub_server import HubServer
 from servers import Hub, Reply, Server
 
@@ -52,7 +52,9 @@ def test_labels_clip_and_checkpoint_are_fetched_and_the_published_logits_checked
 
     from ast2hf.audio import PACKAGED, load_clip
 
-    features = reload.extract_features(cli.model_folder(), load_clip(PACKAGED, compose().model).waveform, 16000)
+    features = reload.extract_features(
+        cli.model_folder(), load_clip(PACKAGED, compose().model, cli.folder).waveform, 16000
+    )
     model, _ = reload.load_model(cli.model_folder(), torch.device("cpu"))
     with torch.inference_mode():
         values = model(features).logits[0, :3].tolist()
@@ -88,11 +90,13 @@ def test_the_clip_of_speech_commands_is_the_first_of_its_split(cli, tmp_path):
     arguments = ["model=ast_speech_commands_v2", *sizes, "checkpoint=synthetic", "tracking=off"]
     with HubServer(tmp_path / "hub") as hub:
         add_labels_and_clip(hub)
-        split = add_speech_commands(hub, rows=3)
+        split = add_speech_commands(hub, words(3))
         result = cli(*arguments, **hub.environment(None))
     assert result.code == 0, result.err
     folder = cli.model_folder("ast-finetuned-speech-commands-v2")
     report = json.loads((folder / "conversion_report.json").read_text())
     assert report["clip"] == "hf://datasets/google/speech_commands/v0.02/validation[0]"
     assert list(hub.sent) == [split]
+    offline = cli(*arguments, "overwrite=true", **hub.environment(None) | {"HF_HUB_OFFLINE": "1"})  # the Hub is gone
+    assert offline.code == 0, offline.err
     assert json.loads((folder / "config.json").read_text())["id2label"]["34"] == "Sound 34"

@@ -1,5 +1,6 @@
 import io
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,10 +9,11 @@ import torch
 
 from ast2hf import audio
 from ast2hf.audio import load_clip
-from ast2hf.config import HubFile, HubRow, Model
-from ast2hf.errors import DownloadError, InputError
+from ast2hf.config import HubFile, Model
+from ast2hf.errors import InputError
 
 MODEL = Model(sampling_rate=16000)
+NO_CACHE = Path("nothing/is/kept/here")
 TONE = (0.5 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)).astype(np.float32)
 
 
@@ -21,16 +23,11 @@ def encoded(samples, rate=16000, kind="WAV", subtype="FLOAT") -> bytes:
     return buffer.getvalue()
 
 
-@pytest.fixture(autouse=True)
-def _nothing_from_other_tests():
-    audio._first_row.cache_clear()
-
-
 @pytest.fixture
 def clip(tmp_path):
     def load(content: bytes):
         (tmp_path / "clip").write_bytes(content)
-        return load_clip(str(tmp_path / "clip"), MODEL)
+        return load_clip(str(tmp_path / "clip"), MODEL, NO_CACHE)
 
     return load
 
@@ -131,13 +128,13 @@ def test_a_wav_from_a_recorder_that_cannot_seek(clip):
 def test_a_clip_that_cannot_be_read(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"cannot be read|no known home directory"):
-        load_clip(path, MODEL)
+        load_clip(path, MODEL, NO_CACHE)
 
 
 def test_the_packaged_clip():
-    assert load_clip("packaged", MODEL) is load_clip(None, MODEL)
-    assert load_clip("packaged", Model(sampling_rate=8000)).waveform.shape == (81920,)
-    for found in (load_clip("packaged", MODEL), load_clip(None, MODEL)):
+    assert load_clip("packaged", MODEL, NO_CACHE) is load_clip(None, MODEL, NO_CACHE)
+    assert load_clip("packaged", Model(sampling_rate=8000), NO_CACHE).waveform.shape == (81920,)
+    for found in (load_clip("packaged", MODEL, NO_CACHE), load_clip(None, MODEL, NO_CACHE)):
         assert found.waveform.shape == (163840,)
         assert (found.uri, found.published, found.notes) == ("packaged", False, ())
         assert found.waveform.abs().max() <= 1
@@ -146,21 +143,6 @@ def test_the_packaged_clip():
 def test_the_model_s_own_clip(tmp_path, monkeypatch):
     (tmp_path / "clip.flac").write_bytes(encoded(TONE, kind="FLAC", subtype="PCM_16"))
     monkeypatch.setattr(audio.hub_files, "fetch", lambda file, *_: tmp_path / file.filename)
-    found = load_clip(None, Model(sampling_rate=16000, clip_file=HubFile("owner/repo", "clip.flac")))
+    found = load_clip(None, Model(sampling_rate=16000, clip_file=HubFile("owner/repo", "clip.flac")), NO_CACHE)
     assert (found.uri, found.published) == ("hf://datasets/owner/repo/clip.flac", True)
     assert found.waveform.shape == (16000,)
-
-
-class Rows(list):
-    def cast_column(self, name, kind):
-        assert (name, kind.decode) == ("audio", False)
-        return self
-
-
-ROW = HubRow(repo="owner/repo", config="v1", split="validation", revision="refs/convert/parquet")
-
-
-def test_a_split_without_rows(monkeypatch):
-    monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: Rows())
-    with pytest.raises(DownloadError, match=r"the first clip of owner/repo v1 cannot be fetched .*audio=PATH"):
-        load_clip(None, Model(sampling_rate=16000, clip_row=ROW))

@@ -136,7 +136,9 @@ def test_published_logits_that_do_not_match_fail(execute, tmp_path):
 
 def test_published_logits_that_match_pass(execute, tmp_path):
     execute()
-    features = reload.extract_features(tmp_path / "model", load_clip(PACKAGED, compose().model).waveform, 16000)
+    features = reload.extract_features(
+        tmp_path / "model", load_clip(PACKAGED, compose().model, tmp_path).waveform, 16000
+    )
     model, _ = reload.load_model(tmp_path / "model", torch.device("cpu"))
     with torch.inference_mode():
         values = model(features).logits[0, :3].tolist()

@@ -1,0 +1,94 @@
+"""Cases 62 to 64: what MLflow cannot take. Cases 60 and 61 are in tests/integration, with real servers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import mlflow
+import pytest
+import torch
+from conftest import ROOT, TINY_OVERRIDES
+
+from ast2hf.report.record import MAX_PARAM
+
+TRACKED = ("experiment=offline", *TINY_OVERRIDES)
+
+
+@pytest.fixture
+def store(cli):
+    """The client of the store of ``cli``, and the runs in it, newest first."""
+
+    def store():
+        client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{cli.outputs}/mlflow.db")
+        return client, client.search_runs([client.get_experiment_by_name("ast2hf").experiment_id])
+
+    return store
+
+
+@pytest.mark.fault(62, "a parameter of 7,000 characters, logits that are not finite")
+def test_what_mlflow_cannot_store_is_left_to_the_report(cli, store, tiny_checkpoint, came_out):
+    state = torch.load(tiny_checkpoint, weights_only=True)
+    state["module.mlp_head.1.weight"].fill_(3e38)
+    torch.save(state, cli.folder / "huge.pth")
+    message = "x" * 7000
+    result = cli(*TRACKED, "checkpoint=huge.pth", "verify.expected_logits=never", f"hub.commit_message={message}")
+    assert result.code == 5, result.err
+    _, (run,) = store()
+    assert run.info.status == "FAILED"
+    assert run.data.params["hub.commit_message"] == message[:MAX_PARAM]
+    assert "logits.max_abs_diff" not in run.data.metrics
+    assert run.data.metrics["logits.passed"] == 0
+    (report,) = cli.run_reports()
+    assert report["logits"]["status"] == "failed"
+    assert report["logits"]["max_abs_diff"] is None
+    came_out("exit 5; the run is FAILED, its parameter cut at 6,000 characters, what is not finite left to the report")
+
+
+@pytest.mark.fault(63, "an exception, SIGTERM; a run that a killed process left RUNNING")
+def test_runs_end(cli, store, came_out):
+    assert cli(*TRACKED, "verify.tolerances.cpu.float32.logits_atol=1e-30").code == 5
+    client, (failed,) = store()
+    assert failed.info.status == "FAILED"
+
+    owner = {"ast2hf.host": socket.gethostname(), "ast2hf.pid": str(2**22 + 1)}
+    orphan = client.create_run(failed.info.experiment_id, tags=owner)
+    command = [sys.executable, str(ROOT / "convert.py"), *TRACKED, "output_dir=b"]
+    process = subprocess.Popen(command, cwd=cli.folder, env=cli.environment, stderr=subprocess.PIPE, text=True)
+    while not list(cli.folder.glob(".b.*.staging")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGTERM)
+    _, err = process.communicate()
+    assert process.returncode == 143, err
+    _, runs = store()
+    status = {run.info.run_id: run.info.status for run in runs}
+    assert status.pop(failed.info.run_id) == "FAILED"
+    assert status.pop(orphan.info.run_id) == "KILLED"
+    assert list(status.values()) == ["KILLED"]
+    assert not (cli.folder / "b").exists()
+    came_out("FAILED; KILLED; the one left RUNNING is KILLED by the next run")
+
+
+@pytest.mark.fault(64, "artifacts cannot be uploaded")
+def test_artifacts_that_cannot_be_uploaded(cli, store, came_out):
+    cli.outputs.mkdir()
+    (cli.outputs / "mlartifacts").write_text("in the way")
+    result = cli(*TRACKED)
+    assert result.code == 0, result.err
+    assert "not recorded: " in result.out
+    assert (cli.model_folder() / "model.safetensors").exists()
+    assert len(list(cli.outputs.glob("runs/*/unsent_record.json"))) == 1
+
+    (cli.outputs / "mlartifacts").unlink()
+    again = cli("tracking=replay")
+    assert again.code == 0, again.err
+    assert "1 records sent" in again.out
+    client, (run,) = store()
+    assert run.info.status == "FINISHED"
+    assert "report.html" in [artifact.path for artifact in client.list_artifacts(run.info.run_id)]
+    came_out("exit 0, and the record is kept; tracking=replay sends it")
