@@ -6,6 +6,7 @@ may have several tests; its row shows what the first told, and passes when all p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,11 @@ from typing import Any
 import pytest
 
 CASES = range(1, 73)
+
+_SHOWN = 240
+"""Characters of what came out."""
+
+_OTHER_EACH_TIME = ((r"127\.0\.0\.1:\d+", "127.0.0.1"), (r"process \d+ on [^\s)]+", "process PID on HOST"))
 
 
 @dataclass
@@ -51,7 +57,9 @@ def came_out(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Any], 
     def tell(what: Any) -> None:
         if not isinstance(what, str):
             what = f"exit {what.code}: {what.error_line.removeprefix('error: ')}" if what.code else "exit 0: published"
-        request.node.user_properties.append(("came_out", what.replace(str(tmp_path), "…")))
+        for found, shown in ((re.escape(str(tmp_path)), "…"), *_OTHER_EACH_TIME):
+            what = re.sub(found, shown, what)
+        request.node.user_properties.append(("came_out", what if len(what) <= _SHOWN else what[:_SHOWN] + "…"))
 
     return tell
 

@@ -30,7 +30,13 @@ def test_offline_conversion_shows_and_keeps_the_proof(cli):
     for shown in (report["source"]["sha256"], "passed", "not checked", "LABEL_", str(cli.model_folder()), "mlflow ui"):
         assert shown in result.out
     assert "AutoModelForAudioClassification.from_pretrained" in result.out
-    assert sorted(p.name for p in cli.outputs.iterdir()) == ["mlartifacts", "mlflow.db", "models", "runs"]
+    assert sorted(p.name for p in cli.outputs.iterdir()) == [
+        ".mlflow.db.lock",
+        "mlartifacts",
+        "mlflow.db",
+        "models",
+        "runs",
+    ]
     (run,) = cli.run_reports()
     assert run["status"] == "passed"
 

@@ -85,7 +85,8 @@ def _alone(uri: str) -> Iterator[None]:
         return
     from filelock import FileLock
 
-    with FileLock(f"{database}.lock", timeout=CREATION_TIMEOUT):
+    path = Path(database)
+    with FileLock(path.with_name(f".{path.name}.lock"), timeout=CREATION_TIMEOUT):
         yield
 
 

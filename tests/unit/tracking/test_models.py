@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -39,7 +40,8 @@ def proved(tmp_path_factory):
     target = folder / "model"
     config = compose(*OPTIONS, "tracking=off", f"checkpoint={folder / 'tiny.pth'}", f"output_dir={target}")
     run = Run(config, Report(config.model.name), Stages(), folder)
-    execution.execute(run)
+    with ExitStack() as afterwards:
+        execution.execute(run, afterwards)
     return target, run.report
 
 
@@ -182,8 +184,8 @@ def test_an_upload_that_was_interrupted_is_kept_to_be_sent_later(proved, outputs
     config = compose(*OPTIONS, source, f"output_dir={tmp_path / 'model'}", f"paths.outputs={outputs}")
     run_folder = tmp_path / "runs" / "a"
     run_folder.mkdir(parents=True)
-    with pytest.raises(KeyboardInterrupt):
-        execution.execute(Run(config, Report(config.model.name), Stages(), run_folder))
+    with pytest.raises(KeyboardInterrupt), ExitStack() as afterwards:
+        execution.execute(Run(config, Report(config.model.name), Stages(), run_folder), afterwards)
     (path,) = records.unsent(tmp_path)
     told = records.read(path)
     assert told.model.folder == str(tmp_path / "model")
