@@ -100,7 +100,7 @@ def replay(cli, server, experiment, count):
     assert not list(cli.outputs.rglob("unsent_record.json"))
 
 
-def test_refused_and_stalled_from_the_start(cli, server, tmp_path, free_port):
+def test_refused_and_stalled_from_the_start(cli, server, tmp_path, free_port, came_out):
     """``/health`` fails in three ways; what is left is sent with one replay."""
     with Server() as broken, Proxy("http://127.0.0.1:9") as silent:
         broken.replies["/health"] = [Reply(500)]
@@ -115,6 +115,7 @@ def test_refused_and_stalled_from_the_start(cli, server, tmp_path, free_port):
     client, runs = recorded(server, "start")
     for run, folder in zip(reversed(runs), run_folders(cli), strict=True):
         check_whole(client, run, folder, tmp_path)
+    came_out("exit 0, said, the record kept; tracking=replay sends it later, once (exit 7 with tracking.required=true)")
 
 
 @pytest.mark.parametrize("how", ["stalled", "died"])

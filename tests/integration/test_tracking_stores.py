@@ -56,12 +56,13 @@ def check_ended(processes):
 
 
 @pytest.mark.fault(60, "four first runs on a fresh store")
-def test_four_processes_at_a_fresh_sqlite_store(cli):
+def test_four_processes_at_a_fresh_sqlite_store(cli, came_out):
     check_ended([started(cli, seed) for seed in range(4)])
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{cli.outputs}/mlflow.db")
     runs = client.search_runs([client.get_experiment_by_name("ast2hf").experiment_id])
     assert sorted(run.data.params["checkpoint"] for run in runs) == [f"synthetic:{seed}" for seed in range(4)]
     assert {run.info.status for run in runs} == {"FINISHED"}
+    came_out("four runs, FINISHED")
 
 
 # --- PostgreSQL and S3 ------------------------------------------------------------------------------------------------
