@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
+from math import ceil, floor, isfinite, log10
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,8 +120,11 @@ def sweep(jobs: Sequence[Job]) -> Figure | None:
     shown = [job for job in jobs if job.max_abs_diff is not None and job.atol]
     if not shown:
         return None
+    from matplotlib.ticker import NullFormatter
+
     measured = [v for job in shown for v in (job.max_abs_diff, job.atol) if v and isfinite(v)]
-    low, high = min(measured) / 10, max(measured) * 3
+    # Whole decades: only these are labelled, since labels between them would lie on each other.
+    low, high = 10.0 ** floor(log10(min(measured) / 2)), 10.0 ** ceil(log10(max(measured) * 1.5))
     figure = _figure(5.4, 0.9 + 0.48 * len(shown))
     axes = figure.add_subplot()
     for place, job in enumerate(shown):
@@ -139,6 +142,7 @@ def sweep(jobs: Sequence[Job]) -> Figure | None:
             transform=axes.get_yaxis_transform(), fontsize=9, parse_math=False, in_layout=False,
         )  # fmt: skip
     axes.set_xscale("log")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlim(low, high)
     axes.set_ylim(len(shown) - 0.5, -0.8)
     axes.set_yticks([])

@@ -37,9 +37,6 @@ _ENVIRONMENT = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
-_KIND = {"mlflow.experimentKind": "custom_model_development"}
-"""The UI opens an experiment without it as one of traces and prompts, in which there are no runs to see."""
-
 _HOST_TAG = "ast2hf.host"
 _PID_TAG = "ast2hf.pid"
 
@@ -102,7 +99,7 @@ def experiment_id(client: Any, tracking: Tracking, outputs: str) -> str:
         local = not is_server(str(tracking.uri))
         artifacts = (Path(outputs).expanduser().absolute() / "mlartifacts").as_uri() if local else None
         try:
-            return str(client.create_experiment(tracking.experiment, artifact_location=artifacts, tags=_KIND))
+            return str(client.create_experiment(tracking.experiment, artifact_location=artifacts))
         except MlflowException:
             found = client.get_experiment_by_name(tracking.experiment)  # another process may have been first
             if found is None:

@@ -178,3 +178,11 @@ def test_the_page_of_a_sweep_shows_the_variants_side_by_side(tmp_path):
 def test_the_page_of_a_sweep_that_measured_nothing_has_no_picture(tmp_path):
     _, path = sweep_table.write([Job(1, "m", "lost")], tmp_path)
     assert Tags(path.read_text()).pictures() == []
+
+
+def test_the_labels_of_the_axis_of_a_sweep_are_decades():
+    figure = plots.sweep([Job(0, "m", "passed", max_abs_diff=1.67e-5, atol=2e-5)])
+    (axes,) = figure.axes
+    assert axes.get_xlim() == (pytest.approx(1e-6), pytest.approx(1e-4))
+    figure.canvas.draw()
+    assert not any(label.get_text() for label in axes.get_xticklabels(minor=True))
