@@ -105,7 +105,12 @@ def claimed(target: Path) -> Iterator[Claim]:
             path.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         _clear(target)
         stack.callback(_clear, target)
-        yield Claim(target, uuid.uuid4().hex[:12])
+        try:
+            yield Claim(target, uuid.uuid4().hex[:12])
+        finally:
+            # A signal between two of its steps would leave the rest undone.
+            with signals.held():
+                stack.close()
 
 
 def _held(target: Path, lock: Path) -> OutputError:
@@ -120,8 +125,8 @@ def _held(target: Path, lock: Path) -> OutputError:
 
 def _clear(target: Path) -> None:
     """Remove what was never published and what has been replaced. What was replaced by nothing is put back."""
-    left = re.compile(re.escape(f".{target.name}.") + rf"[0-9a-f]{{12}}\.({STAGING}|{SCRATCH}|{_PREVIOUS})")
     with writing(target), signals.held():
+        left = re.compile(re.escape(f".{target.name}.") + rf"[0-9a-f]{{12}}\.({STAGING}|{SCRATCH}|{_PREVIOUS})")
         for path in [p for p in target.parent.iterdir() if left.fullmatch(p.name)]:
             if path.suffix == f".{_PREVIOUS}" and not os.path.lexists(target):
                 path.rename(target)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ast2hf import signals
 from ast2hf.errors import OutputError
 from ast2hf.huggingface import publication
 from ast2hf.huggingface.publication import SCRATCH, STAGING, check_free, check_place, claimed
@@ -221,3 +222,34 @@ def test_a_parent_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="not a folder that you may write to"):
         check_place(tmp_path / "file" / "model")
+
+
+@pytest.fixture
+def raising():
+    """SIGINT and SIGTERM raise exceptions, as in a run."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signals.raise_exceptions()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("raising")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_as_the_clean_up_begins_leaves_nothing_behind(tmp_path, monkeypatch, number):
+    target = tmp_path / "model"
+    old_folder(target)
+    escape = publication.re.escape
+
+    def signalled(text):
+        monkeypatch.setattr(publication.re, "escape", escape)
+        signal.raise_signal(number)
+        return escape(text)
+
+    with pytest.raises((SystemExit, KeyboardInterrupt)), claimed(target) as claim:
+        (claim.new_folder(STAGING) / "config.json").write_text("new")
+        claim.new_folder(SCRATCH)
+        claim.publish(overwrite=True)
+        monkeypatch.setattr(publication.re, "escape", signalled)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert (target / "config.json").read_text() == "new"
