@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -13,6 +14,9 @@ from typing import NoReturn
 INTERRUPTED = 130
 TERMINATED = 143
 
+_AGAIN = 0.02
+"""Seconds in which what has lost the exception will have ended."""
+
 _BOTH = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -21,6 +25,7 @@ def raise_exceptions() -> None:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as a shell starts what runs in the background
         signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminate)
+    sys.unraisablehook = _send_again
 
 
 def end_at_once() -> None:
@@ -28,6 +33,7 @@ def end_at_once() -> None:
     for number in _BOTH:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
+    sys.unraisablehook = sys.__unraisablehook__
 
 
 @contextmanager
@@ -45,6 +51,21 @@ def held() -> Iterator[None]:
             signal.signal(number, handler)
         if arrived:
             signal.raise_signal(arrived[0])
+
+
+def _send_again(unraisable: sys.UnraisableHookArgs) -> None:
+    """Where an exception is lost, as in the callback of a C library or a destructor, its signal comes once more."""
+    error = unraisable.exc_value
+    if isinstance(error, KeyboardInterrupt):
+        number = signal.SIGINT
+    elif isinstance(error, SystemExit) and error.code == TERMINATED:
+        number = signal.SIGTERM
+    else:
+        sys.__unraisablehook__(unraisable)
+        return
+    again = threading.Timer(_AGAIN, os.kill, (os.getpid(), number))
+    again.daemon = True
+    again.start()
 
 
 def _terminate(_: int, __: FrameType | None) -> NoReturn:

@@ -1,5 +1,7 @@
 import signal
+import sys
 import threading
+import time
 
 import pytest
 
@@ -9,7 +11,9 @@ from ast2hf import signals
 @pytest.fixture(autouse=True)
 def _handlers():
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    hook = sys.unraisablehook
     yield
+    sys.unraisablehook = hook
     for number, handler in before.items():
         signal.signal(number, handler)
 
@@ -47,3 +51,28 @@ def test_what_the_shell_has_ignored_stays_ignored():
     signals.end_at_once()
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_signal_whose_exception_is_lost_comes_again(number, error, capfd):
+    class Destroyed:
+        def __del__(self):
+            signal.raise_signal(number)
+            time.sleep(0)  # where the exception is raised, and lost
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signals.raise_exceptions()
+    with pytest.raises(error):
+        Destroyed()
+        time.sleep(60)
+    assert capfd.readouterr().err == ""
+
+
+def test_other_lost_exceptions_are_told_as_ever(capfd):
+    class Destroyed:
+        def __del__(self):
+            raise ValueError("lost")
+
+    signals.raise_exceptions()
+    Destroyed()
+    assert "ValueError: lost" in capfd.readouterr().err

@@ -228,8 +228,10 @@ def test_a_parent_that_is_a_file_is_refused(tmp_path):
 def raising():
     """SIGINT and SIGTERM raise exceptions, as in a run."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    hook = sys.unraisablehook
     signals.raise_exceptions()
     yield
+    sys.unraisablehook = hook
     for number, handler in before.items():
         signal.signal(number, handler)
 
