@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ast2hf import hub_files, local_files
+from ast2hf import hub_files, local_files, signals
 from ast2hf.config import Model
 from ast2hf.errors import InputError, printable
 
@@ -102,7 +102,8 @@ def _samples(content: bytes, name: str) -> tuple[NDArray[np.float32], int]:
     if content.startswith(b"RIFF") and _is_cut(content):
         raise InputError(f"{name} is cut short", "give the whole recording")
     try:
-        with soundfile.SoundFile(io.BytesIO(content)) as file:
+        # It reads by callbacks, in which the exception of a signal would be lost, and taken for a damaged clip.
+        with signals.held(), soundfile.SoundFile(io.BytesIO(content)) as file:
             if file.frames * file.channels > MAX_SAMPLES:
                 raise InputError(f"{name} has {file.frames:,} samples", f"give at most {MAX_SAMPLES:,}")
             return file.read(dtype="float32", always_2d=True), file.samplerate

@@ -1,4 +1,5 @@
 import io
+import signal
 import struct
 from pathlib import Path
 
@@ -146,3 +147,15 @@ def test_the_model_s_own_clip(tmp_path, monkeypatch):
     found = load_clip(None, Model(sampling_rate=16000, clip_file=HubFile("owner/repo", "clip.flac")), NO_CACHE)
     assert (found.uri, found.published) == ("hf://datasets/owner/repo/clip.flac", True)
     assert found.waveform.shape == (16000,)
+
+
+def test_a_signal_while_a_clip_is_decoded_is_no_damage(clip, monkeypatch):
+    class Interrupted(io.BytesIO):
+        def tell(self):
+            signal.raise_signal(signal.SIGINT)
+            return super().tell()
+
+    content = encoded(TONE)
+    monkeypatch.setattr(audio.io, "BytesIO", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        clip(content)
