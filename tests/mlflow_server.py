@@ -69,6 +69,17 @@ class MlflowServer:
             self._process.wait()
             self._process = None
 
+    def __enter__(self) -> MlflowServer:
+        try:
+            self.start()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
 
 class Proxy:
     """Forwards to ``upstream``. ``fault``, where set, has its way with each request that matches ``where``.

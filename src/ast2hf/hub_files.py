@@ -25,7 +25,7 @@ def fetch(file: HubFile, what: str, instead: str) -> Path:
         _reach(file)
         return Path(hf_hub_download(file.repo, file.filename, repo_type="dataset"))
     except Exception as error:  # httpx, OSError and huggingface_hub's own: all mean that the file is not to be had
-        raise unreachable(f"{what} {file.filename} of {file.repo}", error, instead) from error
+        raise _unreachable(f"{what} {file.filename} of {file.repo}", error, instead) from error
 
 
 def first_clip(row: HubRow, cache: Path, instead: str) -> bytes:
@@ -53,7 +53,7 @@ def _stream_first(row: HubRow, instead: str) -> bytes:
         # decode=False: the bytes as they are. Decoding in datasets needs torchcodec and FFmpeg.
         content: bytes = next(iter(rows.cast_column("audio", Audio(decode=False))))["audio"]["bytes"]
     except Exception as error:  # datasets lets the errors of a dozen libraries through
-        raise unreachable(f"the first clip of {row.repo} {row.config}", error, instead) from error
+        raise _unreachable(f"the first clip of {row.repo} {row.config}", error, instead) from error
     return content
 
 
@@ -78,7 +78,7 @@ def _may_pass(error: BaseException) -> bool:
     return not isinstance(error, OfflineModeIsEnabled) and (status == 429 or status >= 500)
 
 
-def unreachable(what: str, error: Exception, instead: str) -> DownloadError:
+def _unreachable(what: str, error: Exception, instead: str) -> DownloadError:
     return DownloadError(
         f"{what} cannot be fetched from the Hugging Face Hub ({type(error).__name__}: {printable(error, 120)})",
         f"check the network, or give {instead}",

@@ -33,12 +33,8 @@ def store(cli):
 
 @pytest.fixture
 def server(tmp_path):
-    server = MlflowServer(tmp_path, f"sqlite:///{tmp_path}/server.db", str(tmp_path / "artifacts"))
-    try:
-        server.start()
+    with MlflowServer(tmp_path, f"sqlite:///{tmp_path}/server.db", str(tmp_path / "artifacts")) as server:
         yield server
-    finally:
-        server.kill()
 
 
 def best_label(folder: Path, clip):

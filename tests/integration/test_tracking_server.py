@@ -35,12 +35,8 @@ LAST_ARTIFACT = "PUT .*/differences.png$"
 def server(tmp_path_factory):
     """A real MLflow server on a store of its own."""
     folder = tmp_path_factory.mktemp("server")
-    server = MlflowServer(folder, f"sqlite:///{folder}/server.db", str(folder / "artifacts"))
-    try:
-        server.start()
+    with MlflowServer(folder, f"sqlite:///{folder}/server.db", str(folder / "artifacts")) as server:
         yield server
-    finally:
-        server.kill()
 
 
 @pytest.fixture
