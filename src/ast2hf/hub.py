@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ast2hf.config import Hub
 from ast2hf.errors import HubError, printable
-from ast2hf.huggingface import folder, weights
+from ast2hf.formats.huggingface import names
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-FILES = (folder.CONFIG, weights.FILENAME, folder.PREPROCESSOR, folder.CARD, folder.REPORT)
+FILES = names.PUBLISHED
 """All that is ever sent, whatever else lies in the folder."""
 
 ATTEMPTS = 3

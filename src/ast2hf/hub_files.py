@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
+from ast2hf import local_files
 from ast2hf.config import HubFile, HubRow
-from ast2hf.errors import DownloadError, printable
+from ast2hf.errors import DownloadError, InputError, printable
+
+_REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def fetch(file: HubFile, what: str, instead: str) -> Path:
@@ -26,6 +30,24 @@ def fetch(file: HubFile, what: str, instead: str) -> Path:
         return Path(hf_hub_download(file.repo, file.filename, repo_type="dataset"))
     except Exception as error:  # httpx, OSError and huggingface_hub's own: all mean that the file is not to be had
         raise _unreachable(f"{what} {file.filename} of {file.repo}", error, instead) from error
+
+
+def model_folder(folder: str, names: Collection[str]) -> Path:
+    """``folder`` itself, or of a Hub id like ``MIT/ast-finetuned-speech-commands-v2`` a local copy of its files.
+
+    ``names``: the files that are needed. Raises InputError where it is neither, DownloadError.
+    """
+    path = local_files.expand(folder)
+    if path.is_dir():
+        return path
+    if not _REPO_ID.fullmatch(folder):
+        raise InputError(f"folder {printable(folder)} does not exist", "give a model folder, or a Hub id like MIT/name")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(folder, allow_patterns=list(names)))
+    except Exception as error:  # httpx, OSError and huggingface_hub's own: all mean that the files cannot be had
+        raise _unreachable(f"folder {folder}", error, "a folder on this machine as folder=PATH") from error
 
 
 def first_clip(row: HubRow, cache: Path, instead: str) -> bytes:

@@ -29,6 +29,9 @@ NOT_REACHED = "not reached"
 INTERRUPTED = "interrupted"
 """The error of a run that a person or the system stopped."""
 
+BLOCK_RTOL = 1e-5
+"""Relative difference from which a block is said to diverge: ten times the rounding of float32 over twelve blocks."""
+
 MAX_ABS_DIFF = "max_abs_diff"
 """The measure that a check's ``atol`` bounds."""
 

@@ -19,7 +19,7 @@ AGAIN = "the file is incomplete or damaged: fetch it again"
 
 RESAVE = "save the state dict alone: torch.save(model.state_dict(), path)"
 
-_BLOCK = 512 << 10
+BLOCK = 512 << 10
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Container:
 
 def blocks(fd: int, record: Record, buffer: bytearray | None = None) -> Iterator[memoryview]:
     """The bytes of ``record``, in pieces of at most ``buffer``'s size. Raises InputError where the file ends early."""
-    view = memoryview(bytearray(_BLOCK) if buffer is None else buffer)
+    view = memoryview(bytearray(BLOCK) if buffer is None else buffer)
     offset, end = record.offset, record.offset + record.nbytes
     while offset < end:
         count = os.preadv(fd, [view[: min(len(view), end - offset)]], offset)

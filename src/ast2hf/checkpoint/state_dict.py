@@ -37,8 +37,8 @@ class Checkpoint:
         self.nbytes = os.fstat(fd).st_size
         self.tensors = tensors
         self.notes = notes
-        self._keys = keys
-        self._prefix = prefix
+        self.keys = keys
+        self.prefix = prefix
         self._sha256 = sha256
 
     @property
@@ -73,9 +73,9 @@ class Checkpoint:
                 raise InputError(
                     f"torch.load does not read the checkpoint ({type(error).__name__})", "re-save the checkpoint"
                 ) from error
-        for key in self._keys:
+        for key in self.keys:
             value = value[key]
-        return {name.removeprefix(self._prefix): t.detach().to(torch.float32) for name, t in value.items()}
+        return {name.removeprefix(self.prefix): t.detach().to(torch.float32) for name, t in value.items()}
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ FRAME_SHIFT = 10.0
 
 
 @dataclass(frozen=True)
-class FrontEnd:
+class KaldiFbank:
     """Sizes in frames and bins, rate in Hz, ``mean`` and ``std`` of the log-mel features of the training set."""
 
     sampling_rate: int
@@ -31,6 +31,10 @@ class FrontEnd:
         frames before it is normalised, so that padding is not zero at the end: this is how the models were trained.
         """
         import torch.nn.functional as F
+
+        from ast2hf import torchaudio_guard
+
+        torchaudio_guard.install()
         from torchaudio.compliance import kaldi
 
         fbank = kaldi.fbank(
@@ -46,3 +50,6 @@ class FrontEnd:
         fbank = F.pad(fbank, (0, 0, 0, max(0, self.max_length - fbank.shape[0])))[: self.max_length]
         normalised: Tensor = (fbank - self.mean) / (2 * self.std)
         return normalised.unsqueeze(0)
+
+    def as_dict(self) -> dict[str, int | float]:
+        return asdict(self)

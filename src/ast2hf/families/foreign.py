@@ -1,4 +1,4 @@
-"""Checkpoints of other models: refused with a word on what they look like."""
+"""Checkpoints of other models: recognised, and refused with what they look like."""
 
 from __future__ import annotations
 
@@ -18,21 +18,16 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
     ("decoder_embed.weight", "a masked autoencoder, such as AudioMAE", _ORIGINAL),
     ("blocks.0.attn.qkv.weight", "a Vision Transformer (ViT, DeiT, or a fine-tuned AudioMAE)", _ORIGINAL),
 )
-"""A tensor that the others in this list have not (the first match counts), the model, the remedy."""
-
-_OWN = "v."
-"""How the names of AST's own tensors begin, but for its head, whose names other models of its authors share."""
+"""A tensor that the later models of this list do not have, the model, the remedy. The first match counts."""
 
 _CLASS_TOKEN = "v.cls_token"
 
 
-def require_ast(names: Collection[str]) -> None:
-    """Raise InputError where no tensor is named as in the original AST code."""
-    if any(name.startswith(_OWN) for name in names):
-        return
+def refusal(names: Collection[str]) -> InputError:
+    """The error for tensors of these ``names``, which no family recognises."""
     what, remedy = next(((what, remedy) for name, what, remedy in _KNOWN if name in names), _other(names))
     shown = ", ".join(printable(name, 60) for name in list(names)[:3])
-    raise InputError(
+    return InputError(
         f"the checkpoint is not of the original AST code: it looks like {what} (its first tensors: {shown})", remedy
     )
 
@@ -41,5 +36,5 @@ def _other(names: Collection[str]) -> tuple[str, str]:
     for name in names:
         if name.endswith("." + _CLASS_TOKEN):
             prefix = printable(name.removesuffix(_CLASS_TOKEN), 60)
-            return f"an AST whose names begin with {prefix} in addition", "take that off the names and save it again"
+            return f"an AST whose names begin with {prefix} in addition", "remove that prefix and save it again"
     return "another model", _ORIGINAL

@@ -7,29 +7,16 @@ Each layer norm has its own epsilon: 1e-6 in the blocks and after them (timm's v
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ast2hf.geometry import Geometry
+from ast2hf.families.base import Activations
+from ast2hf.families.geometry import Geometry
 
 BLOCK_EPS = 1e-6
 HEAD_EPS = 1e-5
-
-
-@dataclass(frozen=True)
-class Activations:
-    """What a model computes on its way. ``n`` tokens: class, distillation, patches (rows of frequency, then time).
-
-    ``blocks``: the embeddings and the output of each block, each of shape (batch, n, hidden).
-    ``pooled``: mean of class and distillation token after the last norm, (batch, hidden). ``logits``: (batch, labels).
-    """
-
-    blocks: tuple[Tensor, ...]
-    pooled: Tensor
-    logits: Tensor
 
 
 class Attention(nn.Module):
@@ -40,6 +27,7 @@ class Attention(nn.Module):
         self.proj = nn.Linear(hidden, hidden)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(batch, tokens, hidden) to the same shape."""
         batch, tokens, hidden = x.shape
         qkv = self.qkv(x).reshape(batch, tokens, 3, self.heads, hidden // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
@@ -104,9 +92,11 @@ class AudioSpectrogramTransformer(nn.Module):
     def __init__(self, geometry: Geometry) -> None:
         super().__init__()
         self.v = VisionTransformer(geometry)
-        self.mlp_head = nn.Sequential(
-            nn.LayerNorm(geometry.hidden_size, eps=HEAD_EPS), nn.Linear(geometry.hidden_size, geometry.num_labels)
-        )
+        self.mlp_head = None
+        if geometry.num_labels is not None:
+            self.mlp_head = nn.Sequential(
+                nn.LayerNorm(geometry.hidden_size, eps=HEAD_EPS), nn.Linear(geometry.hidden_size, geometry.num_labels)
+            )
 
     def forward(self, features: Tensor) -> Activations:
         """``features``: (batch, max_length, num_mel_bins), normalised."""
@@ -118,8 +108,9 @@ class AudioSpectrogramTransformer(nn.Module):
         for block in v.blocks:
             x = block(x)
             blocks.append(x)
-        pooled = v.norm(x)[:, :2].mean(dim=1)
-        return Activations(tuple(blocks), pooled, self.mlp_head(pooled))
+        x = v.norm(x)
+        pooled = x[:, :2].mean(dim=1)
+        return Activations(tuple(blocks), x, pooled, None if self.mlp_head is None else self.mlp_head(pooled))
 
 
 def build(geometry: Geometry, state_dict: Mapping[str, Tensor]) -> AudioSpectrogramTransformer:

@@ -1,4 +1,4 @@
-"""The files of a model folder and of a run folder, and what is said where one cannot be written."""
+"""Writing the files of a model folder and of a run folder; where one cannot be written, the reason and a remedy."""
 
 from __future__ import annotations
 
@@ -10,11 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ast2hf.errors import OutputError, printable
-
-CONFIG = "config.json"
-PREPROCESSOR = "preprocessor_config.json"
-CARD = "README.md"
-REPORT = "conversion_report.json"
 
 _NO_LOCKS = "give output_dir=… on a file system that has locks (on Lustre, the mount option flock)"
 _REMEDIES = {

@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import socket
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -26,7 +27,7 @@ from filelock import FileLock, Timeout
 
 from ast2hf import signals
 from ast2hf.errors import OutputError, printable
-from ast2hf.huggingface.folder import writing
+from ast2hf.output.files import writing
 
 STAGING = "staging"
 SCRATCH = "scratch"
@@ -51,34 +52,45 @@ def check_free(target: Path, overwrite: bool) -> None:
 
 
 @dataclass(frozen=True)
-class Claim:
-    """The right to publish ``target``, for as long as :func:`claimed` lasts."""
+class OutputLock:
+    """The right to publish ``target``, for as long as :func:`lock_output` lasts."""
 
     target: Path
     token: str
 
-    def beside(self, kind: str) -> Path:
+    def sibling_path(self, kind: str) -> Path:
         return self.target.parent / f".{self.target.name}.{self.token}.{kind}"
 
     def new_folder(self, kind: str) -> Path:
         """A hidden folder on the file system of the target, removed with the claim. Raises OutputError."""
-        path = self.beside(kind)
+        path = self.sibling_path(kind)
         with writing(path):
             path.mkdir()
         return path
+
+    def start_sync(self) -> None:
+        """Write the staging folder to the disk beside other work, so that :meth:`publish` need not wait for it."""
+        paths = list(self.sibling_path(STAGING).iterdir())
+
+        def sync() -> None:
+            with suppress(OSError):  # publish() raises it, if it still matters
+                for path in paths:
+                    _fsync(path)
+
+        threading.Thread(target=sync, name="fsync", daemon=True).start()
 
     def publish(self, overwrite: bool) -> None:
         """Make the staging folder the target: written to the disk first, then one rename (with a predecessor, two).
 
         Raises OutputError; the predecessor is then put back. A kill between the two leaves that to the next run.
         """
-        staged = self.beside(STAGING)
+        staged = self.sibling_path(STAGING)
         with writing(self.target):
             for path in [*staged.iterdir(), staged]:
                 _fsync(path)
             with signals.held():
                 if overwrite and os.path.lexists(self.target):
-                    self.target.rename(self.beside(_PREVIOUS))
+                    self.target.rename(self.sibling_path(_PREVIOUS))
                 if os.path.lexists(self.target):  # which rename() would silently replace, if it is an empty folder
                     raise FileExistsError(errno.EEXIST, "it appeared while the conversion ran")
                 staged.rename(self.target)
@@ -86,7 +98,7 @@ class Claim:
 
 
 @contextmanager
-def claimed(target: Path) -> Iterator[Claim]:
+def lock_output(target: Path) -> Iterator[OutputLock]:
     """Hold the lock on ``target`` and put in order what killed runs left; at the end, what this one did.
 
     Raises OutputError where another run has the lock.
@@ -106,7 +118,7 @@ def claimed(target: Path) -> Iterator[Claim]:
         _clear(target)
         stack.callback(_clear, target)
         try:
-            yield Claim(target, uuid.uuid4().hex[:12])
+            yield OutputLock(target, uuid.uuid4().hex[:12])
         finally:
             # A signal between two of its steps would leave the rest undone.
             with signals.held():

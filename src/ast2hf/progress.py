@@ -1,0 +1,47 @@
+"""The stages of a conversion, timed. This one shows nothing; the command has one that shows them on the terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Stage:
+    """A stage in progress."""
+
+    def progress(self, done: int, total: int | None) -> None:
+        """``done`` of ``total`` bytes; None where the total is unknown."""
+
+
+class Progress:
+    """Seconds by name of stage. A name that comes again adds to its seconds."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self._seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str, text: str, bar: bool = False) -> Iterator[Stage]:
+        """Time a stage that people may want to see. ``bar``: it reports how far it is."""
+        with self.quiet(name):
+            yield Stage()
+
+    @contextmanager
+    def quiet(self, name: str) -> Iterator[None]:
+        """Time something that needs no line of its own."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - start
+
+    @contextmanager
+    def importing(self) -> Iterator[None]:
+        """Around the import of torch and transformers, for whoever owns the process to prepare it."""
+        with self("import", "Import torch and transformers"):
+            yield
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        return {**self._seconds, "total": time.perf_counter() - self._start}

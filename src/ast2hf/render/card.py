@@ -1,0 +1,2 @@
+def render(report, place, licence=None):
+    return report.model
