@@ -24,8 +24,9 @@ from hydra import initialize_config_dir
 
 from ast2hf import composition
 from ast2hf.checkpoint import synthetic
-from ast2hf.config import Config, Model
-from ast2hf.geometry import Geometry, resolve
+from ast2hf.config import Config, Variant
+from ast2hf.families.ast import AST
+from ast2hf.families.geometry import Geometry
 
 pytest_plugins = ["fault_table", "warm"]
 
@@ -75,12 +76,12 @@ def compose(*overrides: str) -> Config:
         return composition.typed(hydra_compose("config", overrides=list(overrides)))
 
 
-def model_of(variant: str) -> Model:
+def model_of(variant: str) -> Variant:
     return compose(f"model={variant}").model
 
 
 def geometry_of(variant: str) -> Geometry:
-    return resolve(model_of(variant), {})
+    return AST.geometry(model_of(variant), {})
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -118,7 +119,7 @@ def _quiet_environment() -> None:
 def tiny_checkpoint(tmp_path: Path) -> Path:
     """A checkpoint of TINY as the authors' code saves it, seed 1."""
     path = tmp_path / "tiny.pth"
-    synthetic.write(path, TINY, 1)
+    synthetic.write(path, AST, TINY, 1)
     return path
 
 

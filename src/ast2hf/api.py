@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from os import PathLike
-from pathlib import Path
 
 from ast2hf import pipeline
 from ast2hf.config import Config

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 import pytest
+from ast2hf.geometry import resolve
 from conftest import ROOT, VARIANTS, compose
 from omegaconf import OmegaConf
 
 from ast2hf import composition, explain, validation
 from ast2hf.errors import ConfigurationError
-from ast2hf.geometry import resolve
 
 GROUP_FILES = sorted(
     (path.parent.relative_to(ROOT / "conf").as_posix(), path.stem)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,7 +13,7 @@ from ast2hf import local_files
 from ast2hf.checkpoint import cache, synthetic
 from ast2hf.config import Download, Variant
 from ast2hf.errors import ConfigurationError, InputError, OutputError, printable
-from ast2hf.families.base import Family
+from ast2hf.families.base import CLASSIFICATION, Family
 from ast2hf.progress import Progress
 from ast2hf.secrets import redact
 
@@ -88,7 +88,8 @@ def _synthesize(
     number = int(seed or 0)
     path = scratch / f"{SYNTHETIC}.pth"
     try:
-        tensors = synthetic.shapes(family, variant)
+        # Whatever is made of it, the file has a head, as the authors' files do.
+        geometry = family.geometry(replace(variant, head=CLASSIFICATION), {})
     except InputError:
         raise ConfigurationError(
             f"model {variant.name} leaves sizes to its checkpoint, so a synthetic one has no geometry",
@@ -96,7 +97,7 @@ def _synthesize(
         ) from None
     with progress("synthesize", f"Make synthetic weights with seed {number}"):
         try:
-            synthetic.write(path, tensors, number)
+            synthetic.write(path, family, geometry, number)
         except (OSError, RuntimeError) as error:  # torch turns a full disk into a RuntimeError
             raise OutputError(
                 f"the synthetic checkpoint cannot be written to {printable(path)}",

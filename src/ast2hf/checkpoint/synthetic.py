@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ast2hf.config import Variant
 from ast2hf.families.base import CLASSIFICATION, Family
+from ast2hf.families.geometry import Geometry
 from ast2hf.mapping.ops import Sizes
 from ast2hf.mapping.rules import Drop, expand, sizes
 
@@ -55,17 +53,13 @@ def weight(name: str, shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
     return noise * np.float32(1 / math.sqrt(math.prod(shape[1:])))
 
 
-def spectrogram(max_length: int, num_mel_bins: int, seed: int) -> NDArray[np.float32]:
+def spectrogram(geometry: Geometry, seed: int) -> NDArray[np.float32]:
     """A model input of shape (1, max_length, num_mel_bins), standard deviation 0.5."""
-    return np.float32(0.5) * uniform("input_values", (1, max_length, num_mel_bins), seed)
+    return np.float32(0.5) * uniform("input_values", (1, geometry.max_length, geometry.num_mel_bins), seed)
 
 
-def shapes(family: Family, variant: Variant) -> dict[str, Sizes]:
-    """Original names, without ``module.``, and shapes of a checkpoint, tensors that are not used included.
-
-    Raises InputError where ``variant`` leaves sizes open.
-    """
-    geometry = family.geometry(replace(variant, head=CLASSIFICATION), {})
+def shapes(family: Family, geometry: Geometry) -> dict[str, Sizes]:
+    """Original names, without ``module.``, and shapes of a checkpoint, tensors that are not used included."""
     dimensions = geometry.dimensions()
     found: dict[str, Sizes] = {}
     for rule in expand(family.table(CLASSIFICATION), geometry.num_hidden_layers):
@@ -76,15 +70,16 @@ def shapes(family: Family, variant: Variant) -> dict[str, Sizes]:
     return found
 
 
-def state_dict(tensors: Mapping[str, Sizes], seed: int, prefix: str = "module.") -> dict[str, Tensor]:
+def state_dict(family: Family, geometry: Geometry, seed: int, prefix: str = "module.") -> dict[str, Tensor]:
     """The tensors, in memory, named as in the official checkpoints."""
     import torch
 
+    tensors = shapes(family, geometry)
     return {prefix + name: torch.from_numpy(weight(name, shape, seed)) for name, shape in tensors.items()}
 
 
-def write(path: Path, tensors: Mapping[str, Sizes], seed: int) -> None:
+def write(path: Path, family: Family, geometry: Geometry, seed: int) -> None:
     """Save the tensors to ``path`` as the authors' code saves a model."""
     import torch
 
-    torch.save(state_dict(tensors, seed), path)
+    torch.save(state_dict(family, geometry, seed), path)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from ast2hf.families import foreign
-from ast2hf.families.ast import Ast
+from ast2hf.families.ast import AST
 from ast2hf.families.base import Family
 
-FAMILIES: Mapping[str, Family] = {family.name: family for family in (Ast(),)}
+FAMILIES: Mapping[str, Family] = {family.name: family for family in (AST,)}
 
 
 def recognise(names: Collection[str]) -> Family:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import mlflow
 import numpy as np
 import pytest
+from ast2hf.run import Run
 from conftest import TINY, TINY_OVERRIDES, compose
 
 from ast2hf import execution
@@ -19,7 +20,6 @@ from ast2hf.checkpoint import synthetic
 from ast2hf.errors import TrackingError
 from ast2hf.report import record as records
 from ast2hf.report.report import Report
-from ast2hf.run import Run
 from ast2hf.stages import Stages
 from ast2hf.tracking import models, runs
 

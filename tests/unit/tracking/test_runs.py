@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import mlflow
 import pytest
+from ast2hf.huggingface import folder
 from conftest import compose
 
 from ast2hf.errors import TrackingError
-from ast2hf.huggingface import folder
 from ast2hf.report import page
 from ast2hf.report import record as records
 from ast2hf.report.report import INTERRUPTED, Block, Report

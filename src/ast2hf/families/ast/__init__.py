@@ -43,3 +43,6 @@ class Ast:
         from ast2hf.families.ast import reference  # which imports torch
 
         return reference.build(geometry, state_dict)
+
+
+AST = Ast()

@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import torch
 
-from ast2hf.reference.front_end import FrontEnd
+from ast2hf.families.ast.front_end import KaldiFbank
 
-FRONT_END = FrontEnd(sampling_rate=16000, num_mel_bins=128, max_length=100, mean=-4.0, std=4.0)
+FRONT_END = KaldiFbank(sampling_rate=16000, num_mel_bins=128, max_length=100, mean=-4.0, std=4.0)
 
 
 def noise(seconds: float) -> torch.Tensor:

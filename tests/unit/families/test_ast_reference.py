@@ -1,20 +1,23 @@
 """The reference in miniature; against the authors' figures at full size in tests/full/test_golden.py."""
 
+from dataclasses import replace
+
 import torch
 from conftest import TINY
 
 from ast2hf.checkpoint import synthetic
-from ast2hf.reference import model as reference
+from ast2hf.families.ast import AST, reference
 
 
 def build():
-    return reference.build(TINY, synthetic.state_dict(TINY, 1, prefix=""))
+    return reference.build(TINY, synthetic.state_dict(AST, TINY, 1, prefix=""))
 
 
 def test_shapes():
     out = build()(torch.zeros(2, TINY.max_length, TINY.num_mel_bins))
     assert len(out.blocks) == 1 + TINY.num_hidden_layers
     assert out.blocks[0].shape == (2, TINY.num_positions, TINY.hidden_size)
+    assert out.last_hidden_state.shape == out.blocks[0].shape
     assert out.pooled.shape == (2, TINY.hidden_size)
     assert out.logits.shape == (2, TINY.num_labels)
 
@@ -27,7 +30,7 @@ def test_each_norm_has_its_own_epsilon():
 
 
 def test_weights_are_used_in_place():
-    weights = synthetic.state_dict(TINY, 1, prefix="")
+    weights = synthetic.state_dict(AST, TINY, 1, prefix="")
     model = reference.build(TINY, weights)
     assert model.v.pos_embed.data_ptr() == weights["v.pos_embed"].data_ptr()
 
@@ -51,3 +54,12 @@ def test_tokens_are_class_distillation_then_rows_of_frequency():
     projected = (model.v.patch_embed.proj.weight[:, 0] * patch).sum((1, 2)) + model.v.patch_embed.proj.bias
     position = 2 + frequency * TINY.time_patches + time
     torch.testing.assert_close(embeddings[0, position], projected, atol=1e-5, rtol=1e-5)
+
+
+def test_without_a_head_there_are_no_logits_and_the_rest_is_the_same():
+    features = torch.randn(1, TINY.max_length, TINY.num_mel_bins, generator=torch.Generator().manual_seed(0))
+    weights = synthetic.state_dict(AST, TINY, 1, prefix="")
+    encoder = reference.build(replace(TINY, num_labels=None), weights)(features)
+    assert encoder.logits is None
+    assert torch.equal(encoder.pooled, build()(features).pooled)
+    assert torch.equal(encoder.pooled, encoder.last_hidden_state[:, :2].mean(dim=1))

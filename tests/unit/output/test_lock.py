@@ -12,15 +12,15 @@ import pytest
 
 from ast2hf import signals
 from ast2hf.errors import OutputError
-from ast2hf.huggingface import publication
-from ast2hf.huggingface.publication import SCRATCH, STAGING, check_free, check_place, claimed
+from ast2hf.output import lock
+from ast2hf.output.lock import SCRATCH, STAGING, check_free, check_place, lock_output
 
 DEAD = "0123456789ab"
 """The token of a run that was killed."""
 
 
 def publish(target, overwrite=False, content="new"):
-    with claimed(target) as claim:
+    with lock_output(target) as claim:
         (claim.new_folder(STAGING) / "config.json").write_text(content)
         claim.publish(overwrite)
 
@@ -43,7 +43,7 @@ def test_published_whole_and_nothing_left_over(tmp_path):
 
 
 def test_what_is_not_published_goes_with_an_error(tmp_path):
-    with pytest.raises(KeyError), claimed(tmp_path / "model") as claim:
+    with pytest.raises(KeyError), lock_output(tmp_path / "model") as claim:
         for kind in (STAGING, SCRATCH):
             folder = claim.new_folder(kind)
             assert folder.parent == tmp_path
@@ -108,7 +108,7 @@ def test_a_signal_waits_until_what_was_replaced_is_gone(tmp_path, monkeypatch):
 def test_a_run_killed_between_the_two_renames_is_put_right_by_the_next(tmp_path):
     old_folder(tmp_path / f".model.{DEAD}.previous")
     old_folder(tmp_path / f".model.{DEAD}.staging")
-    with claimed(tmp_path / "model"):
+    with lock_output(tmp_path / "model"):
         assert os.listdir(tmp_path / "model") == ["pytorch_model.bin"]
     assert os.listdir(tmp_path) == ["model"]
 
@@ -120,7 +120,7 @@ def test_what_dead_runs_left_is_removed(tmp_path, make):
         (tmp_path / kind).mkdir()
         make(tmp_path / kind / "left")
         (tmp_path / kind / "left").rename(tmp_path / f".model.{DEAD}.{kind}")
-    with claimed(tmp_path / "model"):
+    with lock_output(tmp_path / "model"):
         assert sorted(p.name for p in tmp_path.glob(".*")) == [".model.lock"]
     assert not list(tmp_path.glob(".*"))
     assert (tmp_path / "model").is_dir()
@@ -132,7 +132,7 @@ def test_what_belongs_to_others_is_left_alone(tmp_path):
     others = [".model.x.0123456789ab.staging", ".model.staging", ".model.0123.staging", "model.0123456789ab.staging"]
     for name in others:
         (tmp_path / name).mkdir()
-    with claimed(tmp_path / "model"), claimed(tmp_path / "model.x.0123456789ab"):
+    with lock_output(tmp_path / "model"), lock_output(tmp_path / "model.x.0123456789ab"):
         pass
     assert sorted(os.listdir(tmp_path)) == sorted(others)
 
@@ -144,20 +144,20 @@ def test_a_name_with_the_signs_of_a_pattern(tmp_path):
 
 
 def test_one_run_at_a_time_has_a_target_and_the_other_is_told_which(tmp_path):
-    with claimed(tmp_path / "model") as claim:
+    with lock_output(tmp_path / "model") as claim:
         claim.new_folder(STAGING)
         message = rf"being written by another run \(process {os.getpid()} on {socket.gethostname()}\)"
-        with pytest.raises(OutputError, match=message), claimed(tmp_path / "model"):
+        with pytest.raises(OutputError, match=message), lock_output(tmp_path / "model"):
             pass
-        assert claim.beside(STAGING).exists()
+        assert claim.sibling_path(STAGING).exists()
         publish(tmp_path / "other")
     assert os.listdir(tmp_path) == ["other"]
 
 
 def test_the_lock_of_a_killed_run_is_free(tmp_path):
     code = (
-        "import os, sys; from pathlib import Path; from ast2hf.huggingface.publication import claimed\n"
-        "with claimed(Path(sys.argv[1])) as claim: claim.new_folder('staging'); os.kill(os.getpid(), 9)"
+        "import os, sys; from pathlib import Path; from ast2hf.output.lock import lock_output\n"
+        "with lock_output(Path(sys.argv[1])) as claim: claim.new_folder('staging'); os.kill(os.getpid(), 9)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "model")]).returncode == -9
     assert len(os.listdir(tmp_path)) == 2
@@ -177,7 +177,7 @@ def test_a_lock_that_was_removed_under_a_waiting_run_is_none(tmp_path, monkeypat
         return fd
 
     monkeypatch.setattr(os, "open", open_and_lose)
-    with pytest.raises(OutputError, match="another run"), claimed(tmp_path / "model"):
+    with pytest.raises(OutputError, match="another run"), lock_output(tmp_path / "model"):
         pass
 
 
@@ -186,7 +186,7 @@ def test_a_file_system_without_locks_is_refused(tmp_path, monkeypatch):
         raise OSError(errno.ENOSYS, "Function not implemented")
 
     monkeypatch.setattr("fcntl.flock", flock)
-    with pytest.raises(OutputError, match="has locks"), claimed(tmp_path / "model"):
+    with pytest.raises(OutputError, match="has locks"), lock_output(tmp_path / "model"):
         pass
 
 
@@ -203,7 +203,7 @@ def test_modes_follow_the_umask(tmp_path, umask):
 
 def test_it_is_on_the_disk_before_it_is_published_and_its_name_after(tmp_path, monkeypatch):
     target, synced = tmp_path / "model", []
-    monkeypatch.setattr(publication, "_fsync", lambda path: synced.append((path.name, target.exists())))
+    monkeypatch.setattr(lock, "_fsync", lambda path: synced.append((path.name, target.exists())))
     publish(target)
     (file, before), (staging, still_before), (parent, after) = synced
     assert (file, before, still_before, parent, after) == ("config.json", False, False, tmp_path.name, True)
@@ -241,17 +241,17 @@ def raising():
 def test_a_signal_as_the_clean_up_begins_leaves_nothing_behind(tmp_path, monkeypatch, number):
     target = tmp_path / "model"
     old_folder(target)
-    escape = publication.re.escape
+    escape = lock.re.escape
 
     def signalled(text):
-        monkeypatch.setattr(publication.re, "escape", escape)
+        monkeypatch.setattr(lock.re, "escape", escape)
         signal.raise_signal(number)
         return escape(text)
 
-    with pytest.raises((SystemExit, KeyboardInterrupt)), claimed(target) as claim:
+    with pytest.raises((SystemExit, KeyboardInterrupt)), lock_output(target) as claim:
         (claim.new_folder(STAGING) / "config.json").write_text("new")
         claim.new_folder(SCRATCH)
         claim.publish(overwrite=True)
-        monkeypatch.setattr(publication.re, "escape", signalled)
+        monkeypatch.setattr(lock.re, "escape", signalled)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
     assert (target / "config.json").read_text() == "new"

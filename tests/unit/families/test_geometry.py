@@ -1,12 +1,15 @@
+from dataclasses import replace
+
 import pytest
 from conftest import TINY
 
 from ast2hf.checkpoint import synthetic
-from ast2hf.config import Model
+from ast2hf.config import Variant
 from ast2hf.errors import ConfigurationError, InputError
-from ast2hf.geometry import Geometry, resolve
+from ast2hf.families.ast import AST
+from ast2hf.families.geometry import Geometry
 
-OPEN = Model(name="m", frequency_stride=16, time_stride=16, max_length=64)
+OPEN = Variant(name="m", frequency_stride=16, time_stride=16, max_length=64)
 
 
 @pytest.mark.parametrize(
@@ -19,33 +22,33 @@ def test_positions_of_the_published_models(stride, max_length, positions):
 
 
 def test_what_is_open_is_read_from_the_tensors():
-    assert resolve(OPEN, synthetic.shapes(TINY)) == TINY
+    assert AST.geometry(OPEN, synthetic.shapes(AST, TINY)) == TINY
 
 
 def test_what_is_given_wins_over_the_tensors():
-    given = Model(name="m", frequency_stride=16, time_stride=16, max_length=64, num_labels=9)
-    assert resolve(given, synthetic.shapes(TINY)).num_labels == 9
+    given = Variant(name="m", frequency_stride=16, time_stride=16, max_length=64, num_labels=9)
+    assert AST.geometry(given, synthetic.shapes(AST, TINY)).num_labels == 9
 
 
 def test_tensors_of_another_model_are_an_input_error():
     with pytest.raises(InputError, match=r"no usable tensor v\.cls_token"):
-        resolve(OPEN, {"encoder.weight": (3, 3)})
+        AST.geometry(OPEN, {"encoder.weight": (3, 3)})
 
 
 def test_the_depth_is_the_number_of_blocks_and_not_the_largest_number_in_a_name():
-    shapes = synthetic.shapes(TINY) | {"v.blocks.99999999999.norm1.weight": (64,)}
-    assert resolve(OPEN, shapes).num_hidden_layers == 3
+    shapes = synthetic.shapes(AST, TINY) | {"v.blocks.99999999999.norm1.weight": (64,)}
+    assert AST.geometry(OPEN, shapes).num_hidden_layers == 3
 
 
 @pytest.mark.parametrize("name", ["v.cls_token", "mlp_head.1.weight"])
 def test_sizes_of_zero_in_the_checkpoint_are_an_input_error(name):
     with pytest.raises(InputError, match=f"no usable tensor {name}"):
-        resolve(OPEN, synthetic.shapes(TINY) | {name: (0, 0, 0)})
+        AST.geometry(OPEN, synthetic.shapes(AST, TINY) | {name: (0, 0, 0)})
 
 
-def test_head_count_that_cannot_be_told_must_be_given():
-    with pytest.raises(ConfigurationError, match="attention heads cannot be told"):
-        resolve(Model(name="m", hidden_size=100, frequency_stride=1, time_stride=1, max_length=64), {})
+def test_the_number_of_heads_must_be_given_for_an_unusual_width():
+    with pytest.raises(ConfigurationError, match="does not say how many attention heads"):
+        AST.geometry(Variant(name="m", hidden_size=100, frequency_stride=1, time_stride=1, max_length=64), {})
 
 
 @pytest.mark.parametrize("field", ["hidden_size", "frequency_stride", "max_length"])
@@ -62,3 +65,12 @@ def test_heads_must_divide_the_width():
 def test_a_patch_must_fit_the_input():
     with pytest.raises(ConfigurationError, match="does not fit"):
         Geometry(**{**TINY.__dict__, "max_length": 8})
+
+
+def test_a_model_without_a_head_has_no_labels_and_needs_none():
+    shapes = {name: shape for name, shape in synthetic.shapes(AST, TINY).items() if not name.startswith("mlp_head")}
+    geometry = AST.geometry(replace(OPEN, head="none"), shapes)
+    assert geometry == replace(TINY, num_labels=None)
+    assert "num_labels" not in geometry.as_dict()
+    with pytest.raises(InputError, match=r"mlp_head\.1\.weight"):
+        AST.geometry(OPEN, shapes)

@@ -3,11 +3,12 @@ from conftest import TINY
 
 from ast2hf.checkpoint import synthetic
 from ast2hf.errors import InputError
-from ast2hf.mapping.foreign import require_ast
+from ast2hf.families import recognise
+from ast2hf.families.ast import AST
 
 
-def test_an_ast_is_none_of_the_others():
-    require_ast(synthetic.shapes(TINY))
+def test_an_ast_is_recognised():
+    assert recognise(synthetic.shapes(AST, TINY)) is AST
 
 
 @pytest.mark.parametrize(
@@ -23,12 +24,12 @@ def test_an_ast_is_none_of_the_others():
 )
 def test_other_models_are_named(names, words):
     with pytest.raises(InputError, match="is not of the original AST code: it looks like") as caught:
-        require_ast(names)
+        recognise(names)
     assert words in caught.value.cause
     assert f"its first tensors: {names[0]}" in caught.value.cause
 
 
 def test_hostile_names_are_shown_in_part():
     with pytest.raises(InputError) as caught:
-        require_ast(["\u202e" * 200] * 1000)
+        recognise(["\u202e" * 200] * 1000)
     assert len(str(caught.value)) < 500

@@ -1,12 +1,15 @@
+from dataclasses import dataclass, replace
+
 import pytest
 import torch
 from conftest import TINY
 from safetensors.torch import load_file
 
 from ast2hf.checkpoint.state_dict import open_checkpoint
-from ast2hf.huggingface import weights
-from ast2hf.mapping.ast import TABLE
+from ast2hf.families.ast.table import TABLE
+from ast2hf.formats.huggingface import weights
 from ast2hf.mapping.plan import make_plan
+from ast2hf.mapping.rules import Rule
 
 
 @pytest.fixture
@@ -18,7 +21,7 @@ def test_safetensors_reads_what_the_plan_says(tmp_path, tiny_checkpoint, plan_of
     with open_checkpoint(tiny_checkpoint) as checkpoint:
         plan = plan_of(checkpoint)
         size = weights.write(tmp_path / "w.safetensors", plan, checkpoint)
-        expected = plan.apply(checkpoint.load_with_torch())
+        expected = dict(plan.tensors(checkpoint.load_with_torch().__getitem__))
     written = load_file(tmp_path / "w.safetensors")
     assert size == (tmp_path / "w.safetensors").stat().st_size
     assert written.keys() == expected.keys()
@@ -50,6 +53,35 @@ def test_tensors_that_are_not_plain_are_converted(tmp_path, tiny_checkpoint, pla
         plan = plan_of(checkpoint)
         weights.write(tmp_path / "w", plan, checkpoint)
     written = load_file(tmp_path / "w")
-    restored = dict(plan.invert(written.__getitem__))
+    restored = dict(plan.reversed().tensors(written.__getitem__))
     assert torch.equal(restored["v.blocks.0.attn.qkv.weight"], state[name])
     assert torch.equal(restored["v.norm.bias"], state["module.v.norm.bias"].float())
+
+
+@dataclass(frozen=True)
+class Doubled:
+    """An operation that computes: its target is not a run of bytes of the file."""
+
+    copies = False
+    inverse = None
+
+    def __call__(self, *sources):
+        return tuple(2 * source for source in sources)
+
+    def shapes(self, *sources):
+        return sources
+
+
+def test_what_is_computed_is_written_beside_what_is_copied(tmp_path, tiny_checkpoint):
+    table = tuple(
+        replace(rule, op=Doubled()) if isinstance(rule, Rule) and rule.sources == ("v.norm.bias",) else rule
+        for rule in TABLE
+    )
+    with open_checkpoint(tiny_checkpoint) as checkpoint:
+        plan = make_plan(table, TINY.num_hidden_layers, TINY.dimensions(), checkpoint.shapes)
+        weights.write(tmp_path / "w", plan, checkpoint)
+        original = checkpoint.load_with_torch()
+    written = load_file(tmp_path / "w")
+    prefix = "audio_spectrogram_transformer.layernorm."
+    assert torch.equal(written[prefix + "bias"], 2 * original["v.norm.bias"])
+    assert torch.equal(written[prefix + "weight"], original["v.norm.weight"])
