@@ -14,7 +14,7 @@ from ast2hf.report.report import INTERRUPTED
 from ast2hf.run import Outcome, Run
 
 if TYPE_CHECKING:
-    from ast2hf.tracking.runs import Sent
+    from ast2hf.tracking.runs import Recorded
 
 
 def execute(run: Run, afterwards: ExitStack) -> Outcome:
@@ -64,7 +64,7 @@ def _draw_page(run: Run) -> None:
         run.note(f"not kept: {error.cause}")
 
 
-def _record(run: Run, target: Path | None, started: float, required: bool) -> Sent | None:
+def _record(run: Run, target: Path | None, started: float, required: bool) -> Recorded | None:
     """Record the run in MLflow. Raises TrackingError or OutputError only where it is ``required``."""
     if not run.config.tracking.enabled:
         return None

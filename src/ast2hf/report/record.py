@@ -6,7 +6,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from math import isfinite
 from pathlib import Path
 
@@ -15,40 +15,14 @@ from ast2hf.huggingface import folder
 from ast2hf.report import page, plots
 from ast2hf.report.report import INTERRUPTED, Comparison, Report
 from ast2hf.report.settings import settings
+from ast2hf.tracking.record import MlflowRecord, ProvedModel
+
+Record = MlflowRecord
 
 UNSENT = "unsent_record.json"
 
 MAX_PARAM = 6000
 """Characters of a parameter's value; MLflow cuts or refuses longer ones."""
-
-
-@dataclass(frozen=True)
-class ProvedModel:
-    """The published folder, and the SHA-256 of each of its files as they were proved."""
-
-    folder: str
-    files: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Record:
-    """One MLflow run. Times in milliseconds since the epoch; ``metrics``: name, value, step.
-
-    ``key`` is the record's own, so that one that is sent twice is kept once; ``parent``: that of its sweep's;
-    ``model``: to be logged with the run.
-    """
-
-    key: str
-    name: str
-    parent: str | None
-    status: str
-    started: int
-    ended: int
-    params: dict[str, str]
-    metrics: list[tuple[str, float, int]]
-    tags: dict[str, str]
-    artifacts: list[str]
-    model: ProvedModel | None = None
 
 
 def build(
