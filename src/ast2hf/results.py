@@ -8,6 +8,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from math import isfinite
 from pathlib import Path
@@ -34,6 +35,12 @@ BLOCK_RTOL = 1e-5
 
 MAX_ABS_DIFF = "max_abs_diff"
 """The measure that a check's ``atol`` bounds."""
+
+LOGITS = "logits"
+"""The check of all logits, the one that pictures show where there is a choice."""
+
+FRAME_SHIFT_MS = 10.0
+"""Milliseconds between frames; a front end with another step gives it as ``frame_shift_ms``."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +88,14 @@ class Label:
 
 @dataclass
 class Report:
-    """One conversion, as far as it came. Nothing in it is a path of the machine: a local file is its name alone."""
+    """One conversion, as far as it came. Nothing in it is a path of the machine: a local file is its name alone.
+
+    ``date``: of its beginning, UTC, ISO 8601.
+    """
 
     model: str
     schema_version: int = SCHEMA_VERSION
+    date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     status: Literal["passed", "failed"] = "failed"
     error: str | None = None
     family: str | None = None

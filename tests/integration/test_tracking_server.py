@@ -16,7 +16,7 @@ from mlflow_server import MlflowServer, Proxy
 from servers import Reply, Server
 
 from ast2hf.errors import TrackingError
-from ast2hf.report import record as records
+from ast2hf.tracking import record as records
 from ast2hf.tracking import runs as tracked
 
 pytestmark = pytest.mark.fault(61, "a server that refuses, stalls, dies in the middle, answers 500")
@@ -140,7 +140,7 @@ def conversion(tmp_path_factory):
 @pytest.fixture
 def record(conversion, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", str(QUICK))
-    return replace(records.read(conversion / records.UNSENT), key=uuid.uuid4().hex)
+    return replace(records.saved(conversion / records.UNSENT), key=uuid.uuid4().hex)
 
 
 def settings(url, experiment):
