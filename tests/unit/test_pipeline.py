@@ -11,6 +11,7 @@ from conftest import TINY_OVERRIDES, compose
 
 from ast2hf import pipeline
 from ast2hf.audio import PACKAGED, load_clip
+from ast2hf.config import DeviceTolerances, Tolerance
 from ast2hf.errors import InputError, OutputError, VerificationError
 from ast2hf.families.ast import AST, table
 from ast2hf.formats.huggingface import HUGGING_FACE, config, weights
@@ -26,11 +27,13 @@ ORDER = [*PLANNED, *CHECKS]
 def run(tmp_path, tiny_checkpoint):
     """Run the pipeline on the tiny checkpoint; returns what came of it, as far as it came, and the error."""
 
-    def run(*overrides: str) -> tuple[Conversion, Exception | None]:
+    def run(*overrides: str, **tolerances: float) -> tuple[Conversion, Exception | None]:
         settings = compose(
             "experiment=offline", "tracking=off", f"checkpoint={tiny_checkpoint}", f"output_dir={tmp_path / 'model'}",
             *TINY_OVERRIDES, *overrides,
         )  # fmt: skip
+        for name, atol in tolerances.items():
+            settings.verify.tolerances[name] = DeviceTolerances(cpu=Tolerance(atol))
         conversion = Conversion(Report(settings.model.name))
         try:
             pipeline.run(conversion, settings, Progress())
@@ -199,7 +202,7 @@ def test_a_new_check_needs_nothing_but_its_function(run, tmp_path, monkeypatch):
         return Finding("passed", {"max_abs_diff": 0.0}, {"atol": tolerance.atol})
 
     monkeypatch.setitem(CHECKS, "silence", Check("silence", "is it quiet", silence))
-    _, error = run("+verify.tolerances.silence={cpu: {atol: 1e-3}, cuda: {atol: 1}, mps: {atol: 1}}")
+    _, error = run(silence=1e-3)
     assert error is None
     published = json.loads((tmp_path / "model" / "conversion_report.json").read_text())
     assert published["checks"]["silence"]["title"] == "is it quiet"

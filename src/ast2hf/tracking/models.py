@@ -107,9 +107,9 @@ def save(source: Path, path: Path, about: Any) -> None:
     from mlflow.types import ColSpec, Schema, TensorSpec
     from transformers import AutoFeatureExtractor, pipeline
 
-    from ast2hf.huggingface import reload
+    from ast2hf.formats.huggingface import loading
 
-    model, _ = reload.load_model(source, torch.device("cpu"))
+    model = loading.load(source, torch.device("cpu")).model
     model.save_pretrained = lambda save_directory, **_: _link(source, Path(save_directory))
     extractor = AutoFeatureExtractor.from_pretrained(source, local_files_only=True)
     example, _ = soundfile.read(PACKAGED_CLIP, frames=extractor.sampling_rate, dtype="float32")
