@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ast2hf import hub_files, local_files
+from ast2hf import hub_download, local_files
 from ast2hf.config import Model
 from ast2hf.errors import InputError, is_printable, printable
 
@@ -45,7 +45,7 @@ def load_labels(labels: str | None, model: Model) -> Labels:
         return Labels(None, NONE)
     if labels is None:
         assert model.labels is not None
-        path = hub_files.fetch(model.labels, "label file", "labels=PATH or labels=none")
+        path = hub_download.fetch(model.labels, "label file", "labels=PATH or labels=none")
         return Labels(parse(path.read_bytes(), path.name), f"hf://datasets/{model.labels.repo}/{model.labels.filename}")
     content = local_files.read(labels, "label file", "give labels=PATH of a JSON or CSV file, or labels=none")
     return Labels(parse(content, labels), labels)

@@ -9,11 +9,11 @@ from ast2hf.errors import InputError, printable
 
 
 def expand(path: str) -> Path:
-    """``path`` with ``~`` filled in. Raises InputError where that is nobody's home."""
+    """``path`` with ``~`` filled in. Raises InputError if the user does not exist."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        raise InputError(f"{printable(path)} begins with no known home directory", "write the path in full") from None
+        raise InputError(f"unknown user in {printable(path)}", "use an absolute path") from None
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -11,16 +11,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ast2hf.checkpoint.container import Record, blocks
+from ast2hf.checkpoint.container import BLOCK_SIZE, ByteRange, blocks
 from ast2hf.checkpoint.state_dict import Checkpoint
+from ast2hf.checkpoint.tensor_meta import ITEMSIZE
 from ast2hf.mapping.plan import Plan, Slice
 
 FILENAME = "model.safetensors"
 
-ITEMSIZE = 4
-"""Bytes of a float32, the type that is written."""
-
-_BUFFER = 512 << 10
+_ITEMSIZE = ITEMSIZE["float32"]
+"""Of the dtype that is written."""
 
 
 def header(plan: Plan) -> bytes:
@@ -28,7 +27,7 @@ def header(plan: Plan) -> bytes:
     entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
     position = 0
     for s in plan.slices:
-        end = position + (s.stop - s.start) * ITEMSIZE
+        end = position + (s.stop - s.start) * _ITEMSIZE
         entries[s.target] = {"dtype": "F32", "shape": list(s.shape), "data_offsets": [position, end]}
         position = end
     text = json.dumps(entries, separators=(",", ":")).encode()
@@ -38,7 +37,7 @@ def header(plan: Plan) -> bytes:
 
 def write(path: Path, plan: Plan, checkpoint: Checkpoint) -> int:
     """Write the targets of ``plan`` to a new file; return its size in bytes. Raises OSError."""
-    buffer = bytearray(_BUFFER)
+    buffer = bytearray(BLOCK_SIZE)
     with path.open("xb", buffering=0) as file:
         _write_all(file.fileno(), memoryview(header(plan)))
         for s in plan.slices:
@@ -50,8 +49,8 @@ def write(path: Path, plan: Plan, checkpoint: Checkpoint) -> int:
 def _elements(s: Slice, checkpoint: Checkpoint, buffer: bytearray) -> Iterator[memoryview]:
     source = checkpoint.tensors[s.source]
     if source.is_plain:
-        start = source.bytes.offset + s.start * ITEMSIZE
-        yield from blocks(checkpoint.fd, Record(start, (s.stop - s.start) * ITEMSIZE), buffer)
+        start = source.bytes.offset + s.start * _ITEMSIZE
+        yield from blocks(checkpoint.fd, ByteRange(start, (s.stop - s.start) * _ITEMSIZE), buffer)
     else:
         yield memoryview(checkpoint.read(s.source).reshape(-1)[s.start : s.stop].numpy().tobytes())
 
