@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import os
 import shutil
@@ -31,6 +32,7 @@ from ast2hf.checkpoint import synthetic
 from ast2hf.checkpoint.source import NO_SHAPES
 from ast2hf.config import Model
 from ast2hf.geometry import Geometry, resolve
+from ast2hf.local_files import write_atomically
 from ast2hf.report.report import environment
 
 BENCH = Path(__file__).parent.absolute()
@@ -262,9 +264,11 @@ def prepare(checkpoints: Path) -> dict[str, Variant]:
             variant = Variant(choice, model, checkpoints / f"{model.name}.pth")
             if not variant.checkpoint.exists():
                 print(f"writing {variant.checkpoint.name}", file=sys.stderr)
-                unfinished = variant.checkpoint.with_suffix(".unfinished")
-                synthetic.write(unfinished, variant.geometry, SEED)
-                unfinished.rename(variant.checkpoint)
+                import torch
+
+                content = io.BytesIO()
+                torch.save(synthetic.state_dict(variant.geometry, SEED), content)
+                write_atomically(variant.checkpoint, content.getvalue())
             found[choice] = variant
     return found
 

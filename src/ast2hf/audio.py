@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ast2hf import hub_files, local_files, signals
+from ast2hf import hub_download, local_files, signals
 from ast2hf.config import Variant
 from ast2hf.errors import InputError, printable
 
@@ -58,12 +58,12 @@ def load_clip(audio: str | None, variant: Variant, cache: Path) -> Clip:
         content = local_files.read(audio, "clip", "give audio=PATH of a wav or flac file, or audio=packaged")
         return _decode(content, Path(audio).name, variant.sampling_rate)
     if variant.clip_file is not None:
-        content = hub_files.fetch(variant.clip_file, "clip", _INSTEAD).read_bytes()
+        content = hub_download.fetch(variant.clip_file, "clip", _INSTEAD).read_bytes()
         uri = f"hf://datasets/{variant.clip_file.repo}/{variant.clip_file.filename}"
         return _decode(content, uri, variant.sampling_rate, official=True)
     if variant.clip_row is not None:
         row = variant.clip_row
-        content = hub_files.first_clip(row, cache, _INSTEAD)
+        content = hub_download.stream_first_clip(row, cache, _INSTEAD)
         uri = f"hf://datasets/{row.repo}/{row.config}/{row.split}[0]"
         return _decode(content, uri, variant.sampling_rate, official=True)
     return _decode(PACKAGED_CLIP.read_bytes(), PACKAGED, variant.sampling_rate)

@@ -92,13 +92,13 @@ def _job(report: Report, code: int) -> Job:
 
 
 def _convert(config: Config, report: Report, run_folder: Path, afterwards: ExitStack) -> Outcome:
-    from ast2hf import execution, hub
+    from ast2hf import execution, hub_upload
     from ast2hf.report import summary
     from ast2hf.run import Run
     from ast2hf.stages import Stages
 
     if config.hub.push:
-        hub.check()
+        hub_upload.check()
     run = Run(config, report, Stages(), run_folder)
     try:
         outcome = execution.execute(run, afterwards)
@@ -108,7 +108,7 @@ def _convert(config: Config, report: Report, run_folder: Path, afterwards: ExitS
     try:
         if config.hub.push and not config.dry_run:
             with run.stages("push", f"Push to {config.hub.repo_id}"):
-                outcome = replace(outcome, pushed=hub.push(outcome.target, config.hub))
+                outcome = replace(outcome, pushed=hub_upload.push(outcome.target, config.hub))
     finally:  # what is published is shown, pushed or not
         _show(outcome, run_folder, config.dry_run)
     return outcome

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ast2hf import hub_files, local_files
+from ast2hf import hub_download, local_files
 from ast2hf.config import Variant
 from ast2hf.errors import InputError, is_printable, printable
 
@@ -49,7 +49,7 @@ def load_labels(labels: str | None, variant: Variant) -> Labels:
         return Labels(None, NONE)
     if labels is None:
         assert variant.labels is not None
-        path = hub_files.fetch(variant.labels, "label file", "labels=PATH or labels=none")
+        path = hub_download.fetch(variant.labels, "label file", "labels=PATH or labels=none")
         return Labels(
             parse(path.read_bytes(), path.name), f"hf://datasets/{variant.labels.repo}/{variant.labels.filename}"
         )

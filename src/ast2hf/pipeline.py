@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ast2hf import device as devices
-from ast2hf import hub_files, local_files
+from ast2hf import hub_download, local_files
 from ast2hf.checkpoint.source import Source, locate
 from ast2hf.checkpoint.state_dict import Checkpoint, open_checkpoint
 from ast2hf.config import Config, ExpectedLogits, Variant
@@ -105,7 +105,7 @@ def verify(conversion: Conversion, config: Config, progress: Progress) -> None:
     _begin(report, config)
     with ExitStack() as stack:
         with progress.quiet("inputs"):
-            folder = hub_files.model_folder(str(config.folder), names.MODEL_FILES)
+            folder = hub_download.model_folder(str(config.folder), names.MODEL_FILES)
         variant = replace(config.model, head=HUGGING_FACE.head(folder))
         opened = _open(report, config, variant, _temporary_folder(stack), stack, progress)
         clip = _import_and_load_clip(report, config, progress)

@@ -11,15 +11,14 @@ from intake_target import examiner, valid
 EACH = 400
 
 REASONS = (
-    ("zip", ("zip archive", "CRC", "entries", "entry", "big-endian", "data.pkl")),
-    ("pickle", ("pickle", "refers to", "dict key", "is called", "lists other storages", "legacy format")),
+    ("zip", ("zip archive", "CRC", "directory", "entries", "entry", "big-endian", "data.pkl")),
+    ("pickle", ("pickle", "refers to", "dict key", "is called", "lists storages", "legacy format")),
     (
         "tensors",
         (
             "tensor",
             "storage",
-            "the bytes of",
-            "is of type",
+            "has dtype",
             "needs more data",
             "axes",
             "state dict",

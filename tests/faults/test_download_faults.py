@@ -140,7 +140,7 @@ def test_a_server_that_recovers_is_waited_for(run, server, content, came_out):
 def test_a_stalled_server_is_left(cli, run, server, content, came_out, reply):
     server.replies["/tiny.pth"] = [Reply(body=content, promise=len(content), **reply)]
     result = run("download.timeout_s=0.5", "download.deadline_s=2")
-    assert "was not fetched in 2 s" in failed(cli, result)
+    assert "was not downloaded in 2 s" in failed(cli, result)
     came_out(result)
 
 
@@ -149,7 +149,7 @@ def test_a_stalled_server_is_left(cli, run, server, content, came_out, reply):
 def test_bad_redirects_are_refused(cli, run, server, came_out, location):
     server.replies["/tiny.pth"] = [Reply(302, headers={"Location": location})]
     result = run()
-    words = "redirects without end" if location == "/tiny.pth" else "leads to no web address"
+    words = "redirects endlessly" if location == "/tiny.pth" else "is not an http(s) URL"
     assert words in failed(cli, result)
     came_out(result)
 
@@ -159,7 +159,7 @@ def test_bad_redirects_are_refused(cli, run, server, came_out, location):
 def test_an_endless_body_is_ended(cli, run, server, came_out, size):
     server.replies["/tiny.pth"] = [Reply(body=b"x" * 10_000, endless=True, pause=0.001, **size)]
     result = run("download.deadline_s=2")
-    words = "sends more than 17,179,869,184 bytes" if "promise" in size else "was not fetched in 2 s"
+    words = "sends more than 17,179,869,184 bytes" if "promise" in size else "was not downloaded in 2 s"
     assert words in failed(cli, result)
     came_out(result)
 

@@ -59,12 +59,14 @@ def history(hub):
 
 
 @pytest.mark.fault(65, "no token; a wrong one; one that may only read")
-@pytest.mark.parametrize(("token", "told"), [(None, "needs a token"), ("hf_wrong", "401"), (READER, "403")])
+@pytest.mark.parametrize(
+    ("token", "told"), [(None, "needs a Hugging Face token"), ("hf_wrong", "401"), (READER, "403")]
+)
 def test_without_a_token_that_may_write_the_variable_is_named(push, hub, came_out, token, told):
     result = push(token=token)
     assert result.code == 8
     assert told in result.error_line
-    assert "; set HF_TOKEN to a token that may write there" in result.error_line
+    assert "; set HF_TOKEN to a token with write access" in result.error_line
     assert history(hub) == []
     if token is None:
         assert hub.requests == []
@@ -80,7 +82,7 @@ def test_a_commit_that_fails_leaves_the_model_saved_locally(push, hub, came_out,
     assert result.code == 8
     assert "error: saved locally, not pushed to me/tiny (" in result.error_line
     assert told in result.error_line
-    assert "give the same command with skip_existing=true" in result.error_line
+    assert "rerun the same command with skip_existing=true" in result.error_line
     assert len(hub.asked("POST", "/commit/")) == (1 if what == 412 else 3)
     assert history(hub) == []
     came_out(result)
@@ -114,7 +116,7 @@ def test_a_commit_of_somebody_else_is_not_buried(push, hub, came_out):
     result = push()
     assert result.code == 8
     assert "status 412: A commit has happened since" in result.error_line
-    assert "somebody else has committed meanwhile" in result.error_line
+    assert "someone else has committed in the meantime" in result.error_line
     assert history(hub) == ["theirs"]
     came_out(result)
 

@@ -47,13 +47,13 @@ def test_values_that_are_not_finite(cli, came_out):
 def test_other_tensors(cli, came_out):
     complex_ = torch.ones(2, dtype=torch.complex64)
     for value, words in (
-        (torch.eye(2).to_sparse(), "holds a sparse tensor"),
-        (torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8), "holds a quantized tensor"),
-        (torch.empty(2, device="meta"), "holds a tensor without values"),
+        (torch.eye(2).to_sparse(), "contains a sparse tensor"),
+        (torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8), "contains a quantized tensor"),
+        (torch.empty(2, device="meta"), "contains a tensor without values"),
         (torch.imag(complex_.conj()), "the negative or conjugate of its bytes"),
-        (complex_, f"{NAME} is of type complex64"),
-        (torch.ones(2, dtype=torch.bool), f"{NAME} is of type bool"),
-        (torch.ones(2, dtype=torch.int64), f"{NAME} is of type int64"),
+        (complex_, f"{NAME} has dtype complex64"),
+        (torch.ones(2, dtype=torch.bool), f"{NAME} has dtype bool"),
+        (torch.ones(2, dtype=torch.int64), f"{NAME} has dtype int64"),
     ):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -70,7 +70,7 @@ def test_other_floats(cli, came_out):
     files, log = converted(cli, saved(mixed), "mixed")
     float32, _ = converted(cli, saved({name: value.to(torch.float32) for name, value in mixed.items()}), "float32")
     assert files == float32
-    for how in ("float16 are widened", "bfloat16 are widened", "float64 are rounded"):
+    for how in ("note: float16 tensors widened", "bfloat16 tensors widened", "float64 tensors rounded"):
         assert f"of type {how} to float32" in log
     came_out("exit 0: widened or rounded to float32; the log and the report say how many of each")
 
@@ -103,7 +103,7 @@ def test_wrappers(cli, plain, came_out):
 @pytest.mark.fault(15, "two state dicts in one file")
 def test_two_candidates(cli):
     result = refused(cli, saved({"model": PLAIN, "state_dict": ORIGINAL}))
-    assert "holds several state dicts: state_dict, model; save the one you mean alone" in result.error_line
+    assert "contains several state dicts: state_dict, model; save only the one you need" in result.error_line
 
 
 @pytest.mark.fault(16, "a missing, a misshapen and 25 further tensors")
@@ -140,7 +140,7 @@ def test_an_optimizer(cli, came_out):
     optimizer = torch.optim.Adam([weight], 1e-5, weight_decay=5e-7, betas=(0.95, 0.999))
     optimizer.step()
     result = refused(cli, saved(optimizer.state_dict()))
-    assert "the checkpoint is the state of an optimizer" in result.error_line
+    assert "the checkpoint is an optimizer state" in result.error_line
     assert "best_audio_model.pth" in result.error_line
     came_out(result)
 
@@ -158,8 +158,8 @@ def test_shared_and_strided_tensors(cli, came_out):
     files, log = converted(cli, saved(views), "views")
     contiguous, _ = converted(cli, saved({name: value.clone() for name, value in values.items()}), "contiguous")
     assert files == contiguous
-    assert "note: 2 tensors are not contiguous and are copied element by element" in log
-    assert "note: some tensors share their bytes; each is written out in full" in log
+    assert "note: non-contiguous tensors copied element by element: 2" in log
+    assert "note: some tensors share storage; each is written in full" in log
     came_out("exit 0: the same bytes as from contiguous tensors; the log says so")
 
 
@@ -171,7 +171,7 @@ def model(*names: str) -> dict[str, torch.Tensor]:
 def test_other_models(cli, came_out):
     vit = ("cls_token", "pos_embed", "patch_embed.proj.weight", "blocks.0.attn.qkv.weight")
     for value, words in (
-        ([torch.ones(1)], "holds a list, not a state dict"),
+        ([torch.ones(1)], "contains a list, not a state dict"),
         (model("audio_spectrogram_transformer.embeddings.cls_token"), "an AST in the Hugging Face layout already"),
         (model("module.modality_a", "module.blocks_a.0.norm1.weight", "module.decoder_embed.weight"), "a CAV-MAE"),
         ({"model": model(*vit, "decoder_embed.weight", "mask_token")}, "such as AudioMAE"),

@@ -128,7 +128,7 @@ def test_a_wav_from_a_recorder_that_cannot_seek(clip):
 @pytest.mark.parametrize("path", ["missing.wav", ".", "", "~nobody-of-this-name/x.wav"])
 def test_a_clip_that_cannot_be_read(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"cannot be read|no known home directory"):
+    with pytest.raises(InputError, match=r"cannot be read|unknown user in"):
         load_clip(path, MODEL, NO_CACHE)
 
 
@@ -143,7 +143,7 @@ def test_the_packaged_clip():
 
 def test_the_model_s_own_clip(tmp_path, monkeypatch):
     (tmp_path / "clip.flac").write_bytes(encoded(TONE, kind="FLAC", subtype="PCM_16"))
-    monkeypatch.setattr(audio.hub_files, "fetch", lambda file, *_: tmp_path / file.filename)
+    monkeypatch.setattr(audio.hub_download, "fetch", lambda file, *_: tmp_path / file.filename)
     found = load_clip(None, Model(sampling_rate=16000, clip_file=HubFile("owner/repo", "clip.flac")), NO_CACHE)
     assert (found.uri, found.published) == ("hf://datasets/owner/repo/clip.flac", True)
     assert found.waveform.shape == (16000,)

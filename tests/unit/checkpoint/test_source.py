@@ -99,7 +99,7 @@ def test_addresses_that_are_none(find, written):
 
 
 def test_nobody_s_home(find):
-    with pytest.raises(InputError, match="no known home directory"):
+    with pytest.raises(InputError, match="unknown user in"):
         find("~nobody-of-this-name/x.pth", model())
 
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from math import prod
 from pathlib import Path
 
-from ast2hf.checkpoint.container import BLOCK, blocks
+from ast2hf.checkpoint.container import BLOCK_SIZE, blocks
 from ast2hf.checkpoint.state_dict import Checkpoint
-from ast2hf.checkpoint.tensor_records import ITEMSIZE
+from ast2hf.checkpoint.tensor_meta import ITEMSIZE
 from ast2hf.mapping.plan import Plan, Step
 
 _ITEMSIZE = ITEMSIZE["float32"]
@@ -36,7 +36,7 @@ def header(plan: Plan) -> bytes:
 
 def write(path: Path, plan: Plan, checkpoint: Checkpoint) -> int:
     """Write the targets of ``plan`` to a new file; return its size in bytes. Raises OSError."""
-    buffer = bytearray(BLOCK)
+    buffer = bytearray(BLOCK_SIZE)
     with path.open("xb", buffering=0) as file:
         _write_all(file.fileno(), memoryview(header(plan)))
         for step in plan.steps:

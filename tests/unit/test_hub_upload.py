@@ -8,7 +8,7 @@ import time
 import pytest
 from hub_server import READER, WRITER, Fault, HubServer
 
-from ast2hf import hub
+from ast2hf import hub_upload
 from ast2hf.config import Hub
 from ast2hf.errors import HubError
 
@@ -58,7 +58,7 @@ def stored(server, commit):
 
 
 def test_five_files_in_one_commit_of_a_new_private_repository(server, folder):
-    address = hub.push(folder, settings())
+    address = hub_upload.push(folder, settings())
     repo = server.repos["model", "me/name"]
     (commit,) = repo.history()
     assert repo.private is True
@@ -68,7 +68,7 @@ def test_five_files_in_one_commit_of_a_new_private_repository(server, folder):
 
 
 def test_weights_go_to_large_file_storage_and_the_rest_into_the_commit(server, folder):
-    hub.push(folder, settings())
+    hub_upload.push(folder, settings())
     (request,) = server.asked("POST", "/commit/")
     header, *lines = [json.loads(line) for line in request.body.splitlines()]
     assert header["value"]["parentCommit"] == server.repos["model", "me/name"].history()[0].parent
@@ -83,22 +83,52 @@ def test_weights_go_to_large_file_storage_and_the_rest_into_the_commit(server, f
 
 
 def test_what_is_there_is_not_sent_again_and_makes_no_commit(server, folder):
-    first = hub.push(folder, settings())
+    first = hub_upload.push(folder, settings())
     server.requests.clear()
-    assert hub.push(folder, settings()) == first
+    assert hub_upload.push(folder, settings()) == first
     assert server.asked("PUT") == server.asked("POST", "/commit/") == []
     (folder / "README.md").write_bytes(CONTENT["README.md"] + b"More.\n")
-    assert hub.push(folder, settings()) != first
+    assert hub_upload.push(folder, settings()) != first
     assert server.asked("PUT") == []
     (request,) = server.asked("POST", "/commit/")
     assert b"README.md" in request.body
     assert b"config.json" not in request.body
 
 
+def test_another_card_can_be_sent_and_the_folder_stays_as_it_is(server, folder):
+    card = CONTENT["README.md"] + b"AutoModel.from_pretrained('me/name')\n"
+    hub_upload.push(folder, settings(), card)
+    (commit,) = server.repos["model", "me/name"].history()
+    assert stored(server, commit) == {**CONTENT, "README.md": card}
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == CONTENT
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_global_state_of_huggingface_hub_is_restored(server, folder, monkeypatch, fails):
+    from huggingface_hub.utils import are_progress_bars_disabled, get_session
+
+    def state():
+        return are_progress_bars_disabled(), get_session().timeout.read
+
+    monkeypatch.setattr(hub_upload, "TIMEOUT", 7.0)
+    before = state()
+    assert before[0] is False
+    during = []
+    server.faults.append(Fault("GET", "/revision/main", lambda: during.append(state()), times=1))
+    if fails:
+        server.faults.append(Fault("POST", "/commit/", 400))
+        with pytest.raises(HubError):
+            hub_upload.push(folder, settings())
+    else:
+        hub_upload.push(folder, settings())
+    assert during == [(True, 7.0)]
+    assert state() == before
+
+
 def test_an_existing_repository_keeps_its_files_its_history_and_its_visibility(server, folder):
     repo = server.repo("me/name", private=False)
     before = repo.commit("main", "by hand", {"notes.txt": b"mine", "config.json": b"old"})
-    hub.push(folder, settings())
+    hub_upload.push(folder, settings())
     newest, older = repo.history()
     assert (newest.parent, older) == (before.oid, before)
     assert stored(server, newest) == {**CONTENT, "notes.txt": b"mine"}
@@ -106,14 +136,14 @@ def test_an_existing_repository_keeps_its_files_its_history_and_its_visibility(s
 
 
 def test_a_public_repository_is_made_only_if_asked_for(server, folder):
-    hub.push(folder, settings(private=False, commit_message="by me"))
+    hub_upload.push(folder, settings(private=False, commit_message="by me"))
     repo = server.repos["model", "me/name"]
     assert repo.private is False
     assert repo.history()[0].summary == "by me"
 
 
 def test_a_branch_that_does_not_exist_is_made_and_main_left_alone(server, folder):
-    address = hub.push(folder, settings(revision="trial/one"))
+    address = hub_upload.push(folder, settings(revision="trial/one"))
     repo = server.repos["model", "me/name"]
     assert repo.history() == []
     (commit,) = repo.history("trial/one")
@@ -137,7 +167,7 @@ STEPS = [
 @pytest.mark.parametrize(("method", "path"), STEPS)
 def test_what_passes_is_outlasted_and_there_is_still_one_commit(server, folder, method, path, what):
     server.faults.append(Fault(method, path, what, times=1))
-    hub.push(folder, settings())
+    hub_upload.push(folder, settings())
     (commit,) = server.repos["model", "me/name"].history()
     assert stored(server, commit) == CONTENT
     assert server.faults[0].times == 0
@@ -148,23 +178,23 @@ def test_what_passes_is_outlasted_and_there_is_still_one_commit(server, folder, 
 def test_what_lasts_ends_after_a_bounded_number_of_requests(server, folder, method, path, what):
     server.faults.append(Fault(method, path, what))
     with pytest.raises(HubError) as caught:
-        hub.push(folder, settings())
+        hub_upload.push(folder, settings())
     assert str(caught.value).startswith("saved locally, not pushed to me/name (")
     assert "skip_existing=true" in caught.value.remedy
     assert str(folder) in caught.value.remedy
     if what == 500:
         assert "(status 500: as told)" in caught.value.cause
-    assert hub.ATTEMPTS <= len(server.asked(method, path)) <= hub.ATTEMPTS * 6
+    assert hub_upload.ATTEMPTS <= len(server.asked(method, path)) <= hub_upload.ATTEMPTS * 6
     assert not any(repo.history() for repo in server.repos.values())
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == CONTENT
 
 
 def test_a_server_that_stalls_is_given_up(server, folder, monkeypatch):
-    monkeypatch.setattr(hub, "TIMEOUT", 0.1)
+    monkeypatch.setattr(hub_upload, "TIMEOUT", 0.1)
     server.faults.append(Fault("POST", "/commit/", "stall"))
     with pytest.raises(HubError, match="Timeout"):
-        hub.push(folder, settings())
-    assert len(server.asked("POST", "/commit/")) == hub.ATTEMPTS
+        hub_upload.push(folder, settings())
+    assert len(server.asked("POST", "/commit/")) == hub_upload.ATTEMPTS
 
 
 @pytest.mark.parametrize("what", [500, "lose", None])
@@ -174,8 +204,8 @@ def test_a_commit_of_somebody_else_is_never_buried(server, folder, what):
     server.faults.append(Fault("PUT", "/lfs/", lambda: repo.commit("main", "theirs", {"config.json": b"theirs"}), 1))
     if what:
         server.faults.append(Fault("POST", "/commit/", what, times=1))
-    with pytest.raises(HubError, match=r"status 412.*somebody else has committed meanwhile"):
-        hub.push(folder, settings())
+    with pytest.raises(HubError, match=r"status 412.*someone else has committed in the meantime"):
+        hub_upload.push(folder, settings())
     (commit,) = repo.history()
     assert commit.summary == "theirs"
 
@@ -184,7 +214,7 @@ def test_a_commit_of_somebody_else_is_never_buried(server, folder, what):
 def test_a_refused_token_is_never_shown_and_the_variable_named(server, folder, monkeypatch, token, status):
     monkeypatch.setenv("HF_TOKEN", token)
     with pytest.raises(HubError, match=f"status {status}") as caught:
-        hub.push(folder, settings())
+        hub_upload.push(folder, settings())
     assert "set HF_TOKEN" in caught.value.remedy
     assert token not in str(caught.value)
     assert len(server.asked("POST")) == 1
@@ -192,37 +222,37 @@ def test_a_refused_token_is_never_shown_and_the_variable_named(server, folder, m
 
 def test_a_namespace_of_somebody_else_is_refused(server, folder):
     with pytest.raises(HubError, match="status 403: You don't have the rights to write"):
-        hub.push(folder, settings(repo_id="somebody/name"))
+        hub_upload.push(folder, settings(repo_id="somebody/name"))
 
 
 def test_a_file_that_is_missing_ends_it_before_anything_is_committed(server, folder):
     (folder / "README.md").unlink()
     with pytest.raises(HubError, match=r"README\.md"):
-        hub.push(folder, settings())
+        hub_upload.push(folder, settings())
     assert server.asked("POST", "/commit/") == []
 
 
 def test_a_card_that_the_hub_refuses_ends_it(server, folder):
     (folder / "README.md").write_bytes(b"no metadata")
     with pytest.raises(HubError, match="Invalid metadata"):
-        hub.push(folder, settings())
+        hub_upload.push(folder, settings())
     assert len(server.asked("POST", "/api/validate-yaml")) == 1
 
 
 def test_the_check_beforehand_asks_nobody(server, monkeypatch, tmp_path):
     from huggingface_hub import constants
 
-    hub.check()
+    hub_upload.check()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(HubError, match="unset HF_HUB_OFFLINE"):
-        hub.check()
+        hub_upload.check()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.delenv("HF_TOKEN")
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
     with pytest.raises(HubError, match="set HF_TOKEN"):
-        hub.check()
+        hub_upload.check()
     (tmp_path / "token").write_text(WRITER)
-    hub.check()
+    hub_upload.check()
     assert server.requests == []
 
 
@@ -233,6 +263,6 @@ def test_an_error_of_the_xet_storage_is_told_like_any_other(server, folder, monk
     pytest.importorskip("hf_xet")
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
     with pytest.raises(HubError, match=r"^saved locally, not pushed to me/name .*404"):
-        hub.push(folder, settings())
-    assert len(server.asked("GET", "/xet-write-token/")) == hub.ATTEMPTS
+        hub_upload.push(folder, settings())
+    assert len(server.asked("GET", "/xet-write-token/")) == hub_upload.ATTEMPTS
     assert server.asked("PUT") == server.asked("POST", "/commit/") == []

@@ -1,4 +1,4 @@
-"""What a pickle says of a tensor: of which type and shape it is, and where in which storage it lies."""
+"""What a pickle says about a tensor: its dtype and shape, and where in which storage it lies."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ ITEMSIZE = {
     "float32": 4, "float64": 8, "float16": 2, "bfloat16": 2,
     "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1, "complex64": 8, "complex128": 16,
 }  # fmt: skip
+"""Bytes of an element, by dtype."""
 
 
 class Storage(NamedTuple):
-    """A flat run of ``numel`` elements, stored in the record named ``key``."""
+    """A flat run of ``numel`` elements, which the file has under ``key``."""
 
     key: str
     dtype: str
@@ -19,11 +20,12 @@ class Storage(NamedTuple):
 
     @property
     def nbytes(self) -> int:
+        """The size of all elements."""
         return self.numel * ITEMSIZE[self.dtype]
 
 
-class TensorRecord(NamedTuple):
-    """A strided view of a storage; offset and strides in elements."""
+class TensorMeta(NamedTuple):
+    """A strided view of a storage; ``offset`` and ``stride`` in elements."""
 
     storage: Storage
     offset: int

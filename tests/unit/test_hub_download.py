@@ -9,11 +9,11 @@ FETCH = """
 import time
 waits = []
 time.sleep = waits.append
-from ast2hf import hub_files
+from ast2hf import hub_download
 from ast2hf.config import HubFile
 from ast2hf.errors import DownloadError
 try:
-    print(hub_files.fetch(HubFile("owner/labels", "a/labels.json"), "label file", "labels=PATH").read_text())
+    print(hub_download.fetch(HubFile("owner/labels", "a/labels.json"), "label file", "labels=PATH").read_text())
 except DownloadError as error:
     print(f"DownloadError: {error}")
 assert sum(waits) < 5, waits  # huggingface_hub by itself waits for 23 s
@@ -49,7 +49,7 @@ def test_a_refusal_is_a_download_error_with_a_remedy(fetch, status):
         hub.replies["/datasets/owner/labels/resolve/main/a/labels.json"] = [Reply(status)]
         printed = fetch(hub.url)
     assert printed.startswith("DownloadError: label file a/labels.json of owner/labels cannot be fetched")
-    assert printed.endswith("check the network, or give labels=PATH")
+    assert printed.endswith("check the network, or set labels=PATH")
 
 
 def test_an_unreachable_hub_is_a_download_error(fetch):
