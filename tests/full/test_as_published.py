@@ -9,9 +9,9 @@ import sys
 import pytest
 import torch
 from conftest import ROOT, geometry_of
-from hub_data import add_labels_and_clip, add_speech_commands, labels, word, words
-from hub_server import HubServer
-from servers import Reply, Server
+from support.hub_data import add_labels_and_clip, add_speech_commands, labels, word, words
+from support.hub_server import HubServer
+from support.servers import Reply, Server
 
 from ast2hf.audio import PACKAGED_CLIP, _decode
 from ast2hf.checkpoint import synthetic

@@ -4,7 +4,7 @@ from email.utils import format_datetime
 import pytest
 import trustme
 from loopback import CONTENT, LIMITS, fetch, kept
-from servers import Reply, Server
+from support.servers import Reply, Server
 
 from ast2hf.checkpoint import cache, download, partial, retries
 from ast2hf.config import Download

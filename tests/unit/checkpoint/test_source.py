@@ -4,7 +4,7 @@ import io
 import pytest
 import torch
 from conftest import TINY
-from servers import Reply, Server
+from support.servers import Reply, Server
 
 from ast2hf.checkpoint import synthetic
 from ast2hf.checkpoint.source import locate
