@@ -22,6 +22,8 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+from ast2hf.geometry import Geometry, resolve
+from ast2hf.report.report import environment
 from hydra import compose, initialize_config_dir
 from results import Measurement, Row, rows, table, total
 from rich.console import Console
@@ -31,9 +33,8 @@ from ast2hf.audio import PACKAGED_CLIP
 from ast2hf.checkpoint import synthetic
 from ast2hf.checkpoint.source import NO_SHAPES
 from ast2hf.config import Model
-from ast2hf.geometry import Geometry, resolve
+from ast2hf.families.ast import AST
 from ast2hf.local_files import write_atomically
-from ast2hf.report.report import environment
 
 BENCH = Path(__file__).parent.absolute()
 ROOT = BENCH.parent
@@ -267,7 +268,7 @@ def prepare(checkpoints: Path) -> dict[str, Variant]:
                 import torch
 
                 content = io.BytesIO()
-                torch.save(synthetic.state_dict(variant.geometry, SEED), content)
+                torch.save(synthetic.state_dict(AST, variant.geometry, SEED), content)
                 write_atomically(variant.checkpoint, content.getvalue())
             found[choice] = variant
     return found

@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from zlib_ng import zlib_ng  # noqa: F401  imported where it is used: here, so that it counts as an import
-
-from ast2hf.checkpoint.state_dict import Checkpoint, open_checkpoint
 from ast2hf.geometry import Geometry
 from ast2hf.huggingface import weights
 from ast2hf.mapping.ast import TABLE
+from zlib_ng import zlib_ng  # noqa: F401  imported where it is used: here, so that it counts as an import
+
+from ast2hf.checkpoint.state_dict import Checkpoint, open_checkpoint
 from ast2hf.mapping.plan import make_plan
 
 STATUS = Path("/proc/self/status")

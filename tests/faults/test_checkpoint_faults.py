@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from checkpoints import refused, refused_measured, saved
-from crafted import legacy, mapping, number, pickled, storage, tensor, text, zipped
+from support.crafted import legacy, mapping, number, pickled, storage, tensor, text, zipped
 
 PLAIN = {"v.cls_token": torch.ones(1, 1, 64), "v.norm.bias": torch.zeros(64)}
 

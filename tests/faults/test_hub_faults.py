@@ -8,9 +8,10 @@ import shutil
 
 import pytest
 from conftest import TINY, Cli, Result
-from hub_server import READER, WRITER, Fault, HubServer
+from support.hub_server import READER, WRITER, Fault, HubServer
 
 from ast2hf.checkpoint import synthetic
+from ast2hf.families.ast import AST
 
 FILES = ["README.md", "config.json", "conversion_report.json", "model.safetensors", "preprocessor_config.json"]
 
@@ -25,7 +26,7 @@ def hub(tmp_path):
 def converted(tmp_path_factory):
     """The folder above a checkpoint and the model folder that was made of it."""
     parent = tmp_path_factory.mktemp("converted")
-    synthetic.write(parent / "tiny.pth", TINY, 1)
+    synthetic.write(parent / "tiny.pth", AST, TINY, 1)
     cli = Cli.make(parent)
     result = cli.tiny(f"checkpoint={parent / 'tiny.pth'}")
     assert result.code == 0, result.err
@@ -137,8 +138,9 @@ def test_only_the_files_of_the_model_are_sent(push, hub, cli, came_out):
     assert sorted(value["path"] for value in sent) == FILES
     told = [base64.b64decode(value.get("content", "")) for value in sent] + [r.body for r in hub.requests]
     told += [path.read_bytes() for path in hub.folder.iterdir()]
-    assert not [body for body in told if canary.encode() in body or base64.b64encode(canary.encode())[:12] in body]
-    came_out("exit 0: five files in the commit, and nothing else in any request")
+    found = [body for body in told if canary.encode() in body or base64.b64encode(canary.encode())[:12] in body]
+    assert not found
+    came_out(result, files_sent=len(sent), requests=len(hub.requests), requests_with_anything_else=len(found))
 
 
 @pytest.mark.fault(68, "the proof fails")
@@ -175,4 +177,4 @@ def test_a_commit_has_a_parent_and_a_new_repository_is_private(push, hub, came_o
     if before:
         assert parent == before.oid
         assert newest.files["notes"] == b"mine"
-    came_out("exit 0: private, its parent the first commit; the existing one stays public and keeps its files")
+    came_out(result, private=repo.private, commits=len(repo.history()))

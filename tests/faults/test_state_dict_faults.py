@@ -1,5 +1,6 @@
 """Cases 12 to 16 and 20 to 23: sound files whose tensors are not those of an AST, or are not as they should be."""
 
+import re
 import warnings
 
 import pytest
@@ -8,8 +9,9 @@ from checkpoints import converted, refused, saved
 from conftest import TINY, Cli
 
 from ast2hf.checkpoint import synthetic
+from ast2hf.families.ast import AST
 
-ORIGINAL = synthetic.state_dict(TINY, 1)
+ORIGINAL = synthetic.state_dict(AST, TINY, 1)
 PLAIN = {name.removeprefix("module."): value for name, value in ORIGINAL.items()}
 NAME = "v.blocks.1.mlp.fc1.weight"
 
@@ -28,7 +30,7 @@ def with_one(value: float, dtype: torch.dtype = torch.float32) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
     """The hashes of the files that PLAIN becomes."""
-    return converted(Cli.make(tmp_path_factory.mktemp("plain")), saved(PLAIN), "plain")[0]
+    return converted(Cli.make(tmp_path_factory.mktemp("plain")), saved(PLAIN), "plain").files
 
 
 @pytest.mark.fault(12, "one NaN, one infinity among the weights; an existing folder with overwrite=true")
@@ -67,12 +69,13 @@ def test_other_tensors(cli, came_out):
 def test_other_floats(cli, came_out):
     kinds = (torch.float16, torch.bfloat16, torch.float64)
     mixed = {name: value.to(kinds[i % 3]) for i, (name, value) in enumerate(PLAIN.items())}
-    files, log = converted(cli, saved(mixed), "mixed")
-    float32, _ = converted(cli, saved({name: value.to(torch.float32) for name, value in mixed.items()}), "float32")
-    assert files == float32
+    files, log, result = converted(cli, saved(mixed), "mixed")
+    float32 = converted(cli, saved({name: value.to(torch.float32) for name, value in mixed.items()}), "float32")
+    assert files == float32.files
     for how in ("note: float16 tensors widened", "bfloat16 tensors widened", "float64 tensors rounded"):
-        assert f"of type {how} to float32" in log
-    came_out("exit 0: widened or rounded to float32; the log and the report say how many of each")
+        assert f"{how} to float32" in log
+    said = re.findall(r"note: (\w+ tensors .* to float32.*)", log)
+    came_out(result, same_bytes_as_from_float32=files == float32.files, said=said)
 
 
 @pytest.mark.fault(14, "a float64 beyond float32")
@@ -88,16 +91,16 @@ def test_wrappers(cli, plain, came_out):
     weight.grad = torch.ones(2)
     optimizer = torch.optim.Adam([weight])
     optimizer.step()
-    files = [
+    found = [
         converted(cli, saved(value), f"model{i}")
         for i, value in enumerate(
             (ORIGINAL, {"state_dict": PLAIN}, {"model": ORIGINAL, "optimizer": optimizer.state_dict()})
         )
     ]
-    assert [hashes for hashes, _ in files] == [plain] * 3
-    assert "the state dict was found under state_dict" in files[1][1]
-    assert "the state dict was found under model" in files[2][1]
-    came_out("exit 0: byte-identical models")
+    assert [conversion.files for conversion in found] == [plain] * 3
+    assert "the state dict was found under state_dict" in found[1].log
+    assert "the state dict was found under model" in found[2].log
+    came_out(found[-1].result, identical_models=[conversion.files for conversion in found].count(plain))
 
 
 @pytest.mark.fault(15, "two state dicts in one file")
@@ -129,8 +132,9 @@ def test_a_block_number_is_no_depth(cli):
 
 @pytest.mark.fault(20, "a file in the legacy format, not a zip")
 def test_the_legacy_format(cli, plain, came_out):
-    assert converted(cli, saved(PLAIN, zipped=False), "legacy")[0] == plain
-    came_out("exit 0: the same bytes as from a zip")
+    legacy = converted(cli, saved(PLAIN, zipped=False), "legacy")
+    assert legacy.files == plain
+    came_out(legacy.result, same_bytes_as_from_a_zip=legacy.files == plain)
 
 
 @pytest.mark.fault(21, "best_optim_state.pth")
@@ -155,12 +159,13 @@ def test_shared_and_strided_tensors(cli, came_out):
         NAME: torch.stack([fc1, -fc1], dim=-1)[..., 0],
         "v.pos_embed": torch.cat([pos, pos], dim=1)[:, pos.shape[1] :],
     }
-    files, log = converted(cli, saved(views), "views")
-    contiguous, _ = converted(cli, saved({name: value.clone() for name, value in values.items()}), "contiguous")
-    assert files == contiguous
+    files, log, result = converted(cli, saved(views), "views")
+    contiguous = converted(cli, saved({name: value.clone() for name, value in values.items()}), "contiguous")
+    assert files == contiguous.files
     assert "note: non-contiguous tensors copied element by element: 2" in log
     assert "note: some tensors share storage; each is written in full" in log
-    came_out("exit 0: the same bytes as from contiguous tensors; the log says so")
+    said = re.findall("note: (.*contiguous.*|.*share.*)", log)
+    came_out(result, same_bytes_as_from_contiguous_tensors=files == contiguous.files, said=said)
 
 
 def model(*names: str) -> dict[str, torch.Tensor]:

@@ -8,14 +8,15 @@ import sys
 
 import pytest
 import torch
+from ast2hf.huggingface import reload
 from conftest import ROOT, geometry_of
-from hub_data import add_labels_and_clip, add_speech_commands, labels, word, words
-from hub_server import HubServer
-from servers import Reply, Server
+from support.hub_data import add_labels_and_clip, add_speech_commands, labels, word, words
+from support.hub_server import HubServer
+from support.servers import Reply, Server
 
 from ast2hf.audio import PACKAGED_CLIP, _decode
 from ast2hf.checkpoint import synthetic
-from ast2hf.huggingface import reload
+from ast2hf.families.ast import AST
 
 pytestmark = pytest.mark.full
 
@@ -43,7 +44,7 @@ def first_logits(folder, clip):
 
 def test_audioset_from_a_file_then_from_its_address_and_on_to_the_hub(cli, hub, tmp_path):
     checkpoint = tmp_path / "audioset_16_16_0.4422.pth"
-    synthetic.write(checkpoint, geometry_of("ast_16_16"), 7)
+    synthetic.write(checkpoint, AST, geometry_of("ast_16_16"), 7)
     result = cli("model=ast_16_16", f"checkpoint={checkpoint}", **hub.environment(None))
     assert result.code == 0, result.err
     report, config = converted(cli.model_folder())
@@ -89,7 +90,7 @@ def test_audioset_from_a_file_then_from_its_address_and_on_to_the_hub(cli, hub, 
 def test_speech_commands_streams_its_clip(cli, hub, tmp_path):
     split = add_speech_commands(hub, words(3000))
     checkpoint = tmp_path / "speechcommands.pth"
-    synthetic.write(checkpoint, geometry_of("ast_speech_commands_v2"), 8)
+    synthetic.write(checkpoint, AST, geometry_of("ast_speech_commands_v2"), 8)
     result = cli("model=ast_speech_commands_v2", f"checkpoint={checkpoint}", **hub.environment(None))
     assert result.code == 0, result.err
     folder = cli.model_folder("ast-finetuned-speech-commands-v2")

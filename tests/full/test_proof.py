@@ -1,4 +1,4 @@
-"""All eight variants at published size through the command line: the differences stay within what was promised."""
+"""Every variant at published size through the command line: the differences stay within what was promised."""
 
 from __future__ import annotations
 

@@ -10,16 +10,16 @@ import sys
 import mlflow
 import pytest
 import torch
-from conftest import ROOT, TINY, TINY_OVERRIDES
-from hub_server import WRITER, Fault, HubServer
-from huggingface_hub import HfApi
-
-from ast2hf.device import full_precision
 from ast2hf.huggingface import existing, reload
 from ast2hf.mapping.ast import TABLE
-from ast2hf.mapping.plan import make_plan
 from ast2hf.reference.model import build
 from ast2hf.report.report import Report
+from conftest import ROOT, TINY, TINY_OVERRIDES, compose
+from huggingface_hub import HfApi
+from support.hub_server import WRITER, Fault, HubServer
+
+from ast2hf.device import full_precision
+from ast2hf.mapping.plan import make_plan
 from ast2hf.verify import ladder
 
 LOAD = ROOT / "tests" / "compat" / "load_folder.py"
@@ -40,7 +40,7 @@ def loaded(cli, place, **environment):
     return json.loads(done.stdout)
 
 
-def test_the_pushed_model_loads_by_its_name_and_is_proved_again(cli, hub, tiny_checkpoint, tmp_path, compose_config):
+def test_the_pushed_model_loads_by_its_name_and_is_proved_again(cli, hub, tiny_checkpoint, tmp_path):
     result = cli.tiny(
         f"checkpoint={tiny_checkpoint}", "labels=none", "hub=push", "hub.repo_id=me/tiny", **hub.environment()
     )
@@ -69,16 +69,9 @@ def test_the_pushed_model_loads_by_its_name_and_is_proved_again(cli, hub, tiny_c
     with full_precision():
         ladder.check_outputs(
             again, reload.activations(model, features), build(TINY, original)(features),
-            compose_config.verify.tolerance("cpu", "float32"),
+            compose().verify.tolerance("cpu", "float32"),
         )  # fmt: skip
     assert {again.weights.status, again.load.status, again.pooled.status, again.logits.status} == {"passed"}
-
-
-@pytest.fixture
-def compose_config():
-    from conftest import compose
-
-    return compose()
 
 
 def test_a_push_that_fails_loses_neither_folder_nor_record_and_is_made_good_later(cli, hub, tiny_checkpoint):

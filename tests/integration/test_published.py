@@ -1,4 +1,4 @@
-"""The road of a published model: checkpoint by HTTP, labels and clip from the Hub; both stood in for on loopback."""
+"""The whole pipeline of a published model: checkpoint by HTTP, labels and clip from the Hub, all on loopback."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import json
 
 import pytest
 import torch
-from conftest import TINY, TINY_OVERRIDES
-from hub_data import add_labels_and_clip, add_speech_commands, words
-from hub_server import HubServer
-from servers import Hub, Reply, Server
-
-from ast2hf.audio import PACKAGED_CLIP
 from ast2hf.huggingface import reload
+from conftest import TINY, TINY_OVERRIDES, compose
+from support.hub_data import add_labels_and_clip, add_speech_commands, words
+from support.hub_server import HubServer
+from support.servers import Reply, Server
+
+from ast2hf.audio import PACKAGED, PACKAGED_CLIP, load_clip
 
 LABELS = {str(i): f"Sound {i}" for i in range(TINY.num_labels)}
 
 
 @pytest.fixture
-def published(cli, tiny_checkpoint):
+def published(cli, tiny_checkpoint, tmp_path):
     """Run the command line as for a published model, with every server on loopback."""
-    with Hub() as hub, Server() as files:
+    with HubServer(tmp_path / "hub") as hub, Server() as files:
         hub.add("huggingface/label-files", "audioset-id2label.json", json.dumps(LABELS).encode())
         hub.add("nielsr/audio-spectogram-transformer-checkpoint", "sample_audio.flac", PACKAGED_CLIP.read_bytes())
         files.replies["/tiny.pth"] = [Reply(503), Reply(200, tiny_checkpoint.read_bytes())]
@@ -28,7 +28,7 @@ def published(cli, tiny_checkpoint):
         def run(*arguments, **environment):
             return cli(
                 "tracking=off", *TINY_OVERRIDES, f"model.url='{files.url}/tiny.pth?dl=1'", *arguments,
-                **{"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0", **environment},
+                **{**hub.environment(None), **environment},
             )  # fmt: skip
 
         run.hub, run.files = hub, files
@@ -47,10 +47,6 @@ def test_labels_clip_and_checkpoint_are_fetched_and_the_published_logits_checked
     wrong = published("overwrite=true")
     assert wrong.code == 5
     assert "differ from those of the published model" in wrong.error_line
-
-    from conftest import compose
-
-    from ast2hf.audio import PACKAGED, load_clip
 
     features = reload.extract_features(
         cli.model_folder(), load_clip(PACKAGED, compose().model, cli.folder).waveform, 16000

@@ -11,7 +11,7 @@ import torch
 from ast2hf import audio
 from ast2hf.audio import load_clip
 from ast2hf.config import HubFile, Model
-from ast2hf.errors import InputError
+from ast2hf.errors import DownloadError, InputError
 
 MODEL = Model(sampling_rate=16000)
 NO_CACHE = Path("nothing/is/kept/here")
@@ -147,6 +147,12 @@ def test_the_model_s_own_clip(tmp_path, monkeypatch):
     found = load_clip(None, Model(sampling_rate=16000, clip_file=HubFile("owner/repo", "clip.flac")), NO_CACHE)
     assert (found.uri, found.published) == ("hf://datasets/owner/repo/clip.flac", True)
     assert found.waveform.shape == (16000,)
+
+
+def test_the_model_s_own_clip_needs_the_network_where_it_is_not_in_the_cache():
+    model = Model(sampling_rate=16000, clip_file=HubFile("owner/repo", "clip.flac"))
+    with pytest.raises(DownloadError, match=r"clip clip\.flac of owner/repo cannot be fetched"):
+        load_clip(None, model, NO_CACHE)
 
 
 def test_a_signal_while_a_clip_is_decoded_is_no_damage(clip, monkeypatch):

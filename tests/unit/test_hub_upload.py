@@ -6,7 +6,7 @@ import json
 import time
 
 import pytest
-from hub_server import READER, WRITER, Fault, HubServer
+from support.hub_server import READER, WRITER, Fault, HubServer
 
 from ast2hf import hub_upload
 from ast2hf.config import Hub
@@ -24,13 +24,7 @@ CONTENT = {
 @pytest.fixture
 def server(tmp_path, monkeypatch):
     """The Hub of this process. Nobody waits between two attempts."""
-    from huggingface_hub import constants
-
-    with HubServer(tmp_path / "hub") as server:
-        monkeypatch.setattr(constants, "ENDPOINT", server.url)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setenv("HF_TOKEN", WRITER)
+    with HubServer(tmp_path / "hub") as server, server.of_this_process(HF_HOME=str(tmp_path / "home")):
         monkeypatch.setattr(time, "sleep", lambda _: None)
         yield server
 

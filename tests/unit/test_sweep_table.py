@@ -3,11 +3,11 @@ import pickle
 from pathlib import Path
 
 import pytest
+from ast2hf.report import sweep_table
 from hydra.errors import MissingConfigException
 from omegaconf import OmegaConf
 
 from ast2hf import explain
-from ast2hf.report import sweep_table
 from ast2hf.sweep import Job, Sweep, _short
 
 

@@ -53,7 +53,9 @@ def registered_name(name: str) -> str:
 
 def _is_intact(source: Path, files: dict[str, str]) -> bool:
     with suppress(OSError):
-        return file_hashes(source, names.MODEL_FILES) == files and all((source / name).exists() for name in _CARD_AND_REPORT)
+        return file_hashes(source, names.MODEL_FILES) == files and all(
+            (source / name).exists() for name in _CARD_AND_REPORT
+        )
     return False
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from filelock import FileLock
 from loopback import CONTENT, SHA256, fetch, kept
-from servers import Reply, Server
+from support.servers import Reply, Server
 
 from ast2hf.checkpoint import cache
 from ast2hf.config import Download

@@ -1,7 +1,7 @@
 import pytest
 import trustme
 from loopback import CONTENT, LIMITS, fetch, kept
-from servers import Reply, Server
+from support.servers import Reply, Server
 
 from ast2hf.checkpoint import cache, download, partial
 from ast2hf.config import Download

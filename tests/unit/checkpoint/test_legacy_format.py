@@ -1,7 +1,7 @@
 import struct
 
 import pytest
-from crafted import legacy, mapping, tensor, text
+from support.crafted import legacy, mapping, tensor, text
 
 from ast2hf.checkpoint import container
 from ast2hf.checkpoint.state_dict import open_checkpoint

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from crafted import mapping, number, pickled, storage, tensor, text
+from support.crafted import mapping, number, pickled, storage, tensor, text
 
 from ast2hf.checkpoint.pickles import MAX_STEPS, unpickle_restricted
 from ast2hf.checkpoint.tensor_meta import Storage, TensorMeta

@@ -4,12 +4,13 @@ import io
 import pytest
 import torch
 from conftest import TINY
-from servers import Reply, Server
+from support.servers import Reply, Server
 
 from ast2hf.checkpoint import synthetic
 from ast2hf.checkpoint.source import locate
 from ast2hf.config import Config, Download, Model, Paths
 from ast2hf.errors import ConfigurationError, InputError, OutputError
+from ast2hf.families.ast import AST
 from ast2hf.stages import Stages
 
 
@@ -53,7 +54,7 @@ def test_a_stand_in(find, written, seed):
     found = find(written, model())
     assert (found.uri, found.published) == (f"synthetic:{seed}", False)
     loaded = torch.load(found.path, weights_only=True)
-    expected = synthetic.state_dict(TINY, seed)
+    expected = synthetic.state_dict(AST, TINY, seed)
     assert loaded.keys() == expected.keys()
     assert all(torch.equal(loaded[name], expected[name]) for name in expected)
 

@@ -3,9 +3,9 @@ import os
 
 import pytest
 import torch
-from crafted import legacy, mapping, storage, tensor, text, zipped
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.crafted import legacy, mapping, storage, tensor, text, zipped
 
 from ast2hf.checkpoint.state_dict import open_checkpoint
 from ast2hf.errors import InputError

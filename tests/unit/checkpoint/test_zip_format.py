@@ -3,7 +3,7 @@ import zipfile
 
 import pytest
 import torch
-from crafted import mapping, pickled, tensor, zipped
+from support.crafted import mapping, pickled, tensor, zipped
 
 from ast2hf.checkpoint import zip_format
 from ast2hf.checkpoint.state_dict import open_checkpoint

@@ -85,3 +85,22 @@ def test_what_is_computed_is_written_beside_what_is_copied(tmp_path, tiny_checkp
     prefix = "audio_spectrogram_transformer.layernorm."
     assert torch.equal(written[prefix + "bias"], 2 * original["v.norm.bias"])
     assert torch.equal(written[prefix + "weight"], original["v.norm.weight"])
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
+def test_the_layout_of_the_checkpoint_does_not_show_in_the_weights(
+    tmp_path, tiny_checkpoint, plan_of, zipped, prefix, dtype
+):
+    def written(state: dict[str, torch.Tensor], name: str, **layout: bool) -> bytes:
+        torch.save(state, tiny_checkpoint, **layout)
+        with open_checkpoint(tiny_checkpoint) as checkpoint:
+            weights.write(tmp_path / name, plan_of(checkpoint), checkpoint)
+        return (tmp_path / name).read_bytes()
+
+    state = {key: value.to(dtype) for key, value in torch.load(tiny_checkpoint, weights_only=True).items()}
+    float32 = {key: value.to(torch.float32) for key, value in state.items()}  # the same values, whatever the type
+    renamed = {prefix + key.removeprefix("module."): value for key, value in state.items()}
+    expected = written(float32, "expected")
+    assert written(renamed, "found", _use_new_zipfile_serialization=zipped) == expected

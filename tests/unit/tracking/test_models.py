@@ -12,14 +12,15 @@ from urllib.parse import urlsplit
 import mlflow
 import numpy as np
 import pytest
+from ast2hf.report import report as of_run
+from ast2hf.run import Run
 from conftest import TINY, TINY_OVERRIDES, compose
 
 from ast2hf import execution
 from ast2hf.checkpoint import synthetic
 from ast2hf.errors import TrackingError
-from ast2hf.report import report as of_run
+from ast2hf.families.ast import AST
 from ast2hf.results import CheckResult, Report
-from ast2hf.run import Run
 from ast2hf.stages import Stages
 from ast2hf.tracking import models, runs
 from ast2hf.tracking import record as records
@@ -38,7 +39,7 @@ def outputs(tmp_path_factory):
 def proved(tmp_path_factory):
     """A published model folder and its report."""
     folder = tmp_path_factory.mktemp("proved")
-    synthetic.write(folder / "tiny.pth", TINY, 1)
+    synthetic.write(folder / "tiny.pth", AST, TINY, 1)
     target = folder / "model"
     config = compose(*OPTIONS, "tracking=off", f"checkpoint={folder / 'tiny.pth'}", f"output_dir={target}")
     run = Run(config, of_run.Report(config.model.name), Stages(), folder)

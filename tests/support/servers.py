@@ -1,14 +1,13 @@
-"""HTTP servers on loopback for tests: one that answers as told, and a stand-in for the Hugging Face Hub."""
+"""An HTTP server that gives the answers a test has prepared, sound or broken."""
 
 from __future__ import annotations
 
-import hashlib
 import ssl
-import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from support.http_server import Handler, HttpServer
 
 PIECE = 10_000
 """Bytes that are sent at once where a reply has a pause or no end."""
@@ -35,7 +34,7 @@ class Reply:
     endless: bool = False
 
 
-class Server:
+class Server(HttpServer):
     """``replies``: by path, the answers in order; the last is given from then on. ``requests``: what was asked, and
     ``headers`` with which. ``tls``: it speaks https.
     """
@@ -44,10 +43,9 @@ class Server:
         self.replies: dict[str, list[Reply]] = {}
         self.requests: list[tuple[str, str]] = []
         self.headers: list[Message] = []
-        self.stopping = threading.Event()
         server = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Prepared(Handler):
             def answer(self) -> None:
                 path = self.path.partition("?")[0]
                 server.requests.append((self.command, path))
@@ -91,37 +89,4 @@ class Server:
                 if reply.stalls:
                     server.stopping.wait()
 
-            do_GET = do_HEAD = do_POST = do_PUT = answer  # noqa: N815
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._scheme = "http"
-        if tls is not None:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-            self._scheme = "https"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Server:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stopping.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class Hub(Server):
-    """Files of data set repositories, for a process with ``HF_ENDPOINT`` set to ``url``."""
-
-    def add(self, repo: str, filename: str, content: bytes) -> None:
-        digest = hashlib.sha256(content).hexdigest()
-        headers = {"ETag": f'"{digest}"', "X-Repo-Commit": digest[:40]}
-        self.replies[f"/datasets/{repo}/resolve/main/{filename}"] = [Reply(body=content, headers=headers)]
+        super().__init__(Prepared, tls)

@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of the intake with atheris: ``python tests/fuzz_intake.py CORPUS [options of libFuzzer]``.
+"""Coverage-guided fuzzing of the intake with atheris: ``PYTHONPATH=tests python -m support.fuzz_intake CORPUS …``.
 
 The first byte of an input says what the others are: a whole file, the pickle of a zip (whose checksum is then made to
 fit), or the pickle of a legacy file. Ends with an error, and keeps the input, at the first one that gives neither a
@@ -15,8 +15,8 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["ast2hf", "pickletools", "zipfile"]):
-    from intake_target import examiner, valid
-from mutations import legacy_parts, rebuilt, records
+    from support.intake_target import examiner, valid
+from support.mutations import legacy_parts, rebuilt, records
 
 FILE, ZIP, LEGACY = range(3)
 

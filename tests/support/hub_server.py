@@ -1,5 +1,6 @@
 """A Hugging Face Hub on loopback: repositories with branches and commits, as huggingface_hub and datasets ask for them.
 
+The protocol is that of huggingface_hub 2.4: with another version, look here first for what a test cannot explain.
 Large files go by the LFS protocol; multipart and the Xet storage are not there (clients need HF_HUB_DISABLE_XET=1).
 """
 
@@ -8,18 +9,23 @@ from __future__ import annotations
 import base64
 import fnmatch
 import hashlib
+import importlib
 import json
+import os
 import re
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from unittest.mock import patch
 from urllib.parse import parse_qs, unquote
 
 import yaml
+
+from support.http_server import Handler, HttpServer
 
 WRITER, READER = "hf_writer", "hf_reader"
 """Tokens of the user ``me``."""
@@ -88,7 +94,7 @@ class Request:
     body: bytes
 
 
-class HubServer:
+class HubServer(HttpServer):
     """``repos``: by kind and name. ``requests``: what was asked. ``moved``: old names that answer with a redirect.
 
     ``folder``: where the content of large files is kept. ``sent``: how many bytes of each were sent.
@@ -103,22 +109,28 @@ class HubServer:
         self.requests: list[Request] = []
         self.sent: Counter[str] = Counter()
         self.lock = threading.Lock()
-        self.closing = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Handler,), {"hub": self}))
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(type("Bound", (_Handler,), {"hub": self}))
 
     @property
     def storage(self) -> str:
         """Where large files are kept: another host than the Hub's, which clients must notice."""
-        return f"http://localhost:{self._server.server_port}/lfs"
+        return f"http://localhost:{self.port}/lfs"
 
     def environment(self, token: str | None = WRITER) -> dict[str, str]:
         """Of a process whose Hub this is. The token is given as a variable, or none is to be found."""
         return {"HF_ENDPOINT": self.url, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": token or ""}
+
+    @contextmanager
+    def of_this_process(self, **environment: str) -> Iterator[None]:
+        """Inside, this is the Hub of huggingface_hub in this process, which reads the environment at import."""
+        from huggingface_hub import constants
+
+        try:
+            with patch.dict(os.environ, {**self.environment(), **environment}):
+                importlib.reload(constants)
+                yield
+        finally:
+            importlib.reload(constants)
 
     def repo(self, name: str, kind: str = "model", private: bool = False) -> Repo:
         """The repository, made if it does not exist; as on the Hub, its first commit has .gitattributes."""
@@ -140,16 +152,6 @@ class HubServer:
     def asked(self, method: str, path: str = "") -> list[Request]:
         return [r for r in self.requests if r.method == method and path in r.path]
 
-    def __enter__(self) -> HubServer:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.closing.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
 
 def is_large(path: str) -> bool:
     return any(fnmatch.fnmatch(path, line.split()[0].decode()) for line in GITATTRIBUTES.splitlines())
@@ -160,7 +162,7 @@ class _RefusedError(Exception):
         self.status, self.message, self.code = status, message, code
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     hub: HubServer
     lost = False
 
@@ -179,7 +181,7 @@ class _Handler(BaseHTTPRequestHandler):
                 fault.times -= 1
         what = fault.what if fault else None
         if what == "stall":
-            hub.closing.wait(20)
+            hub.stopping.wait(20)
         if what in ("drop", "stall"):
             return
         if isinstance(what, int):
@@ -195,8 +197,6 @@ class _Handler(BaseHTTPRequestHandler):
         except _RefusedError as refusal:
             headers = {"X-Error-Message": refusal.message, "X-Error-Code": refusal.code}
             self._json(refusal.status, {"error": refusal.message}, {k: v for k, v in headers.items() if v})
-
-    do_GET = do_HEAD = do_POST = do_PUT = answer  # noqa: N815
 
     def _body(self, length: int) -> bytes:
         if "chunked" not in self.headers.get("Transfer-Encoding", ""):
@@ -425,9 +425,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 def _oid(content: bytes | str | None) -> str | None:

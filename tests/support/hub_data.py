@@ -11,9 +11,9 @@ import pyarrow
 import pyarrow.parquet
 import soundfile
 from datasets import Audio, ClassLabel, Features, Value
-from hub_server import HubServer
 
 from ast2hf.audio import PACKAGED_CLIP
+from support.hub_server import HubServer
 
 SPEECH_COMMANDS = Features(
     {

@@ -8,13 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
+
+from support.http_server import Handler, HttpServer
 
 START = 180
 """Seconds that a server may take to answer for the first time."""
@@ -81,7 +82,7 @@ class MlflowServer:
         self.kill()
 
 
-class Proxy:
+class Proxy(HttpServer):
     """Forwards to ``upstream``. ``fault``, where set, has its way with each request that matches ``where``.
 
     It gets method and path, and what forwards the request. It returns the answer; None: the connection ends without.
@@ -90,10 +91,9 @@ class Proxy:
     def __init__(self, upstream: str) -> None:
         self.where = ""
         self.fault: Callable[[str, Callable[[], httpx.Response]], httpx.Response | None] | None = None
-        self.over = threading.Event()
         proxy = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Forwarding(Handler):
             def answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 headers = {k: v for k, v in self.headers.items() if k.lower() in ("content-type", "accept")}
@@ -112,25 +112,27 @@ class Proxy:
                     self.end_headers()
                     self.wfile.write(reply.content)
 
-            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(Forwarding)
 
     def stall(self, *_: object) -> None:
         """A fault: accept, and answer nothing until the proxy ends."""
-        self.over.wait()
+        self.stopping.wait()
 
-    def __enter__(self) -> Proxy:
-        self._thread.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.over.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+@contextmanager
+def http_program(*command: str, health: str, **environment: str) -> Iterator[None]:
+    """Run ``command``, which answers at the address ``health`` once it is ready; ended with all it has started."""
+    process = subprocess.Popen(command, env={**os.environ, **environment}, start_new_session=True)
+    try:
+        while True:
+            assert process.poll() is None, f"{command} ended before it was ready"
+            try:
+                httpx.get(health).raise_for_status()
+                break
+            except httpx.HTTPError:
+                time.sleep(0.1)
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # its workers are of its group
+        process.wait()

@@ -1,18 +1,19 @@
 """The table of faults: what each of the numbered bad inputs gets. ``make faults`` prints it.
 
-A test of a case is marked ``@pytest.mark.fault(number, "what was done")`` and tells ``came_out`` what it got. A case
-may have several tests; its row shows what the first told, and passes when all pass.
+A test of a case is marked ``@pytest.mark.fault(number, "what was done")`` and gives ``came_out`` what it measured. A
+case may have several tests; its row shows what the first measured, and passes when all pass.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from support.result import Result
 
 CASES = range(1, 73)
 
@@ -56,17 +57,47 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def came_out(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Any], None]:
-    """Tell the table what came out: the Result of a command, or a few words."""
+def came_out(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., None]:
+    """Tell the table what came out. See :func:`words`."""
 
-    def tell(what: Any) -> None:
-        if not isinstance(what, str):
-            what = f"exit {what.code}: {what.error_line.removeprefix('error: ')}" if what.code else "exit 0: published"
+    def tell(result: Result | Exception | None = None, **measured: object) -> None:
+        text = words(result, **measured)
         for found, shown in ((re.escape(str(tmp_path)), "…"), *_OTHER_EACH_TIME):
-            what = re.sub(found, shown, what)
-        request.node.user_properties.append(("came_out", what if len(what) <= _SHOWN else what[:_SHOWN] + "…"))
+            text = re.sub(found, shown, text)
+        request.node.user_properties.append(("came_out", text if len(text) <= _SHOWN else text[:_SHOWN] + "…"))
 
     return tell
+
+
+def words(result: Result | Exception | None = None, **measured: object) -> str:
+    """What came out, in words that are made here, of what a test measured: it cannot write them itself.
+
+    ``result``: of a command, its exit code and its error; or the exception. ``measured``: by the name of what was
+    measured, with ``_`` for spaces.
+    """
+    found = []
+    if isinstance(result, Result):
+        found.append(f"exit {result.code}" + (f": {_error(result)}" if result.code else ""))
+    elif isinstance(result, Exception):
+        found.append(f"{type(result).__name__}: {result}")
+    elif result is not None:
+        raise TypeError(f"give a result, or what was measured by its name, instead of {result!r}")
+    found += [f"{name.replace('_', ' ')}: {_shown(value)}" for name, value in measured.items()]
+    return "; ".join(found)
+
+
+def _error(result: Result) -> str:
+    return result.error_line.removeprefix("error: ")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{count} {name}" for name, count in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value)) or "none"
+    return str(value)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -7,18 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from ast2hf.geometry import Geometry, resolve
+from ast2hf.huggingface import weights
+from ast2hf.mapping.ast import TABLE
+from ast2hf.mapping.foreign import require_ast
+from ast2hf.report.report import Report
+from ast2hf.verify.ladder import check_weights
 
 from ast2hf.checkpoint import synthetic
 from ast2hf.checkpoint.state_dict import open_checkpoint
 from ast2hf.config import Model
 from ast2hf.errors import InputError
-from ast2hf.geometry import Geometry, resolve
-from ast2hf.huggingface import weights
-from ast2hf.mapping.ast import TABLE
-from ast2hf.mapping.foreign import require_ast
+from ast2hf.families.ast import AST
 from ast2hf.mapping.plan import make_plan
-from ast2hf.report.report import Report
-from ast2hf.verify.ladder import check_weights
 
 SMALLEST = Geometry(
     hidden_size=2,
@@ -39,7 +40,7 @@ _MODEL = Model(
 
 def valid(zipped: bool) -> bytes:
     """A sound checkpoint, with a shared storage, a transposed tensor and three types: 9 KB as zip, 4 KB as legacy."""
-    tensors = synthetic.state_dict(SMALLEST, 0, prefix="")
+    tensors = synthetic.state_dict(AST, SMALLEST, 0, prefix="")
     norm = torch.stack([tensors["v.norm.weight"], tensors["v.norm.bias"]])
     tensors["v.norm.weight"], tensors["v.norm.bias"] = norm
     tensors["v.blocks.0.mlp.fc1.weight"] = tensors["v.blocks.0.mlp.fc1.weight"].t().contiguous().t()
