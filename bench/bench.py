@@ -22,19 +22,17 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from ast2hf.geometry import Geometry, resolve
-from ast2hf.report.report import environment
 from hydra import compose, initialize_config_dir
 from results import Measurement, Row, rows, table, total
 from rich.console import Console
 
-from ast2hf import composition
+from ast2hf import composition, config
 from ast2hf.audio import PACKAGED_CLIP
 from ast2hf.checkpoint import synthetic
-from ast2hf.checkpoint.source import NO_SHAPES
-from ast2hf.config import Model
 from ast2hf.families.ast import AST
+from ast2hf.families.geometry import Geometry
 from ast2hf.local_files import write_atomically
+from ast2hf.results import environment
 
 BENCH = Path(__file__).parent.absolute()
 ROOT = BENCH.parent
@@ -129,12 +127,12 @@ class Variant:
     """One model with its synthetic checkpoint."""
 
     choice: str
-    model: Model
+    model: config.Variant
     checkpoint: Path
 
     @property
     def geometry(self) -> Geometry:
-        return resolve(self.model, NO_SHAPES)
+        return AST.geometry(self.model, {})
 
 
 @dataclass(frozen=True)

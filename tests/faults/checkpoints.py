@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from ast2hf.huggingface import existing
 from conftest import Cli, Result
+
+from ast2hf.formats.huggingface import names
+from ast2hf.output.up_to_date import file_hashes
 
 FILE = "bad.pth"
 
@@ -59,7 +61,7 @@ def converted(cli: Cli, content: bytes, name: str) -> Converted:
     """The checkpoint ``content``, converted to the folder ``name``."""
     result = convert(cli, content, f"output_dir={name}")
     assert result.code == 0, result.err
-    return Converted(existing.hashes(cli.folder / name), _logs(cli)[-1], result)
+    return Converted(file_hashes(cli.folder / name, names.MODEL_FILES), _logs(cli)[-1], result)
 
 
 def refused(cli: Cli, content: bytes, *arguments: str, run: Callable[..., Result] | None = None) -> Result:

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from ast2hf.huggingface import existing
 from conftest import TINY, TINY_OVERRIDES, Cli
 
 from ast2hf.checkpoint import synthetic
 from ast2hf.families.ast import AST
+from ast2hf.formats.huggingface import names
+from ast2hf.output.up_to_date import file_hashes
 
 ENDS = {signal.SIGKILL: {-9}, signal.SIGTERM: {143, -15}, signal.SIGINT: {130, -2}}
 """Exit codes; the negative ones are those of a process that the signal itself has ended, which a shell shows alike."""
@@ -108,7 +109,7 @@ def test_a_run_that_is_ended_leaves_the_old_folder_or_the_new_one_or_none(scene,
         else:
             found["new"] += 1
             assert after["model.safetensors"] == weights[1]
-            assert json.loads(after["conversion_report.json"])["files"] == existing.hashes(scene.target)
+            assert json.loads(after["conversion_report.json"])["files"] == file_hashes(scene.target, names.MODEL_FILES)
             assert len(after) == 5
         left = hidden(scene.target.parent) if scene.target.parent.exists() else []
         found["with leftovers"] += bool(left)

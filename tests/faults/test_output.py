@@ -100,7 +100,7 @@ def test_a_disk_that_is_full_of_the_stand_in(cli, disk):
     disk.leave(100)
     result = cli(*tiny("synthetic"), f"output_dir={disk.folder / 'model'}")
     assert result.code == 6
-    assert "the stand-in cannot be written" in result.error_line
+    assert "the synthetic checkpoint cannot be written" in result.error_line
     assert os.listdir(disk.folder) == ["ballast"]
 
 
@@ -159,7 +159,10 @@ def limited(cli, checkpoint, size: int):
 
 @pytest.mark.fault(48, "ulimit -f under the size of the weights")
 def test_a_limit_on_the_size_of_files(cli, tiny_checkpoint, came_out):
-    for checkpoint, what in ((tiny_checkpoint, "model.safetensors cannot be written"), ("synthetic", "the stand-in")):
+    for checkpoint, what in (
+        (tiny_checkpoint, "model.safetensors cannot be written"),
+        ("synthetic", "the synthetic checkpoint"),
+    ):
         result = limited(cli, checkpoint, 100 << 10)
         assert result.code == 6, result.err
         assert what in result.error_line
@@ -254,7 +257,8 @@ def test_a_failed_proof_publishes_nothing_and_keeps_the_report(cli, tiny_checkpo
     assert os.listdir(cli.outputs / "models") == []
     (report,) = cli.run_reports()
     assert report["status"] == "failed"
-    assert report["pooled"]["max_abs_diff"] > report["pooled"]["atol"]
+    failed = report["checks"]["last_hidden_state"]
+    assert failed["measured"]["max_abs_diff"] > failed["tolerance"]["atol"]
 
 
 @pytest.mark.fault(54, "the same input twice")

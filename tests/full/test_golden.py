@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ast2hf.reference.front_end import FrontEnd
-from ast2hf.reference.model import build
 from conftest import VARIANTS, geometry_of, model_of
 
 from ast2hf.audio import PACKAGED, load_clip
@@ -33,14 +31,12 @@ BLOCK_NORM_RTOL = 1e-5
 def test_reference_computes_what_the_authors_code_computes(name, tmp_path):
     (variant,) = (variant for variant in VARIANTS if model_of(variant).name == name)
     settings, geometry, seed = model_of(variant), geometry_of(variant), SEEDS[name]
-    front_end = FrontEnd(
-        settings.sampling_rate, settings.num_mel_bins, settings.max_length, settings.mean, settings.std
-    )
+    front_end = AST.front_end(settings)
     inputs = {
         "recipe": torch.from_numpy(synthetic.spectrogram(geometry, seed)),
         "audio": front_end(load_clip(PACKAGED, settings, tmp_path).waveform),
     }
-    reference = build(geometry, synthetic.state_dict(AST, geometry, seed, prefix=""))
+    reference = AST.reference(geometry, synthetic.state_dict(AST, geometry, seed, prefix=""))
     for kind, features in inputs.items():
         with full_precision():
             out = reference(features)

@@ -25,7 +25,7 @@ def test_offline_conversion_shows_and_keeps_the_proof(cli):
     report = json.loads((cli.model_folder() / "conversion_report.json").read_text())
     assert report["status"] == "passed"
     assert report["source"]["uri"] == "synthetic:0"
-    assert report["expected_logits"]["status"] == "not_checked"
+    assert report["checks"]["published_logits"]["status"] == "not_checked"
     for shown in (report["source"]["sha256"], "passed", "not checked", "LABEL_", str(cli.model_folder()), "mlflow ui"):
         assert shown in result.out
     assert "AutoModelForAudioClassification.from_pretrained" in result.out
