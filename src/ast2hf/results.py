@@ -36,6 +36,9 @@ BLOCK_RTOL = 1e-5
 MAX_ABS_DIFF = "max_abs_diff"
 """The measure that a check's ``atol`` bounds."""
 
+NO_HEAD = "none"
+"""The ``head`` of a report of an encoder alone."""
+
 LOGITS = "logits"
 """The check of all logits, the one that pictures show where there is a choice."""
 

@@ -6,9 +6,8 @@ import json
 
 from ast2hf.render.rows import rows
 from ast2hf.render.template import markdown
-from ast2hf.results import FRAME_SHIFT_MS, Report
+from ast2hf.results import FRAME_SHIFT_MS, NO_HEAD, Report
 
-_NO_HEAD = "none"
 _SINGLE_LABEL = "single_label_classification"
 
 _NOT_INSTALLED = "not installed"
@@ -22,7 +21,7 @@ def render(report: Report, place: str | None, licence: str | None = None) -> str
     """
     from huggingface_hub import ModelCardData
 
-    has_head = report.head != _NO_HEAD
+    has_head = report.head != NO_HEAD
     metadata = ModelCardData(
         library_name="transformers",
         pipeline_tag="audio-classification" if has_head else "feature-extraction",

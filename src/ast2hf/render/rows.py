@@ -57,7 +57,7 @@ def words(name: str) -> str:
 def number(name: str, value: Measure) -> str:
     if not isinstance(value, float):
         return str(value)
-    return f"{value:.2e}" if "diff" in name else f"{value:.9g}"
+    return f"{value:.2e}" if value and "diff" in name else f"{value:.9g}"
 
 
 def tolerance(check: CheckResult) -> str:

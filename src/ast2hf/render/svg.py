@@ -10,6 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
     from matplotlib.figure import Figure
 
 _INK = "#010203"
@@ -50,3 +51,11 @@ def inline(draw: Callable[[], Figure | None], name: str) -> str | None:
     text = re.sub(r' (?:width|height)="[\d.]+pt"', "", text, count=2)  # the page decides
     text = re.sub(r'(<g) id="[\w.]+"', r"\1", text)  # the same in every figure, and nothing refers to them
     return text.replace(_INK, "currentColor").replace("<svg ", f'<svg role="img" aria-label="{escape(name)}" ', 1)
+
+
+def markup(draw: Callable[[], Figure | None], name: str) -> Markup | None:
+    """The same for a template. matplotlib has escaped the text in it."""
+    from markupsafe import Markup
+
+    picture = inline(draw, name)
+    return None if picture is None else Markup(picture)

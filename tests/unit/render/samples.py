@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from html.parser import HTMLParser
 
 import numpy as np
 
 from ast2hf.results import Block, CheckResult, Figures, Label, Report
 
 HOSTILE = "<script>alert(1)</script>\" onload='x' {{ 7*7 }} $\\frac$ | `a` [b](c) \x1b[31m\n# new"
+
+
+class Tags(HTMLParser):
+    """Every tag with its attributes, and the text outside of tags and style."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.cdata_elem is None:  # not in a style
+            self.text += data
+
+    def pictures(self) -> list[str | None]:
+        return [attributes["aria-label"] for tag, attributes in self.tags if tag == "svg"]
 
 
 def _passed(name, title, measured, **tolerance):
