@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,12 @@ import pytest
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
-from ast2hf import composition
+from ast2hf import pipeline, settings
 from ast2hf.checkpoint import synthetic
+from ast2hf.cli import aftermath, resolvers
 from ast2hf.config import Config, Model
 from ast2hf.geometry import Geometry, resolve
+from ast2hf.run import Run
 
 pytest_plugins = ["fault_table", "warm"]
 
@@ -70,9 +72,17 @@ VARIANTS = (
 
 def compose(*overrides: str) -> Config:
     """The configuration of a command line, without running it."""
-    composition.register()
+    resolvers.register()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return composition.typed(hydra_compose("config", overrides=list(overrides)))
+        return settings.typed(hydra_compose("config", overrides=list(overrides)))
+
+
+def convert_and_record(run: Run) -> None:
+    """What a job of the command does with ``run``."""
+    with ExitStack() as on_exit:
+        with aftermath.failure_recorded(run, on_exit):
+            target, skipped = pipeline.convert(run)
+        aftermath.finish(run, target, skipped)
 
 
 def model_of(variant: str) -> Model:

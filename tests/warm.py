@@ -101,7 +101,7 @@ def two(warm, second_server) -> list[Warm]:
 
 
 def _serve() -> None:
-    import ast2hf.cli
+    import ast2hf.cli.launch
     import ast2hf.report.model_card
     import ast2hf.verify.proof  # noqa: F401
 

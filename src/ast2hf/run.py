@@ -9,10 +9,10 @@ from pathlib import Path
 from ast2hf.config import Config
 from ast2hf.geometry import Geometry
 from ast2hf.mapping.plan import Plan
+from ast2hf.progress import Progress
 from ast2hf.reference.front_end import FrontEnd
 from ast2hf.report.evidence import Evidence
 from ast2hf.report.report import Report
-from ast2hf.stages import Stages
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class Run:
 
     config: Config
     report: Report
-    stages: Stages
+    stages: Progress
     folder: Path
     evidence: Evidence | None = None
 

@@ -25,9 +25,9 @@ from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from ast2hf import composition
+from ast2hf.cli import resolvers
 from ast2hf.config import Tracking
-from ast2hf.errors import ConfigurationError, TrackingError
+from ast2hf.errors import ConfigurationError, OutputError, TrackingError
 from ast2hf.secrets import given, redact
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Sweep(Callback):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Every launcher sends this object to the process of a job before it composes or resolves anything there."""
-        composition.register()
+        resolvers.register()
         self.__dict__.update(state)
         os.chdir(self.working_directory)  # relative paths mean the same there
 
@@ -163,7 +163,10 @@ class Sweep(Callback):
         address = self._close_parent(jobs, files, passed=bool(jobs) and not code)
         if not jobs:
             raise ConfigurationError("the sweep has no jobs", "does a glob match nothing? See --help for the choices")
-        sweep_table.show(jobs, files, address)
+        try:
+            sweep_table.show(jobs, files, address)
+        except OSError as error:
+            raise OutputError(f"cannot write to stdout ({error.strerror})", f"the table is in {self.folder}") from error
         return code
 
     def _close_parent(self, jobs: Sequence[Job], files: Sequence[Path], passed: bool) -> str | None:

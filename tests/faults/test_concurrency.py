@@ -72,5 +72,5 @@ def test_two_runs_in_one_second_have_folders_of_their_own(cli, two, arguments, c
     pids = {str(command.pid) for command in commands}
     assert {folder.name.split("_")[2] for folder in folders} == pids
     for folder in folders:
-        assert sorted(os.listdir(folder)) == [".hydra", "conversion_report.json", "convert.log"]
+        assert sorted(os.listdir(folder)) == [".hydra", "conversion_report.json", "ast2hf.log"]
     came_out("exit 0 twice: two run folders, each with its process id")

@@ -43,7 +43,7 @@ def check_whole(cli, result):
 
 def threads(cli):
     """What each job's log says of its threads."""
-    logs = cli.outputs.glob("multiruns/*/*_ast_*/convert.log")
+    logs = cli.outputs.glob("multiruns/*/*_ast_*/ast2hf.log")
     return [line.rpartition(" ")[2] for log in logs for line in log.read_text().splitlines() if "threads: " in line]
 
 
@@ -79,7 +79,7 @@ def _writes(process: Path, cli) -> bool:
         files = [str(fd.readlink()) for fd in (process / "fd").iterdir()]
     except OSError:
         return False
-    return any(f.startswith(f"{cli.outputs}/multiruns/") and f.endswith("convert.log") for f in files)
+    return any(f.startswith(f"{cli.outputs}/multiruns/") and f.endswith("ast2hf.log") for f in files)
 
 
 # --- joblib -----------------------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ def test_a_failed_job_is_told_in_the_table_its_log_and_the_exit_code(cli):
     failed, passed = table(cli)
     assert (failed["status"], passed["status"]) == ("failed", "passed")
     assert "first divergence: blocks.0" in failed["folder or error"]
-    (log,) = cli.outputs.glob("multiruns/*/0_*/convert.log")
+    (log,) = cli.outputs.glob("multiruns/*/0_*/ast2hf.log")
     assert "Traceback" in log.read_text()
     assert "Sweep: 1 of 2 jobs passed" in result.out
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from contextlib import ExitStack
 
 import pytest
 import torch
-from conftest import TINY_OVERRIDES, compose
+from conftest import TINY_OVERRIDES, compose, convert_and_record
 
-from ast2hf import execution, pipeline
+from ast2hf import pipeline
 from ast2hf.audio import PACKAGED, load_clip
 from ast2hf.errors import InputError, OutputError, VerificationError
 from ast2hf.huggingface import description, reload, weights
 from ast2hf.mapping.ast import TABLE
 from ast2hf.mapping.rules import Split
+from ast2hf.progress import Progress
 from ast2hf.report.report import Report
 from ast2hf.run import Run
-from ast2hf.stages import Stages
 
 
 @pytest.fixture
@@ -32,10 +31,9 @@ def execute(tmp_path, tiny_checkpoint):
         )  # fmt: skip
         folder = tmp_path / "run"
         folder.mkdir(exist_ok=True)
-        run = Run(config, Report(config.model.name), Stages(), folder)
+        run = Run(config, Report(config.model.name), Progress(), folder)
         try:
-            with ExitStack() as afterwards:
-                execution.execute(run, afterwards)
+            convert_and_record(run)
         except Exception as error:
             return run, error
         return run, None

@@ -6,7 +6,7 @@ import pytest
 from hydra.errors import MissingConfigException
 from omegaconf import OmegaConf
 
-from ast2hf import explain
+from ast2hf.cli import hydra_errors
 from ast2hf.report import sweep_table
 from ast2hf.sweep import Job, Sweep, _short
 
@@ -74,7 +74,7 @@ def test_a_job_gets_no_list_of_all_jobs_and_knows_the_schema(sweep, tmp_path, mo
     ],
 )
 def test_a_launcher_that_is_not_installed_is_named(launcher, line):
-    error = explain.explain(MissingConfigException("", f"hydra/launcher/{launcher}", ["basic"]))
+    error = hydra_errors.explain(MissingConfigException("", f"hydra/launcher/{launcher}", ["basic"]))
     assert str(error).startswith(line)
     assert error.exit_code == 2
 

@@ -14,8 +14,8 @@ from ast2hf.checkpoint import cache, synthetic
 from ast2hf.config import Config, Model
 from ast2hf.errors import ConfigurationError, InputError, OutputError, printable
 from ast2hf.geometry import resolve
+from ast2hf.progress import Progress
 from ast2hf.secrets import redact
-from ast2hf.stages import Stages
 
 SYNTHETIC = "synthetic"
 
@@ -44,7 +44,7 @@ class Source:
 
 
 @contextmanager
-def locate(config: Config, scratch: Path, stages: Stages) -> Iterator[Source]:
+def locate(config: Config, scratch: Path, stages: Progress) -> Iterator[Source]:
     """``config.checkpoint``: a path, a URL, ``synthetic``, ``synthetic:SEED``, or None for ``config.model.url``.
 
     A synthetic one is written into ``scratch``. Raises ConfigurationError, InputError, DownloadError, OutputError.
@@ -78,7 +78,7 @@ def locate(config: Config, scratch: Path, stages: Stages) -> Iterator[Source]:
         yield Source(path, str(path), False, sha256, remedy)
 
 
-def _synthesize(wanted: str, seed: str, model: Model, scratch: Path, stages: Stages) -> Source:
+def _synthesize(wanted: str, seed: str, model: Model, scratch: Path, stages: Progress) -> Source:
     if wanted != SYNTHETIC and not _SEED.fullmatch(seed):
         raise ConfigurationError(
             f"checkpoint {printable(wanted)} has no valid seed",

@@ -10,7 +10,7 @@ from ast2hf.checkpoint import synthetic
 from ast2hf.checkpoint.source import locate
 from ast2hf.config import Config, Download, Model, Paths
 from ast2hf.errors import ConfigurationError, InputError, OutputError
-from ast2hf.stages import Stages
+from ast2hf.progress import Progress
 
 
 def model(**changes) -> Model:
@@ -25,7 +25,7 @@ def configured(checkpoint, model, folder) -> Config:
 @pytest.fixture
 def find(tmp_path):
     def find(checkpoint, model):
-        with locate(configured(checkpoint, model, tmp_path / "cache"), tmp_path, Stages()) as source:
+        with locate(configured(checkpoint, model, tmp_path / "cache"), tmp_path, Progress()) as source:
             return source
 
     return find
@@ -74,7 +74,7 @@ def test_a_stand_in_of_unknown_size(find):
 def test_a_stand_in_that_cannot_be_written(tmp_path):
     with (
         pytest.raises(OutputError, match="the stand-in cannot be written"),
-        locate(configured("synthetic", model(), tmp_path), tmp_path / "missing", Stages()),
+        locate(configured("synthetic", model(), tmp_path), tmp_path / "missing", Progress()),
     ):
         pass
 

@@ -5,22 +5,20 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import mlflow
 import numpy as np
 import pytest
-from conftest import TINY, TINY_OVERRIDES, compose
+from conftest import TINY, TINY_OVERRIDES, compose, convert_and_record
 
-from ast2hf import execution
 from ast2hf.checkpoint import synthetic
 from ast2hf.errors import TrackingError
+from ast2hf.progress import Progress
 from ast2hf.report import record as records
 from ast2hf.report.report import Report
 from ast2hf.run import Run
-from ast2hf.stages import Stages
 from ast2hf.tracking import models, runs
 
 OPTIONS = ("experiment=offline", *TINY_OVERRIDES, "tracking.log_model=true")
@@ -39,9 +37,8 @@ def proved(tmp_path_factory):
     synthetic.write(folder / "tiny.pth", TINY, 1)
     target = folder / "model"
     config = compose(*OPTIONS, "tracking=off", f"checkpoint={folder / 'tiny.pth'}", f"output_dir={target}")
-    run = Run(config, Report(config.model.name), Stages(), folder)
-    with ExitStack() as afterwards:
-        execution.execute(run, afterwards)
+    run = Run(config, Report(config.model.name), Progress(), folder)
+    convert_and_record(run)
     return target, run.report
 
 
@@ -184,8 +181,8 @@ def test_an_upload_that_was_interrupted_is_kept_to_be_sent_later(proved, outputs
     config = compose(*OPTIONS, source, f"output_dir={tmp_path / 'model'}", f"paths.outputs={outputs}")
     run_folder = tmp_path / "runs" / "a"
     run_folder.mkdir(parents=True)
-    with pytest.raises(KeyboardInterrupt), ExitStack() as afterwards:
-        execution.execute(Run(config, Report(config.model.name), Stages(), run_folder), afterwards)
+    with pytest.raises(KeyboardInterrupt):
+        convert_and_record(Run(config, Report(config.model.name), Progress(), run_folder))
     (path,) = records.unsent(tmp_path)
     told = records.read(path)
     assert told.model.folder == str(tmp_path / "model")

@@ -1,0 +1,82 @@
+"""One job of a command: what Hydra calls with a composed configuration, in whatever process the job runs."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from ast2hf.cli import errors, process, resolvers
+from ast2hf.config import Config
+from ast2hf.errors import Ast2hfError, HubError, printable
+from ast2hf.report.report import Report
+from ast2hf.settings import typed
+from ast2hf.sweep import Job, require_own_repository
+from ast2hf.validation import validate
+
+log = logging.getLogger(__name__)
+
+resolvers.register()  # every process that runs a job imports this module before it composes anything
+
+jobs: list[Job] = []
+"""Those that this process has run."""
+
+
+def run_job(composed: DictConfig) -> Job:
+    """Run one composed job. Expected errors are shown here, not raised."""
+    process.tune_process()
+    report = Report("")
+    with ExitStack() as on_exit:
+        try:
+            config = typed(composed)
+            report.model = config.model.name
+            validate(config)
+            require_own_repository(composed.hub)
+            job = _replay(config) if config.tracking.replay else _convert(config, report, on_exit)
+        except Exception as error:
+            job = _failed(errors.to_expected(error), report, bool(composed.debug))
+        jobs.append(job)
+    return job
+
+
+def _convert(config: Config, report: Report, on_exit: ExitStack) -> Job:
+    if config.threads is not None:
+        process.set_threads(config.threads)
+    from ast2hf import hub, pipeline
+    from ast2hf.cli import aftermath
+    from ast2hf.cli.progress import TerminalProgress
+    from ast2hf.run import Run
+
+    if config.hub.push:
+        hub.check()
+    run = Run(config, report, TerminalProgress(), Path(HydraConfig.get().runtime.output_dir))
+    with aftermath.failure_recorded(run, on_exit):
+        target, skipped = pipeline.convert(run)
+    outcome = aftermath.finish(run, target, skipped)
+    status = "skipped" if skipped else "planned" if config.dry_run else report.status
+    return replace(_job(report, 0), status=status, folder=str(target), tracked=outcome.tracked)
+
+
+def _failed(error: Ast2hfError, report: Report, debug: bool) -> Job:
+    log.error("failed", exc_info=error)
+    job = replace(_job(report, errors.show(error, debug)), error=str(error))
+    written = report.status == "passed" and isinstance(error, HubError)
+    return replace(job, status="not pushed") if written else job
+
+
+def _job(report: Report, code: int) -> Job:
+    logits, seconds = report.logits, report.timings_s.get("total")
+    return Job(code, report.model, report.status, logits.max_abs_diff, logits.atol, seconds)
+
+
+def _replay(config: Config) -> Job:
+    from ast2hf.tracking import runs
+
+    count = runs.replay(config.tracking, config.paths.outputs)
+    records = "1 record" if count == 1 else f"{count} records"
+    print(f"{records} sent to {printable(config.tracking.uri)}")
+    return Job(0, "", "replayed")
