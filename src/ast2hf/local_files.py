@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
 from ast2hf.errors import InputError, printable
@@ -13,6 +14,20 @@ def expand(path: str) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         raise InputError(f"{printable(path)} begins with no known home directory", "write the path in full") from None
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path`` so that a reader sees all of it or what was there before, never a part.
+
+    Raises OSError; then nothing is left behind.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def read(path: str, what: str, remedy: str) -> bytes:

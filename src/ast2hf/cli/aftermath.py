@@ -10,12 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ast2hf import hub, sweep
+from hydra.core.hydra_config import HydraConfig
+
+from ast2hf import hub
 from ast2hf.errors import ConfigurationError, OutputError, TrackingError, VerificationError
 from ast2hf.huggingface import folder
 from ast2hf.report import summary
 from ast2hf.report.report import INTERRUPTED
 from ast2hf.run import Outcome, Run
+from ast2hf.sweep import naming
+from ast2hf.sweep.callback import Sweep
 
 if TYPE_CHECKING:
     from ast2hf.tracking.runs import Sent
@@ -103,9 +107,9 @@ def _record(run: Run, target: Path | None, required: bool) -> Sent | None:
             from ast2hf.report import record
             from ast2hf.tracking import runs
 
-            name = run.config.model.name + sweep.suffix()
-            of_sweep = sweep.Sweep.active.record if sweep.Sweep.active else None
-            parent = of_sweep.key if of_sweep else None
+            overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+            name = run.config.model.name + naming.suffix(overrides)
+            parent = Sweep.active.record.key if Sweep.active and Sweep.active.record else None
             built = record.build(run.config, run.report, run.folder, target, run.stages.started, name, parent)
             return runs.send(built, run.config.tracking, run.config.paths.outputs, run.folder)
     except (TrackingError, OutputError) as error:

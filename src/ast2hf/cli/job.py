@@ -8,14 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from ast2hf.cli import errors, process, resolvers
 from ast2hf.config import Config
-from ast2hf.errors import Ast2hfError, HubError, printable
+from ast2hf.errors import Ast2hfError, ConfigurationError, HubError, printable
 from ast2hf.report.report import Report
 from ast2hf.settings import typed
-from ast2hf.sweep import Job, require_own_repository
+from ast2hf.sweep import naming
+from ast2hf.sweep.job import Job
 from ast2hf.validation import validate
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def run_job(composed: DictConfig) -> Job:
             config = typed(composed)
             report.model = config.model.name
             validate(config)
-            require_own_repository(composed.hub)
+            _require_own_repository(composed.hub)
             job = _replay(config) if config.tracking.replay else _convert(config, report, on_exit)
         except Exception as error:
             job = _failed(errors.to_expected(error), report, bool(composed.debug))
@@ -70,7 +71,7 @@ def _failed(error: Ast2hfError, report: Report, debug: bool) -> Job:
 
 def _job(report: Report, code: int) -> Job:
     logits, seconds = report.logits, report.timings_s.get("total")
-    return Job(code, report.model, report.status, logits.max_abs_diff, logits.atol, seconds)
+    return Job(code, report.model, report.status, {"logits": [logits.max_abs_diff, logits.atol]}, seconds)
 
 
 def _replay(config: Config) -> Job:
@@ -80,3 +81,15 @@ def _replay(config: Config) -> Job:
     records = "1 record" if count == 1 else f"{count} records"
     print(f"{records} sent to {printable(config.tracking.uri)}")
     return Job(0, "", "replayed")
+
+
+def _require_own_repository(hub: DictConfig) -> None:
+    """Raise ConfigurationError where all jobs of a sweep would push to one repository, each over the one before."""
+    raw = OmegaConf.to_container(hub, resolve=False)
+    assert isinstance(raw, dict)
+    if not raw["push"] or not naming.axes or "hub.repo_id" in naming.axes or "${" in str(raw["repo_id"]):
+        return
+    raise ConfigurationError(
+        "hub.repo_id is the same for all jobs of the sweep",
+        "give each its own: 'hub.repo_id=me/${model.name}', or 'hub.repo_id=me/name-${hydra:job.num}'",
+    )

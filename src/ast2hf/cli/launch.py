@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ast2hf.cli import errors, hydra_errors, process, signals
 from ast2hf.cli.job import jobs, run_job
 from ast2hf.errors import Ast2hfError
-from ast2hf.sweep import Sweep
+from ast2hf.sweep.callback import Sweep
 
 
 def launch(conf: Path, debug: bool) -> int:

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from ast2hf.config import Config
 from ast2hf.errors import ConfigurationError, printable
+from ast2hf.sweep import naming
 
 
 def register() -> None:
@@ -50,6 +51,4 @@ def _share(processes: int | None) -> int | None:
 
 
 def _sweep_suffix() -> str:
-    from ast2hf import sweep  # which itself needs the schema
-
-    return sweep.suffix()
+    return naming.suffix(HydraConfig.get().overrides.task) if HydraConfig.initialized() else ""

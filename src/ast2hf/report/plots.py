@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.ticker import Formatter
 
-    from ast2hf.sweep import Job
+    from ast2hf.sweep.job import Job
 
 # The axis, the rounding of one float32 operation, and from where a difference is more than rounding.
 _FLOOR, _CEILING = 1e-9, 10.0
@@ -117,24 +117,24 @@ def spectrogram(evidence: Evidence, frame_shift: float) -> Figure:
 
 def sweep(jobs: Sequence[Job]) -> Figure | None:
     """One line per job: max |diff| of the logits as a dot, the tolerance as a bar. None where nothing was measured."""
-    shown = [job for job in jobs if job.max_abs_diff is not None and job.atol]
+    shown = [job for job in jobs if "logits" in job.measured and job.tolerances.get("logits")]
     if not shown:
         return None
     from matplotlib.ticker import NullFormatter
 
-    measured = [v for job in shown for v in (job.max_abs_diff, job.atol) if v and isfinite(v)]
+    measured = [v for job in shown for v in (job.measured["logits"], job.tolerances["logits"]) if v and isfinite(v)]
     # Whole decades: only these are labelled, since labels between them would lie on each other.
     low, high = 10.0 ** floor(log10(min(measured) / 2)), 10.0 ** ceil(log10(max(measured) * 1.5))
     figure = _figure(5.4, 0.9 + 0.48 * len(shown))
     axes = figure.add_subplot()
     for place, job in enumerate(shown):
         # Zero and what is not finite have no place on a logarithmic axis: they are drawn at its ends.
-        measure = job.max_abs_diff or 0.0
+        measure = job.measured["logits"]
         found = min(max(measure, low), high) if isfinite(measure) else high
         colour = BAD if job.code else GOOD
         axes.plot([low, found], [place, place], color=colour, linewidth=1.5, alpha=0.5)
         axes.plot(found, place, "o", color=colour, clip_on=False)
-        axes.plot(job.atol or low, place, "|", color=LINE, markersize=9, markeredgewidth=2)
+        axes.plot(job.tolerances["logits"], place, "|", color=LINE, markersize=9, markeredgewidth=2)
         told = " ".join(o for o in job.overrides if not o.startswith("model="))
         axes.text(
             # Above its line: beside it, names would take half the width of a phone.

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from conftest import compose
 
-from ast2hf.report import page, plots, svg, sweep_table
+from ast2hf.report import page, plots, svg
 from ast2hf.report.evidence import Evidence
 from ast2hf.report.report import Block, Label, Report
-from ast2hf.sweep import Job
+from ast2hf.sweep import table
+from ast2hf.sweep.job import Job
 
 HOSTILE = "<script>alert(1)</script>\" onload='x' {{ 7*7 }} $\\frac$ \x1b[31m"
 
@@ -162,12 +163,12 @@ def test_of_equal_logits(config, report, evidence):
 
 def test_the_page_of_a_sweep_shows_the_variants_side_by_side(tmp_path):
     jobs = [
-        Job(0, "good", "passed", 1e-5, 2e-5),
-        Job(0, "exact", "passed", 0.0, 2e-5, number=1),
-        Job(5, HOSTILE, "failed", math.nan, 2e-5, number=2, overrides=["model=x", f"audio={HOSTILE}"]),
+        Job(0, "good", "passed", {"logits": [1e-5, 2e-5]}),
+        Job(0, "exact", "passed", {"logits": [0.0, 2e-5]}, number=1),
+        Job(5, HOSTILE, "failed", {"logits": [math.nan, 2e-5]}, number=2, overrides=["model=x", f"audio={HOSTILE}"]),
         Job(1, "lost", "lost", number=3),
     ]
-    _, path = sweep_table.write(jobs, tmp_path)
+    _, path = table.write(jobs, tmp_path)
     found = Tags(path.read_text())
     assert found.pictures() == ["variants side by side"]
     assert "script" not in {tag for tag, _ in found.tags}
@@ -176,12 +177,12 @@ def test_the_page_of_a_sweep_shows_the_variants_side_by_side(tmp_path):
 
 
 def test_the_page_of_a_sweep_that_measured_nothing_has_no_picture(tmp_path):
-    _, path = sweep_table.write([Job(1, "m", "lost")], tmp_path)
+    _, path = table.write([Job(1, "m", "lost")], tmp_path)
     assert Tags(path.read_text()).pictures() == []
 
 
 def test_the_labels_of_the_axis_of_a_sweep_are_decades():
-    figure = plots.sweep([Job(0, "m", "passed", max_abs_diff=1.67e-5, atol=2e-5)])
+    figure = plots.sweep([Job(0, "m", "passed", {"logits": [1.67e-5, 2e-5]})])
     (axes,) = figure.axes
     assert axes.get_xlim() == (pytest.approx(1e-6), pytest.approx(1e-4))
     figure.canvas.draw()
