@@ -26,9 +26,10 @@ from hydra import compose, initialize_config_dir
 from results import Measurement, Row, rows, table, total
 from rich.console import Console
 
-from ast2hf import composition, config
+from ast2hf import config, settings
 from ast2hf.audio import PACKAGED_CLIP
 from ast2hf.checkpoint import synthetic
+from ast2hf.cli import resolvers
 from ast2hf.families.ast import AST
 from ast2hf.families.geometry import Geometry
 from ast2hf.local_files import write_atomically
@@ -255,11 +256,11 @@ def measure_all(bench: Bench, stages: int, commands: int) -> dict[str, list[Meas
 
 def prepare(checkpoints: Path) -> dict[str, Variant]:
     """Every variant with a checkpoint in ``checkpoints``, written where it is not there yet."""
-    composition.register()
+    resolvers.register()
     found: dict[str, Variant] = {}
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         for choice in sorted(path.stem for path in (ROOT / "conf/model").glob(f"{VARIANTS}.yaml")):
-            model = composition.typed(compose("config", [f"model={choice}"])).model
+            model = settings.typed(compose("config", [f"model={choice}"])).model
             variant = Variant(choice, model, checkpoints / f"{model.name}.pth")
             if not variant.checkpoint.exists():
                 print(f"writing {variant.checkpoint.name}", file=sys.stderr)

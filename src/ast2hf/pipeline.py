@@ -265,7 +265,7 @@ def _describe(report: Report, staged: Path, source: Source, progress: Progress) 
     proved = replace(report, status="passed", timings_s=progress.seconds)
     licence = OFFICIAL_LICENCE if source.official else None
     write_json(staged / names.REPORT, proved.as_dict())
-    write_text(staged / names.CARD, card.render(proved, None, licence))
+    write_text(staged / names.CARD, card.render(proved, licence))
 
 
 def _note_epsilon(report: Report, spec: Spec) -> None:

@@ -18,6 +18,8 @@ class Progress:
     """Seconds by name of stage. A name that comes again adds to its seconds."""
 
     def __init__(self) -> None:
+        self.started = time.time()
+        """Seconds since the epoch."""
         self._start = time.perf_counter()
         self._seconds: dict[str, float] = {}
 

@@ -78,7 +78,7 @@ def refused(cli: Cli, content: bytes, *arguments: str, run: Callable[..., Result
         assert not _CONTROL.search(shown), repr(shown)
         assert "weights_only" not in shown
     for run in (cli.outputs / "runs").iterdir():
-        assert {p.name for p in run.iterdir()} <= {".hydra", "convert.log", "conversion_report.json"}
+        assert {p.name for p in run.iterdir()} <= {".hydra", "ast2hf.log", "conversion_report.json"}
     return result
 
 
@@ -99,4 +99,4 @@ def _files(folder: Path) -> dict[str, bytes | None]:
 
 
 def _logs(cli: Cli) -> list[str]:
-    return [path.read_text() for path in sorted((cli.outputs / "runs").glob("*/convert.log"))]
+    return [path.read_text() for path in sorted((cli.outputs / "runs").glob("*/ast2hf.log"))]

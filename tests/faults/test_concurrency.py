@@ -74,5 +74,5 @@ def test_two_runs_in_one_second_have_folders_of_their_own(cli, arguments, came_o
     pids = {str(command.pid) for command in commands}
     assert {folder.name.split("_")[2] for folder in folders} == pids
     for folder in folders:
-        assert sorted(os.listdir(folder)) == [".hydra", "conversion_report.json", "convert.log"]
+        assert sorted(os.listdir(folder)) == [".hydra", "ast2hf.log", "conversion_report.json"]
     came_out(exit_codes=codes, run_folders=len(folders))

@@ -126,7 +126,7 @@ def test_a_commit_of_somebody_else_is_not_buried(push, hub, came_out):
 def test_only_the_files_of_the_model_are_sent(push, hub, cli, came_out):
     canary = "canary-9a1f"
     for folder in (cli.model_folder(), cli.model_folder().parent, cli.folder):
-        for name in (".env", ".hydra/config.yaml", ".git/config", "convert.log", "pytorch_model.bin", "a.safetensors"):
+        for name in (".env", ".hydra/config.yaml", ".git/config", "ast2hf.log", "pytorch_model.bin", "a.safetensors"):
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_text(canary)
     result = push()

@@ -117,7 +117,7 @@ def test_control_characters_are_escaped(cli, server, came_out):
         result = cli("experiment=offline", "tracking=off", *TINY_OVERRIDES, *overrides)
         assert result.code == code, result.err
         assert result.error_line.startswith("error: ")
-        logs = [path.read_text() for path in cli.outputs.glob("runs/*/convert.log")]
+        logs = [path.read_text() for path in cli.outputs.glob("runs/*/ast2hf.log")]
         assert logs
         assert not [text for text in (result.out, result.err, *logs) if "\x1b" in text or "\nerror: b" in text]
     came_out(result)

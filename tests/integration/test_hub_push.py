@@ -107,7 +107,7 @@ def test_each_job_of_a_sweep_has_its_own_repository(cli, hub):
     with path.open(encoding="utf-8") as file:
         first, second = csv.DictReader(file)
     assert (first["status"], second["status"]) == ("not pushed", "passed")
-    assert "saved locally, not pushed to me/ast-finetuned-audioset-12-12-0.447" in first["folder or error"]
+    assert "saved locally, not pushed to me/ast-finetuned-audioset-12-12-0.447" in first["error"]
     assert sorted(p.name for p in (cli.outputs / "models").iterdir()) == names
 
 

@@ -44,7 +44,7 @@ def check_whole(cli, result):
 
 def threads(cli):
     """What each job's log says of its threads."""
-    logs = cli.outputs.glob("multiruns/*/*_ast_*/convert.log")
+    logs = cli.outputs.glob("multiruns/*/*_ast_*/ast2hf.log")
     return [line.rpartition(" ")[2] for log in logs for line in log.read_text().splitlines() if "threads: " in line]
 
 
@@ -80,7 +80,7 @@ def _writes(process: Path, cli) -> bool:
         files = [str(fd.readlink()) for fd in (process / "fd").iterdir()]
     except OSError:
         return False
-    return any(f.startswith(f"{cli.outputs}/multiruns/") and f.endswith("convert.log") for f in files)
+    return any(f.startswith(f"{cli.outputs}/multiruns/") and f.endswith("ast2hf.log") for f in files)
 
 
 # --- joblib -----------------------------------------------------------------------------------------------------------
@@ -107,8 +107,8 @@ def test_a_process_that_is_killed_is_told_and_leaves_nothing_half_written(cli):
     assert len(rows) == 4
     assert "Sweep: " in out
     lost = [row for row in rows if row["status"] == "lost"]
-    assert "interrupted, or its process was ended" in [row["folder or error"] for row in lost]
-    assert "it never began" in [row["folder or error"] for row in lost]
+    assert "interrupted, or its process was killed" in [row["error"] for row in lost]
+    assert "not started" in [row["error"] for row in lost]
     published = {p.name for p in cli.outputs.glob("models/[!.]*")}
     assert published == {row["model"] for row in rows if row["status"] == "passed"}
 
@@ -205,7 +205,7 @@ def test_jobs_of_a_ray_node_that_dies_are_told_where_none_is_run_again(cli, clus
     assert "Traceback" not in err
     rows = table(cli)
     assert len(rows) == 4
-    assert "interrupted, or its process was ended" in [row["folder or error"] for row in rows]
+    assert "interrupted, or its process was killed" in [row["error"] for row in rows]
     published = {p.name for p in cli.outputs.glob("models/[!.]*")}
     assert published >= {row["model"] for row in rows if row["status"] == "passed"}
     assert all((cli.outputs / "models" / name / "conversion_report.json").exists() for name in published)

@@ -37,7 +37,7 @@ def test_one_parent_run_with_a_child_per_variant_and_one_table(cli):
         "ast-finetuned-audioset-12-12-0.447",
         "ast-finetuned-audioset-16-16-0.442",
     ]
-    assert all(float(row["max |diff|"]) <= float(row["tolerance"]) for row in rows)
+    assert all(float(row["logits"]) <= float(row["logits tolerance"]) for row in rows)
 
     client, found = runs(cli)
     (parent,) = (run for run in found if "mlflow.parentRunId" not in run.data.tags)
@@ -54,8 +54,8 @@ def test_a_failed_job_is_told_in_the_table_its_log_and_the_exit_code(cli):
     assert result.code == 5
     failed, passed = table(cli)
     assert (failed["status"], passed["status"]) == ("failed", "passed")
-    assert "first divergence: blocks.0" in failed["folder or error"]
-    (log,) = cli.outputs.glob("multiruns/*/0_*/convert.log")
+    assert "first divergence: blocks.0" in failed["error"]
+    (log,) = cli.outputs.glob("multiruns/*/0_*/ast2hf.log")
     assert "Traceback" in log.read_text()
     assert "Sweep: 1 of 2 jobs passed" in result.out
 

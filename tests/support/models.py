@@ -5,7 +5,8 @@ from __future__ import annotations
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
-from ast2hf import composition
+from ast2hf import settings
+from ast2hf.cli import resolvers
 from ast2hf.config import Config, Variant
 from ast2hf.families.ast import AST
 from ast2hf.families.geometry import Geometry
@@ -40,9 +41,9 @@ VARIANTS = tuple(sorted(path.stem for path in (ROOT / "conf" / "model").glob("as
 
 def compose(*overrides: str) -> Config:
     """The configuration of a command line, without running it."""
-    composition.register()
+    resolvers.register()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return composition.typed(hydra_compose("config", overrides=list(overrides)))
+        return settings.typed(hydra_compose("config", overrides=list(overrides)))
 
 
 def model_of(variant: str) -> Variant:

@@ -14,12 +14,12 @@ from ast2hf.config import Variant
 from ast2hf.families.geometry import Geometry
 from ast2hf.mapping.ops import Sizes
 from ast2hf.mapping.rules import Drop, Rule, Table
+from ast2hf.results import NO_HEAD
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 CLASSIFICATION = "classification"
-NO_HEAD = "none"
 HEADS = (CLASSIFICATION, NO_HEAD)
 """What ``model.head`` may be: the classifier of the checkpoint, or none: the encoder alone."""
 

@@ -57,7 +57,7 @@ class Plan:
             yield from zip(step.targets, step.op(*map(source, step.sources)), strict=True)
 
     def reversed(self) -> Plan:
-        """From the targets back to the sources, without the dropped ones. Raises ValueError where there is no inverse."""
+        """From the targets back to the sources, without dropped ones. Raises ValueError where there is no inverse."""
         return Plan(tuple(step.reversed() for step in self.steps))
 
     def parts(self) -> tuple[Plan, Plan]:

@@ -12,12 +12,13 @@ _SINGLE_LABEL = "single_label_classification"
 
 _NOT_INSTALLED = "not installed"
 
+_PLACEHOLDER = 'folder = "path/to/this/folder"  # or its name on the Hub'
 
-def render(report: Report, place: str | None, licence: str | None = None) -> str:
-    """Markdown with the metadata that the Hub reads.
 
-    ``place``: the repository on the Hub, for the snippet; None for a folder, which may be moved. ``licence``: of the
-    weights, as the Hub spells it (``bsd-3-clause``), where it is known.
+def render(report: Report, licence: str | None = None) -> str:
+    """Markdown with the metadata that the Hub reads. It names no place: a folder may be moved.
+
+    ``licence``: of the weights, as the Hub spells it (``bsd-3-clause``), where it is known.
     """
     from huggingface_hub import ModelCardData
 
@@ -30,7 +31,7 @@ def render(report: Report, place: str | None, licence: str | None = None) -> str
     )
     return markdown("model_card.md.j2").render(
         report=report,
-        place=json.dumps(place, ensure_ascii=False) if place else None,
+        placeholder=_PLACEHOLDER,
         licence=licence,
         metadata=metadata.to_yaml().strip(),
         rows=list(rows(report)),
@@ -39,6 +40,11 @@ def render(report: Report, place: str | None, licence: str | None = None) -> str
         frame_shift=f"{report.front_end.get('frame_shift_ms', FRAME_SHIFT_MS):g}",
         features_by=features_by(report),
     )
+
+
+def with_place(card: str, place: str) -> str:
+    """``card`` with ``place``, a repository on the Hub, in its snippet."""
+    return card.replace(_PLACEHOLDER, f"folder = {json.dumps(place, ensure_ascii=False)}", 1)
 
 
 def features_by(report: Report) -> str:

@@ -8,12 +8,13 @@ from typing import Protocol
 from urllib.parse import quote
 
 from ast2hf.errors import printable
+from ast2hf.privacy import without_paths
 from ast2hf.render import plots, svg
-from ast2hf.render.rows import number, words
+from ast2hf.render.rows import number
 from ast2hf.render.template import html
 from ast2hf.results import MAX_ABS_DIFF
 
-COLUMNS = ("job", "model", "overrides", "status", "check", "max |diff|", "tolerance", "seconds", "folder or error")
+_LONG = 400
 
 
 class Job(plots.Job, Protocol):
@@ -29,28 +30,35 @@ class Job(plots.Job, Protocol):
     def error(self) -> str | None: ...
 
 
-def row(job: Job) -> tuple[str, ...]:
-    """The texts of one row, in the order of COLUMNS."""
-    check = plots.shown_check(job.checks)
-    found, atol = job.checks[check] if check else (None, None)
-    return (
-        str(job.number),
-        printable(job.model),
-        printable(" ".join(o for o in job.overrides if not o.startswith("model="))),
-        job.status,
-        words(check) if check else "",
-        "" if found is None else number(MAX_ABS_DIFF, float(found)),
-        "" if atol is None else f"{atol:g}",
-        "" if job.seconds is None else f"{job.seconds:.1f}",
-        printable(PurePath(job.folder).name if job.folder else job.error or "", 400),
-    )
+def compared_checks(jobs: Sequence[Job]) -> list[str]:
+    """The checks that compared values in any of ``jobs``, in the order of the proof."""
+    return list(dict.fromkeys(name for job in jobs for name in job.checks))
+
+
+def row(job: Job, checks: Sequence[str]) -> dict[str, str]:
+    """The texts of a job by column. ``checks``: those that have columns."""
+    texts = {
+        "job": str(job.number),
+        "model": printable(job.model),
+        "overrides": printable(" ".join(o for o in job.overrides if not o.startswith("model="))),
+        "status": job.status,
+    }
+    for name in checks:
+        found, atol = job.checks.get(name, (None, None))
+        texts[name] = "" if found is None else number(MAX_ABS_DIFF, float(found))
+        texts[f"{name} tolerance"] = "" if atol is None else f"{atol:g}"
+    texts["seconds"] = "" if job.seconds is None else f"{job.seconds:.1f}"
+    texts["folder"] = printable(PurePath(job.folder).name, _LONG) if job.folder else ""
+    texts["error"] = printable(without_paths(job.error or ""), _LONG)
+    return texts
 
 
 def render(title: str, jobs: Sequence[Job], pages: Mapping[int, str]) -> str:
     """The page. ``pages``: by the number of a job, the path of its report's page relative to this one."""
+    checks = compared_checks(jobs)
     return html("sweep.html.j2").render(
         title=title,
-        columns=COLUMNS,
-        rows=[(job, row(job), quote(pages[job.number]) if job.number in pages else None) for job in jobs],
+        checks=checks,
+        rows=[(job, row(job, checks), quote(pages[job.number]) if job.number in pages else None) for job in jobs],
         plot=svg.markup(lambda: plots.sweep(jobs), "variants side by side"),
     )

@@ -12,7 +12,7 @@ HALF = len(CONTENT) // 2
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     with Server() as server:
         yield server
 

@@ -46,7 +46,7 @@ def snippet(tokens):
 
 
 def test_every_check_has_its_row_with_measure_tolerance_and_status(report):
-    _, tokens = read(card.render(report, None))
+    _, tokens = read(card.render(report))
     _, proof = tables(tokens)
     assert proof == [
         ["check", "measured", "tolerance", "status"],
@@ -63,7 +63,7 @@ def test_what_comes_from_outside_breaks_no_table_and_is_no_html(report):
     report.model = report.clip = report.labels = report.notes[0] = report.source["uri"] = HOSTILE
     report.source["prefix"] = HOSTILE
     report.checks["x"] = CheckResult("x", HOSTILE, "not_checked", HOSTILE)
-    text = card.render(report, None)
+    text = card.render(report)
     metadata, tokens = read(text)
     provenance, proof = tables(tokens)
     assert {len(row) for row in provenance} == {2}
@@ -78,13 +78,13 @@ def test_what_comes_from_outside_breaks_no_table_and_is_no_html(report):
 
 
 def test_a_folder_is_not_named_in_its_card(report):
-    text = snippet(read(card.render(report, None))[1])
+    text = snippet(read(card.render(report))[1])
     assert 'folder = "path/to/this/folder"  # or its name on the Hub\n' in text
     ast.parse(text)
 
 
 def test_on_the_hub_the_snippet_names_the_repository(report):
-    text = snippet(read(card.render(report, "me/model"))[1])
+    text = snippet(read(card.with_place(card.render(report), "me/model"))[1])
     assert 'folder = "me/model"\n' in text
     assert "path/to" not in text
 
@@ -95,13 +95,13 @@ def test_on_the_hub_the_snippet_names_the_repository(report):
 )
 def test_the_snippet_scores_as_the_model_was_trained(report, problem_type, activation):
     report.problem_type = problem_type
-    text = snippet(read(card.render(report, None))[1])
+    text = snippet(read(card.render(report))[1])
     assert activation in text
     assert "topk(1)" in text
 
 
 def test_an_encoder_alone_shows_what_it_gives_instead(headless):
-    metadata, tokens = read(card.render(headless, None))
+    metadata, tokens = read(card.render(headless))
     assert metadata["pipeline_tag"] == "feature-extraction"
     text = snippet(tokens)
     ast.parse(text)
@@ -114,13 +114,13 @@ def test_an_encoder_alone_shows_what_it_gives_instead(headless):
 
 
 def test_the_licence_is_the_authors_where_it_is_known(report):
-    metadata, _ = read(card.render(report, None, "bsd-3-clause"))
+    metadata, _ = read(card.render(report, "bsd-3-clause"))
     assert metadata["license"] == "bsd-3-clause"
-    assert "published under bsd-3-clause" in card.render(report, None, "bsd-3-clause")
+    assert "published under bsd-3-clause" in card.render(report, "bsd-3-clause")
 
 
 def test_and_is_not_invented_where_it_is_not(report):
-    text = card.render(report, None)
+    text = card.render(report)
     metadata, _ = read(text)
     assert metadata == {
         "library_name": "transformers",
@@ -131,11 +131,11 @@ def test_and_is_not_invented_where_it_is_not(report):
 
 
 def test_it_cites_the_authors_and_explains_the_epsilon(report):
-    _, tokens = read(card.render(report, None))
+    _, tokens = read(card.render(report))
     (citation,) = (token.content for token in tokens if token.info == "bibtex")
     assert "{{AST: Audio Spectrogram Transformer}}" in citation
     assert citation.count("{") == citation.count("}")
-    text = card.render(report, None)
+    text = card.render(report)
     assert "one epsilon for all; 1e-06 is used" in text
 
 
@@ -144,4 +144,4 @@ def test_it_cites_the_authors_and_explains_the_epsilon(report):
 )
 def test_it_says_which_code_computed_the_features(report, torchaudio, text):
     report.environment["torchaudio"] = torchaudio
-    assert f"computed by {text}" in card.render(report, None)
+    assert f"computed by {text}" in card.render(report)

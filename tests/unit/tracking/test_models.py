@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,7 +15,6 @@ from ast2hf.report import report as of_run
 from ast2hf.run import Run
 from conftest import TINY, TINY_OVERRIDES, compose
 
-from ast2hf import execution
 from ast2hf.checkpoint import synthetic
 from ast2hf.errors import TrackingError
 from ast2hf.families.ast import AST

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ast2hf.errors import InputError, printable
-from ast2hf.families.base import CLASSIFICATION, NO_HEAD
+from ast2hf.families.base import CLASSIFICATION
 from ast2hf.formats.base import Spec
 from ast2hf.formats.huggingface.names import CONFIG
+from ast2hf.results import NO_HEAD
 
 ARCHITECTURES = {CLASSIFICATION: "ASTForAudioClassification", NO_HEAD: "ASTModel"}
 """By ``model.head``, the class of transformers that the folder is of."""

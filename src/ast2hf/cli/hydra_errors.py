@@ -1,4 +1,8 @@
-"""Errors of Hydra and OmegaConf in one line, with the nearest valid name and the remedy."""
+"""Errors of Hydra and OmegaConf in one line, with the nearest valid name and the remedy.
+
+Much of it is read from the text of their messages, since their exceptions carry little else. That is safe while
+pyproject.toml pins hydra-core below 1.4 and omegaconf below 2.4; the tests compose every kind of error for real.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,8 @@ import sys
 
 from hydra.errors import MissingConfigException, OverrideParseException
 
-from ast2hf.composition import GROUPS, nearest, unknown_key
 from ast2hf.errors import ConfigurationError, first_line, printable
+from ast2hf.settings import GROUPS, nearest, unknown_key
 
 
 def explain(error: Exception) -> ConfigurationError:

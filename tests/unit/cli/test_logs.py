@@ -1,6 +1,6 @@
 import logging
 
-from ast2hf.logs import Formatter
+from ast2hf.cli.logs import Formatter
 
 
 def line(message, exc_info=None):

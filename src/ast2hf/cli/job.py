@@ -1,0 +1,101 @@
+"""One job of a command: what Hydra calls with a composed configuration, in whatever process the job runs."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from ast2hf.cli import errors, process, resolvers
+from ast2hf.config import Config
+from ast2hf.errors import Ast2hfError, ConfigurationError, HubError, printable
+from ast2hf.results import Conversion, Report
+from ast2hf.settings import typed
+from ast2hf.sweep import naming
+from ast2hf.sweep.job import Job
+from ast2hf.validation import validate
+
+log = logging.getLogger(__name__)
+
+resolvers.register()  # every process that runs a job imports this module before it composes anything
+
+jobs: list[Job] = []
+"""Those that this process has run."""
+
+
+def run_job(composed: DictConfig) -> Job:
+    """Run one composed job. Expected errors are shown here, not raised."""
+    process.tune_process()
+    report = Report("")
+    with ExitStack() as on_exit:
+        try:
+            config = typed(composed)
+            report.model = config.model.name
+            validate(config)
+            _require_own_repository(composed.hub)
+            job = _replay(config) if config.task == "replay" else _run(config, report, on_exit)
+        except Exception as error:
+            job = _failed(errors.to_expected(error), report, bool(composed.debug))
+        jobs.append(job)
+    return job
+
+
+def _run(config: Config, report: Report, on_exit: ExitStack) -> Job:
+    if config.threads is not None:
+        process.set_threads(config.threads)
+    from ast2hf import hub_upload, pipeline
+    from ast2hf.cli import outcome
+    from ast2hf.cli.progress import TerminalProgress
+
+    if config.hub.push:
+        hub_upload.check()
+    conversion = Conversion(report)
+    run_folder = Path(HydraConfig.get().runtime.output_dir)
+    task = outcome.Task(config, conversion, TerminalProgress(), run_folder)
+    with outcome.failure_recorded(task, on_exit):
+        pipeline.run(conversion, config, task.progress)
+    recorded = outcome.finish(task)
+    status = "skipped" if conversion.skipped else "planned" if config.dry_run else report.status
+    folder = conversion.folder or config.output_dir
+    return replace(_job(report, 0), status=status, folder=str(folder), tracked=recorded.run if recorded else None)
+
+
+def _failed(error: Ast2hfError, report: Report, debug: bool) -> Job:
+    log.error("failed", exc_info=error)
+    job = replace(_job(report, errors.show(error, debug)), error=str(error))
+    written = report.status == "passed" and isinstance(error, HubError)
+    return replace(job, status="not pushed") if written else job
+
+
+def _job(report: Report, code: int) -> Job:
+    compared = {
+        name: (check.max_abs_diff, check.atol)
+        for name, check in report.checks.items()
+        if check.status in ("passed", "failed") and check.tolerance
+    }
+    return Job(code, report.model, report.status, compared, report.timings_s.get("total"))
+
+
+def _replay(config: Config) -> Job:
+    from ast2hf.tracking import runs
+
+    count = runs.replay(config.tracking, config.paths.outputs)
+    records = "1 record" if count == 1 else f"{count} records"
+    print(f"{records} sent to {printable(config.tracking.uri)}")
+    return Job(0, "", "replayed")
+
+
+def _require_own_repository(hub: DictConfig) -> None:
+    """Raise ConfigurationError where all jobs of a sweep would push to one repository, each over the one before."""
+    raw = OmegaConf.to_container(hub, resolve=False)
+    assert isinstance(raw, dict)
+    if not raw["push"] or not naming.axes or "hub.repo_id" in naming.axes or "${" in str(raw["repo_id"]):
+        return
+    raise ConfigurationError(
+        "hub.repo_id is the same for all jobs of the sweep",
+        "give each its own: 'hub.repo_id=me/${model.name}', or 'hub.repo_id=me/name-${hydra:job.num}'",
+    )

@@ -1,0 +1,1 @@
+"""Several jobs in one command: what distinguishes them, what came of each, and the table at the end."""

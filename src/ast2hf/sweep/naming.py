@@ -1,0 +1,42 @@
+"""What distinguishes the jobs of a sweep, and how it shows in the names of their folders and MLflow runs."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+
+from ast2hf.secrets import given, redact
+
+axes: list[str] = []
+"""The swept keys, set by the callback in each process that runs jobs of a sweep. Empty in a single run."""
+
+parent: str | None = None
+"""The key of the sweep's MLflow record, set likewise, where there is one."""
+
+_NAMED_ELSEWHERE = ("model", "experiment", "sweep", "overwrite", "output_dir", "skip_existing", "debug", "dry_run")
+"""Keys that a folder's name leaves out: it begins with the model's name, and the others make no other model."""
+
+
+def distinguishing_overrides(overrides: Sequence[str]) -> list[str]:
+    """Those of a job's ``overrides`` that differ between the jobs of its sweep."""
+    return [o for o in overrides if o.partition("=")[0] in axes]
+
+
+def suffix(overrides: Sequence[str]) -> str:
+    """What distinguishes a job's folder from those of jobs with the same model, as in ``_device=cpu``.
+
+    Empty in a single run.
+    """
+    distinguishing = distinguishing_overrides(overrides)
+    return "".join(f"_{_short(o)}" for o in distinguishing if o.partition("=")[0] not in _NAMED_ELSEWHERE)
+
+
+def _short(override: str) -> str:
+    """``override`` as part of a file name. Where something had to be left out, a hash keeps it unique."""
+    key, _, value = given(override).partition("=")
+    shown = redact(value).partition("?")[0]
+    short = re.sub(r"[^A-Za-z0-9._-]", "", shown.rstrip("/").rpartition("/")[2])[-40:]
+    if short == value:
+        return f"{key}={value}"
+    return f"{key}={short}-{hashlib.sha256(value.encode()).hexdigest()[:6]}"

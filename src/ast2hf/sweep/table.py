@@ -1,0 +1,69 @@
+"""The table of a sweep: one row per job, on the terminal, as CSV and as HTML."""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ast2hf.errors import printable
+from ast2hf.render import sweep_page
+from ast2hf.sweep.job import Job
+
+_WIDTH = 110
+"""Columns where stdout is not a terminal."""
+
+_PAGE = "report.html"
+"""What a job whose conversion is recorded has in its folder."""
+
+_BAD = ("failed", "lost", "not pushed")
+_STYLES = {"passed": "green", "skipped": "cyan", "planned": "cyan", **dict.fromkeys(_BAD, "bold red")}
+
+
+def show(jobs: Sequence[Job], files: Sequence[Path], tracked: str | None) -> None:
+    """Print the table to stdout, with folders and errors below it. ``tracked``: the address of the sweep's MLflow run.
+
+    Raises OSError.
+    """
+    checks = sweep_page.compared_checks(jobs)
+    shown = ("job", "model", "overrides", "status", *checks, "seconds")
+    passed = sum(not job.code for job in jobs)
+    table = Table(title=f"Sweep: {passed} of {len(jobs)} jobs passed", title_justify="left", title_style="bold")
+    for name in shown:
+        right = name in (*checks, "seconds")
+        table.add_column(name.replace("_", " "), overflow="fold", justify="right" if right else "left")
+    for job in jobs:
+        texts = sweep_page.row(job, checks)
+        table.add_row(*(Text(texts[name], style=_STYLES.get(texts[name], "")) for name in shown))
+    console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
+    console.print(table)
+    for job in jobs:
+        for name, text in (("folder", job.folder), ("error", job.error)):
+            if text:
+                console.print(Text(f"{f'job {job.number}':<10} {name}: {printable(text, 400)}"), soft_wrap=True)
+    for path in files:
+        console.print(Text(f"table      {printable(path)}"), soft_wrap=True)
+    if tracked:
+        console.print(Text(f"mlflow     {tracked}"), soft_wrap=True)
+    sys.stdout.flush()
+
+
+def write(jobs: Sequence[Job], folder: Path) -> list[Path]:
+    """Write ``summary.csv`` and ``summary.html`` into ``folder``; return their paths. Raises OSError."""
+    table, page = folder / "summary.csv", folder / "summary.html"
+    checks = sweep_page.compared_checks(jobs)
+    rows = [sweep_page.row(job, checks) for job in jobs]
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    found = {int(path.parent.name.partition("_")[0]): path for path in folder.glob(f"*_*/{_PAGE}")}
+    pages = {number: os.path.relpath(path, folder) for number, path in found.items()}
+    page.write_text(sweep_page.render(folder.name, jobs, pages), encoding="utf-8")
+    return [table, page]
