@@ -195,9 +195,9 @@ def test_an_upload_that_was_interrupted_is_kept_to_be_sent_later(proved, outputs
     with pytest.raises(KeyboardInterrupt), ExitStack() as afterwards:
         execution.execute(Run(config, of_run.Report(config.model.name), Stages(), run_folder), afterwards)
     (path,) = records.pending(tmp_path)
-    told = records.saved(path)
-    assert told.model.folder == str(tmp_path / "model")
-    assert told.status == "FINISHED"
+    made = records.saved(path)
+    assert made.model.folder == str(tmp_path / "model")
+    assert made.status == "FINISHED"
 
 
 @pytest.mark.parametrize("change", ["other weights", "no weights", "no card", "gone"])
@@ -232,7 +232,7 @@ def test_what_stopped_at_any_step_goes_on_there_and_nothing_is_there_twice(
     client, config, record, send, monkeypatch, tmp_path, step
 ):
     for after in (False, True):  # it fails before the step, or with the answer lost on the way back
-        told = dataclasses.replace(record, name=f"{step}-{after}", key=f"{step}-{after}")
+        made = dataclasses.replace(record, name=f"{step}-{after}", key=f"{step}-{after}")
         with monkeypatch.context() as broken:
             real = getattr(mlflow.MlflowClient, step)
 
@@ -243,19 +243,19 @@ def test_what_stopped_at_any_step_goes_on_there_and_nothing_is_there_twice(
 
             broken.setattr(mlflow.MlflowClient, step, fail)
             with pytest.raises(TrackingError, match="the line is cut"):
-                send(told)
+                send(made)
         run_folder = tmp_path / "runs" / "a"
         run_folder.mkdir(parents=True, exist_ok=True)
-        records.save(told, run_folder)
+        records.save(made, run_folder)
         runs.replay(config.tracking, str(tmp_path))
 
         experiments = [client.get_experiment_by_name(config.tracking.experiment).experiment_id]
-        (run,) = client.search_runs(experiments, f"attributes.run_name = '{told.name}'")
+        (run,) = client.search_runs(experiments, f"attributes.run_name = '{made.name}'")
         assert run.info.status == "FINISHED"
         assert run.data.metrics["logits.atol"] > 0
-        (version,) = client.search_model_versions(f"name = '{told.name}'")
+        (version,) = client.search_model_versions(f"name = '{made.name}'")
         assert version.run_id == run.info.run_id
         (logged,) = client.search_logged_models(experiments, f"source_run_id = '{run.info.run_id}'")
         assert logged.status == "READY"
         assert [o.model_id for o in run.outputs.model_outputs] == [logged.model_id]
-        assert client.get_model_version_by_alias(told.name, "verified").version == version.version
+        assert client.get_model_version_by_alias(made.name, "verified").version == version.version

@@ -172,17 +172,17 @@ def test_what_could_not_be_sent_is_sent_later_and_once(outputs, record, report):
     folder_of_run = outputs / "runs" / "a"
     folder_of_run.mkdir(parents=True)
     (folder_of_run / "conversion_report.json").write_text("{}")
-    told = records.build(report, "late", time.time(), params={}, artifacts=[folder_of_run / "conversion_report.json"])
+    made = records.build(report, "late", time.time(), params={}, artifacts=[folder_of_run / "conversion_report.json"])
     experiments = [run.info.experiment_id]
 
     def named_late():
         return client.search_runs(experiments, "attributes.run_name = 'late'")
 
-    records.save(told, folder_of_run)
+    records.save(made, folder_of_run)
     assert runs.replay(settings.tracking, str(outputs)) == 1
     assert [r.data.metrics["pooled.atol"] for r in named_late()] == [5e-6]
     assert not (folder_of_run / records.UNSENT).exists()
-    records.save(told, folder_of_run)  # as if the process had been killed before it removed the file
+    records.save(made, folder_of_run)  # as if the process had been killed before it removed the file
     assert runs.replay(settings.tracking, str(outputs)) == 1
     (once,) = named_late()
     assert once.info.status == "FINISHED"
@@ -194,10 +194,10 @@ def test_what_cannot_be_sent_does_not_keep_back_the_rest(tmp_path, record, outpu
     settings = compose(f"paths.outputs={outputs}")
     for name in ("a", "b", "c"):
         (tmp_path / "runs" / name).mkdir(parents=True)
-    told = records.start_parent(tmp_path / "good")
-    records.save(told, tmp_path / "runs" / "a")
+    made = records.start_parent(tmp_path / "good")
+    records.save(made, tmp_path / "runs" / "a")
     (tmp_path / "runs" / "b" / records.UNSENT).write_text('{"key": ')
-    records.save(replace(told, key="other", parent="gone"), tmp_path / "runs" / "c")
+    records.save(replace(made, key="other", parent="gone"), tmp_path / "runs" / "c")
     with pytest.raises(TrackingError, match="1 record sent, 2 could not be"):
         runs.replay(settings.tracking, str(tmp_path))
     left = sorted(path.parent.name for path in records.pending(tmp_path))
@@ -208,7 +208,7 @@ def test_a_conversion_whose_process_is_killed_while_it_sends_is_sent_later(tmp_p
     """Killed, or interrupted: nothing runs after that but what is on disk."""
     client, run = record()
     settings = compose(f"paths.outputs={outputs}").tracking
-    told = records.start_parent(tmp_path / "interrupted")
+    made = records.start_parent(tmp_path / "interrupted")
     folder_of_run = tmp_path / "runs" / "a"
 
     def interrupted(*_: object, **__: object) -> None:
@@ -216,7 +216,7 @@ def test_a_conversion_whose_process_is_killed_while_it_sends_is_sent_later(tmp_p
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(mlflow.MlflowClient, "log_batch", interrupted)
-        runs.send(told, settings, str(outputs), folder_of_run)
+        runs.send(made, settings, str(outputs), folder_of_run)
     assert runs.replay(settings, str(tmp_path)) == 1
     (once,) = client.search_runs([run.info.experiment_id], "attributes.run_name = 'interrupted'")
     assert once.info.status == "KILLED"
