@@ -29,7 +29,6 @@ from ast2hf import settings
 from ast2hf.audio import PACKAGED_CLIP
 from ast2hf.checkpoint import synthetic
 from ast2hf.checkpoint.source import NO_SHAPES
-from ast2hf.cli import resolvers
 from ast2hf.config import Model
 from ast2hf.geometry import Geometry, resolve
 from ast2hf.report.report import environment
@@ -255,7 +254,7 @@ def measure_all(bench: Bench, stages: int, commands: int) -> dict[str, list[Meas
 
 def prepare(checkpoints: Path) -> dict[str, Variant]:
     """Every variant with a checkpoint in ``checkpoints``, written where it is not there yet."""
-    resolvers.register()
+    settings.register()
     found: dict[str, Variant] = {}
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         for choice in sorted(path.stem for path in (ROOT / "conf/model").glob(f"{VARIANTS}.yaml")):

@@ -24,7 +24,7 @@ from hydra import initialize_config_dir
 
 from ast2hf import pipeline, settings
 from ast2hf.checkpoint import synthetic
-from ast2hf.cli import aftermath, resolvers
+from ast2hf.cli import aftermath
 from ast2hf.config import Config, Model
 from ast2hf.geometry import Geometry, resolve
 from ast2hf.run import Run
@@ -72,9 +72,11 @@ VARIANTS = (
 
 def compose(*overrides: str) -> Config:
     """The configuration of a command line, without running it."""
-    resolvers.register()
+    settings.register()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return settings.typed(hydra_compose("config", overrides=list(overrides)))
+        config = settings.typed(hydra_compose("config", overrides=list(overrides)))
+    settings.resolve(config)
+    return config
 
 
 def convert_and_record(run: Run) -> None:

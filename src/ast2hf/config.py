@@ -112,7 +112,6 @@ class Tracking:
     uri: str | None = None
     experiment: str = "ast2hf"
     required: bool = False
-    replay: bool = False
     log_model: bool = False
 
 
@@ -150,8 +149,9 @@ class Config:
     hub: Hub = field(default_factory=Hub)
     paths: Paths = field(default_factory=Paths)
     download: Download = field(default_factory=Download)
+    task: str = "convert"
     checkpoint: str | None = None
-    output_dir: str = MISSING
+    output_dir: str | None = None
     labels: str | None = None
     audio: str | None = None
     overwrite: bool = False

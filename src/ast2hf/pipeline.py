@@ -42,7 +42,7 @@ def convert(run: Run) -> tuple[Path, bool]:
     Raises the errors of :mod:`ast2hf.errors`; then nothing is published and the target is as it was.
     """
     config, report = run.config, run.report
-    target = Path(os.path.abspath(local_files.expand(config.output_dir)))  # noqa: PTH100  `..` must go, links must stay
+    target = Path(os.path.abspath(local_files.expand(str(config.output_dir))))  # noqa: PTH100  `..` goes, links stay
     publication.check_place(target)
     report.device = devices.resolve(config.device.name)
     if config.device.name == "auto":
@@ -190,7 +190,7 @@ def _publish(run: Run, staged: Path, claim: Claim) -> None:
     with run.stages("publish", "Publish the model folder"):
         report.files = existing.hashes(staged)
         published = replace(report, status="passed", timings_s=run.stages.seconds)
-        place = run.config.hub.repo_id or run.config.output_dir
+        place = run.config.hub.repo_id or str(run.config.output_dir)
         card = model_card.render(published, place, run.config.model.problem_type)
         folder.write_json(staged / folder.REPORT, published.as_dict())
         folder.write_text(staged / folder.CARD, card)

@@ -10,6 +10,7 @@ from ast2hf.config import MULTI_LABEL, SINGLE_LABEL, Config, Hub
 from ast2hf.errors import ConfigurationError, first_line, is_printable, printable
 
 CHOICES = {
+    "task": ("convert", "replay"),
     "model.problem_type": (MULTI_LABEL, SINGLE_LABEL),
     "verify.expected_logits": ("auto", "always", "never"),
 }
@@ -17,7 +18,11 @@ CHOICES = {
 
 def validate(config: Config) -> None:
     """Raise ConfigurationError for values of the right type that make no sense."""
-    values = {"model.problem_type": config.model.problem_type, "verify.expected_logits": config.verify.expected_logits}
+    values = {
+        "task": config.task,
+        "model.problem_type": config.model.problem_type,
+        "verify.expected_logits": config.verify.expected_logits,
+    }
     for key, value in values.items():
         if value not in CHOICES[key]:
             raise ConfigurationError(f"{key} is {printable(value, 60)}", f"choose one of: {', '.join(CHOICES[key])}")

@@ -85,10 +85,10 @@ def test_artifacts_that_cannot_be_uploaded(cli, store, came_out):
     assert len(list(cli.outputs.glob("runs/*/unsent_record.json"))) == 1
 
     (cli.outputs / "mlartifacts").unlink()
-    again = cli("tracking=replay")
+    again = cli("task=replay")
     assert again.code == 0, again.err
     assert "1 records sent" in again.out
     client, (run,) = store()
     assert run.info.status == "FINISHED"
     assert "report.html" in [artifact.path for artifact in client.list_artifacts(run.info.run_id)]
-    came_out("exit 0, and the record is kept; tracking=replay sends it")
+    came_out("exit 0, and the record is kept; task=replay sends it")

@@ -90,7 +90,7 @@ def convert(cli, url, experiment, *arguments):
 
 
 def replay(cli, server, experiment, count):
-    result = cli("tracking=replay", f"tracking.uri='{server.url}'", f"tracking.experiment={experiment}")
+    result = cli("task=replay", f"tracking.uri='{server.url}'", f"tracking.experiment={experiment}")
     assert result.code == 0, result.err
     assert f"{count} records sent" in result.out
     assert not list(cli.outputs.rglob("unsent_record.json"))
@@ -105,13 +105,13 @@ def test_refused_and_stalled_from_the_start(cli, server, tmp_path, free_port, ca
             result = convert(cli, url, "start", f"output_dir=outputs/models/{number}")
             assert (cli.model_folder(str(number)) / "model.safetensors").exists()
             assert "not recorded" in result.out
-            assert "tracking=replay" in result.out
+            assert "task=replay" in result.out
             assert len(list(cli.outputs.glob("runs/*/unsent_record.json"))) == number + 1
     replay(cli, server, "start", 3)
     client, runs = recorded(server, "start")
     for run, folder in zip(reversed(runs), run_folders(cli), strict=True):
         check_whole(client, run, folder, tmp_path)
-    came_out("exit 0, said, the record kept; tracking=replay sends it later, once (exit 7 with tracking.required=true)")
+    came_out("exit 0, said, the record kept; task=replay sends it later, once (exit 7 with tracking.required=true)")
 
 
 @pytest.mark.parametrize("how", ["stalled", "died"])
