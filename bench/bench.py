@@ -29,7 +29,6 @@ from rich.console import Console
 from ast2hf import config, settings
 from ast2hf.audio import PACKAGED_CLIP
 from ast2hf.checkpoint import synthetic
-from ast2hf.cli import resolvers
 from ast2hf.families.ast import AST
 from ast2hf.families.geometry import Geometry
 from ast2hf.local_files import write_atomically
@@ -256,7 +255,7 @@ def measure_all(bench: Bench, stages: int, commands: int) -> dict[str, list[Meas
 
 def prepare(checkpoints: Path) -> dict[str, Variant]:
     """Every variant with a checkpoint in ``checkpoints``, written where it is not there yet."""
-    resolvers.register()
+    settings.register()
     found: dict[str, Variant] = {}
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         for choice in sorted(path.stem for path in (ROOT / "conf/model").glob(f"{VARIANTS}.yaml")):

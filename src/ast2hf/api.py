@@ -88,15 +88,16 @@ def _compose(overrides: Sequence[str]) -> Config:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from ast2hf.cli.hydra_errors import explain
-    from ast2hf.settings import config_folder, register, typed
+    from ast2hf.hydra_errors import explain
+    from ast2hf.local_files import conf_folder
+    from ast2hf.settings import register, typed
 
     with _COMPOSING:
         before = Singleton.get_state()
         try:
             GlobalHydra.instance().clear()
             register()
-            with initialize_config_dir(str(config_folder()), version_base="1.3"):
+            with initialize_config_dir(str(conf_folder()), version_base="1.3"):
                 return typed(compose("config", overrides=list(overrides)))
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error) from error

@@ -1,4 +1,4 @@
-"""Files that the user names."""
+"""Files that the user names, and those that come with the package."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ import secrets
 from pathlib import Path
 
 from ast2hf.errors import InputError, printable
+
+
+def conf_folder() -> Path:
+    """The configuration: part of the package in a wheel, ``conf/`` of the repository in a clone."""
+    packaged = Path(__file__).parent / "conf"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "conf"
 
 
 def expand(path: str) -> Path:

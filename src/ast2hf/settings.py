@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from typing import get_args, get_type_hints
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
+from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from ast2hf.config import Config
+from ast2hf.config import Config, Tracking
 from ast2hf.errors import ConfigurationError, printable
 
 GROUPS = ("model", "device", "verify", "tracking", "hub", "paths", "experiment", "sweep", "scale")
 """Groups of choices under ``conf/``."""
+
+
+def register() -> None:
+    """Tell Hydra of the schema, and OmegaConf of the two resolvers that ``conf/`` uses. May be called again."""
+    ConfigStore.instance().store(name="schema", node=Config)
+    OmegaConf.register_new_resolver("pid", os.getpid, replace=True)
+    # Hydra hands cached answers on to the processes of a sweep, which may have another working directory.
+    OmegaConf.register_new_resolver("path", lambda p: str(_outputs(p).absolute()), use_cache=True, replace=True)
+
+
+def _outputs(path: str) -> Path:
+    """``path`` with ``~`` filled in. An empty one would silently become the working directory."""
+    if not path.strip():
+        raise ConfigurationError("paths.outputs is empty", "give a folder, as in paths.outputs=outputs")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigurationError(f"unknown user in paths.outputs {printable(path)}", "give an absolute path") from None
 
 
 _FREE = "verify.tolerances."
@@ -29,6 +50,35 @@ def typed(config: DictConfig) -> Config:
     typed_config = OmegaConf.to_object(config)
     assert isinstance(typed_config, Config)
     return typed_config
+
+
+def resolve(config: Config, suffix: str = "", launcher: Mapping[str, Any] | None = None) -> None:
+    """Fill in what is null in ``config`` because it follows from the rest.
+
+    ``suffix``: what distinguishes this job from those of its sweep with the same model; ``launcher``: the settings of
+    Hydra's launcher. Raises ConfigurationError for an impossible ``paths.outputs``.
+    """
+    outputs = _outputs(config.paths.outputs)
+    if config.output_dir is None:
+        config.output_dir = str(outputs / "models" / (config.model.name + suffix))
+    fill_tracking_uri(config.tracking, config.paths.outputs)
+    if config.threads is None:
+        config.threads = _threads(launcher or {})
+
+
+def fill_tracking_uri(tracking: Tracking, outputs: str) -> None:
+    """Where it is null, a file of its own in ``outputs``."""
+    if tracking.enabled and tracking.uri is None:
+        tracking.uri = f"sqlite:///{_outputs(outputs).absolute()}/mlflow.db"
+
+
+def _threads(launcher: Mapping[str, Any]) -> int | None:
+    """The cores of one job: its share of this machine's with joblib, what it requests with submitit and Ray."""
+    if processes := launcher.get("n_jobs"):  # -1 is one process per core, as joblib counts
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return max(1, cores // processes) if processes > 0 else 1
+    requested = launcher.get("cpus_per_task") or launcher.get("ray", {}).get("remote", {}).get("num_cpus")
+    return None if requested is None else max(1, int(requested))
 
 
 def unknown_key(key: str) -> ConfigurationError:

@@ -88,7 +88,7 @@ def test_artifacts_that_cannot_be_uploaded(cli, store, came_out):
     assert len(unsent) == 1
 
     (cli.outputs / "mlartifacts").unlink()
-    again = cli("tracking=replay")
+    again = cli("task=replay")
     assert again.code == 0, again.err
     assert "1 records sent" in again.out
     client, (run,) = store()

@@ -81,7 +81,7 @@ def test_a_token_in_the_query_of_a_url(seen, server, tmp_path, multirun):
     for name, code in (("a.pth", 0), ("page.pth", 4), ("missing.pth", 4)):
         url = server.url.replace("http://", f"http://user:{CANARY}@") + f"/{name}?token={CANARY}&dl=1"
         several = ("-m", f'checkpoint="{url}","{url}2"') if multirun else (f'checkpoint="{url}"',)
-        result, places = seen(*audio, *several, "debug=true", f"output_dir=out/{name}${{sweep_suffix:}}")
+        result, places = seen(*audio, *several, "debug=true", f"output_dir=out/{name}${{hydra:job.num}}")
         assert result.code == code, result.err
         assert places == []
     assert "GET" in {method for method, _ in server.requests}

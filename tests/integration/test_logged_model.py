@@ -109,7 +109,7 @@ def test_a_server_that_refused_the_upload_gets_run_and_model_later_once(cli, cli
 
     in_the_way.unlink()
     for expected in ("1 records sent", "0 records sent"):
-        result = cli("tracking=replay", f"tracking.uri='{url}'")
+        result = cli("task=replay", f"tracking.uri='{url}'")
         assert result.code == 0, result.err
         assert expected in result.out
     (run,) = client.search_runs(["1"])

@@ -90,7 +90,7 @@ def convert(cli, url, experiment, *arguments):
 
 
 def replay(cli, server, experiment, count):
-    result = cli("tracking=replay", f"tracking.uri='{server.url}'", f"tracking.experiment={experiment}")
+    result = cli("task=replay", f"tracking.uri='{server.url}'", f"tracking.experiment={experiment}")
     assert result.code == 0, result.err
     assert f"{count} records sent" in result.out
     assert not list(cli.outputs.rglob("unsent_record.json"))
@@ -105,7 +105,7 @@ def test_refused_and_stalled_from_the_start(cli, server, tmp_path, free_port, ca
             result = convert(cli, url, "start", f"output_dir=outputs/models/{number}")
             assert (cli.model_folder(str(number)) / "model.safetensors").exists()
             assert "not recorded" in result.out
-            assert "tracking=replay" in result.out
+            assert "task=replay" in result.out
             kept = len(list(cli.outputs.glob("runs/*/unsent_record.json")))
             assert kept == number + 1
     replay(cli, server, "start", 3)

@@ -6,7 +6,6 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
 from ast2hf import settings
-from ast2hf.cli import resolvers
 from ast2hf.config import Config, Variant
 from ast2hf.families.ast import AST
 from ast2hf.families.geometry import Geometry
@@ -41,9 +40,11 @@ VARIANTS = tuple(sorted(path.stem for path in (ROOT / "conf" / "model").glob("as
 
 def compose(*overrides: str) -> Config:
     """The configuration of a command line, without running it."""
-    resolvers.register()
+    settings.register()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return settings.typed(hydra_compose("config", overrides=list(overrides)))
+        config = settings.typed(hydra_compose("config", overrides=list(overrides)))
+    settings.resolve(config)
+    return config
 
 
 def model_of(variant: str) -> Variant:

@@ -6,22 +6,23 @@ import logging
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from ast2hf.cli import errors, process, resolvers
+from ast2hf.cli import errors, process
 from ast2hf.config import Config
 from ast2hf.errors import Ast2hfError, ConfigurationError, HubError, printable
 from ast2hf.results import Conversion, Report
-from ast2hf.settings import typed
+from ast2hf.settings import register, resolve, typed
 from ast2hf.sweep import naming
 from ast2hf.sweep.job import Job
 from ast2hf.validation import validate
 
 log = logging.getLogger(__name__)
 
-resolvers.register()  # every process that runs a job imports this module before it composes anything
+register()  # every process that runs a job imports this module before it composes anything
 
 jobs: list[Job] = []
 """Those that this process has run."""
@@ -35,6 +36,7 @@ def run_job(composed: DictConfig) -> Job:
         try:
             config = typed(composed)
             report.model = config.model.name
+            resolve(config, naming.suffix(HydraConfig.get().overrides.task), _launcher())
             validate(config)
             _require_own_repository(composed.hub)
             job = _replay(config) if config.task == "replay" else _run(config, report, on_exit)
@@ -80,7 +82,15 @@ def _job(report: Report, code: int) -> Job:
     return Job(code, report.model, report.status, compared, report.timings_s.get("total"))
 
 
+def _launcher() -> dict[str, Any]:
+    settings = OmegaConf.to_container(HydraConfig.get().launcher, resolve=True)
+    assert isinstance(settings, dict)
+    return {str(key): value for key, value in settings.items()}
+
+
 def _replay(config: Config) -> Job:
+    if not config.tracking.enabled:
+        raise ConfigurationError("task=replay sends records to MLflow, but tracking=off", "leave out tracking=off")
     from ast2hf.tracking import runs
 
     count = runs.replay(config.tracking, config.paths.outputs)

@@ -9,7 +9,8 @@ import hydra
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from ast2hf.cli import errors, hydra_errors, process, signals
+from ast2hf import hydra_errors
+from ast2hf.cli import errors, process, signals
 from ast2hf.cli.job import jobs, run_job
 from ast2hf.errors import Ast2hfError
 from ast2hf.sweep.callback import Sweep

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-from pathlib import Path
 
 
 def main() -> int:
@@ -15,6 +14,7 @@ def main() -> int:
     from ast2hf.cli import errors
     from ast2hf.cli.launch import launch
     from ast2hf.errors import ConfigurationError
+    from ast2hf.local_files import conf_folder
 
     sys.argv[1:] = secrets.put_aside(flags_first(sys.argv[1:]))
     if any(map(secrets.has_token, sys.argv[1:])):
@@ -26,12 +26,6 @@ def main() -> int:
             debug=False,
         )
     return launch(conf_folder(), debug="debug=true" in sys.argv)
-
-
-def conf_folder() -> Path:
-    """The configuration: part of the package in a wheel, ``conf/`` of the repository in a clone."""
-    packaged = Path(__file__).parents[1] / "conf"
-    return packaged if packaged.is_dir() else Path(__file__).parents[3] / "conf"
 
 
 def flags_first(arguments: list[str]) -> list[str]:

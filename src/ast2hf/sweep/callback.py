@@ -28,6 +28,7 @@ from ast2hf.config import Tracking
 from ast2hf.errors import ConfigurationError, OutputError, TrackingError
 from ast2hf.local_files import write_atomically
 from ast2hf.secrets import given, redact
+from ast2hf.settings import fill_tracking_uri
 from ast2hf.sweep import naming
 from ast2hf.sweep.job import FILENAME, NOT_STARTED, Job
 
@@ -68,6 +69,7 @@ class Sweep(Callback):
         tracking = OmegaConf.to_object(config.tracking)
         assert isinstance(tracking, Tracking)
         if tracking.enabled and not config.dry_run:
+            fill_tracking_uri(tracking, config.paths.outputs)
             self._start_parent(tracking, config.paths.outputs)
 
     def _activate(self) -> None:

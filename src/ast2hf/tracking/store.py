@@ -49,7 +49,7 @@ def as_tracking_error(what: str) -> Iterator[None]:
     except Exception as error:  # mlflow lets the errors of its stores and clients through
         raise TrackingError(
             f"{what} could not be recorded in MLflow ({printable(type(error).__name__)}: {printable(error)})",
-            "check tracking.uri, then send it with: python convert.py tracking=replay",
+            "check tracking.uri, then send it with: python convert.py task=replay",
         ) from error
 
 

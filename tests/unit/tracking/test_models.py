@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from ast2hf.report import report as of_run
 from ast2hf.run import Run
+from ast2hf.stages import Stages
 from conftest import TINY, TINY_OVERRIDES, compose
 
 from ast2hf.checkpoint import synthetic
 from ast2hf.errors import TrackingError
 from ast2hf.families.ast import AST
 from ast2hf.results import CheckResult, Report
-from ast2hf.stages import Stages
 from ast2hf.tracking import models, runs
 from ast2hf.tracking import record as records
 from ast2hf.tracking.params import params

@@ -1,7 +1,7 @@
 import pytest
 from hydra.errors import MissingConfigException
 
-from ast2hf.cli import hydra_errors
+from ast2hf import hydra_errors
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 
 import pytest
 from conftest import ROOT, VARIANTS, compose
 from omegaconf import OmegaConf
 
-from ast2hf import settings, validation
-from ast2hf.cli import hydra_errors, resolvers
+from ast2hf import hydra_errors, settings, validation
 from ast2hf.errors import ConfigurationError
 from ast2hf.families.ast import AST
 
@@ -84,9 +84,10 @@ def test_no_key_invites_a_secret():
         (["model.max_length=null"], "model.max_length"),
         (["model=null"], "null is not a choice"),
         (["model.std=null"], "model.std may not be null"),
-        (["tracking.uri=null"], "tracking.uri is empty"),
+        (["tracking.uri="], "tracking.uri is empty"),
         (["paths.outputs="], "paths.outputs is empty; give a folder"),
         (["paths.outputs='~nobody-of-this-name/x'"], "unknown user in paths.outputs"),
+        (["task=conver"], "task is conver; choose one of: convert, replay"),
         (["model.sampling_rate=0"], "model.sampling_rate is 0; give a positive number"),
         (["model={a:1}"], "model takes the name of a choice"),
         (["model=ast_16_16,ast_12_12"], "add -m to run one job per value"),
@@ -99,7 +100,7 @@ def test_no_key_invites_a_secret():
         (["model.sha256=abc"], "model.sha256 is abc; give 64 hexadecimal digits"),
         (["model.mean=nan"], "model.mean is nan"),
         (["model.name=../x"], "give a name that can be that of a folder"),
-        (["hub=pull"], "hub=pull is not a choice; did you mean push? choices: off, push"),
+        (["hub=pull"], "hub=pull is not a choice; did you mean push? choices: none, push"),
         (["hub=push"], "hub=push needs the name of a repository; add hub.repo_id=me/name"),
         (["hub.repo_id=me/name"], "hub.repo_id is given, but nothing is to be pushed; add hub=push"),
         (
@@ -136,5 +137,61 @@ def test_the_relative_tolerance_may_be_zero_but_not_negative(value):
 
 
 def test_composing_leaves_no_unresolved_value():
-    resolvers.register()
+    settings.register()
     assert "${" not in OmegaConf.to_yaml(OmegaConf.structured(compose("model=custom")))
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "value"),
+    [
+        ("output_dir=elsewhere", "output_dir", "elsewhere"),
+        ("tracking.uri=http://host:5000", "tracking.uri", "http://host:5000"),
+        ("threads=3", "threads", 3),
+    ],
+)
+def test_what_is_set_is_not_computed(override, key, value):
+    config = compose(override)
+    settings.resolve(config, "_suffix", {"n_jobs": 1})
+    assert OmegaConf.select(OmegaConf.structured(config), key) == value
+
+
+def test_the_folder_of_a_job_has_what_distinguishes_it(tmp_path):
+    config = compose(f"paths.outputs={tmp_path}", "model=ast_16_16")
+    config.output_dir = None
+    settings.resolve(config, "_device=cpu")
+    assert config.output_dir == f"{tmp_path}/models/ast-finetuned-audioset-16-16-0.442_device=cpu"
+
+
+@pytest.mark.parametrize(
+    ("launcher", "threads"),
+    [
+        ({}, None),
+        ({"n_jobs": -1}, 1),
+        ({"n_jobs": 1}, len(os.sched_getaffinity(0))),
+        ({"n_jobs": 10_000}, 1),
+        ({"cpus_per_task": 4}, 4),
+        ({"cpus_per_task": None}, None),
+        ({"ray": {"remote": {"num_cpus": 2}}}, 2),
+        ({"ray": {"remote": {"num_cpus": 0.5}}}, 1),
+    ],
+)
+def test_threads_follow_from_the_launcher(launcher, threads):
+    config = compose("model=custom")
+    settings.resolve(config, launcher=launcher)
+    assert config.threads == threads
+
+
+@pytest.mark.parametrize("tracking", ["mlflow", "off"])
+def test_only_a_record_needs_a_store(tracking):
+    assert (compose(f"tracking={tracking}").tracking.uri is None) == (tracking == "off")
+
+
+def test_paths_mean_the_same_in_every_process_of_a_sweep(tmp_path, monkeypatch):
+    """Hydra copies the cache of resolvers to the configuration of each job."""
+    settings.register()
+    monkeypatch.chdir(tmp_path)
+    parent, job = (OmegaConf.create({"folder": "${path:outputs}/x"}) for _ in range(2))
+    assert parent.folder == f"{tmp_path}/outputs/x"
+    OmegaConf.copy_cache(from_config=parent, to_config=job)
+    monkeypatch.chdir("/")
+    assert job.folder == parent.folder
