@@ -19,19 +19,19 @@ from ast2hf import hub_download, local_files
 from ast2hf.checkpoint.source import Source, locate
 from ast2hf.checkpoint.state_dict import Checkpoint, open_checkpoint
 from ast2hf.config import Config, ExpectedLogits, Variant
-from ast2hf.errors import Ast2hfError
+from ast2hf.errors import Ast2hfError, VerificationError, printable
 from ast2hf.families import FAMILIES, recognise
 from ast2hf.formats.base import Spec
 from ast2hf.formats.huggingface import HUGGING_FACE, names
-from ast2hf.labels import load_labels
+from ast2hf.labels import Labels, load_labels
 from ast2hf.mapping.plan import make_plan
 from ast2hf.output import lock as output
 from ast2hf.output import up_to_date
 from ast2hf.output.files import write_json, write_text
 from ast2hf.privacy import without_paths
 from ast2hf.progress import Progress
+from ast2hf.proof import checks
 from ast2hf.results import INTERRUPTED, CheckResult, Conversion, Report
-from ast2hf.verify import checks
 
 if TYPE_CHECKING:
     from ast2hf.audio import Clip
@@ -78,7 +78,9 @@ def convert(conversion: Conversion, config: Config, progress: Progress) -> None:
         place = None if config.dry_run else stack.enter_context(output.lock_output(target))
         output.check_free(target, config.overwrite or config.skip_existing)
         scratch = place.new_folder(output.SCRATCH) if place else _temporary_folder(stack)
-        opened = _open(report, config, config.model, scratch, stack, progress)
+        with progress.quiet("inputs"):
+            labels = load_labels(config.labels, config.model)
+        opened = _open(report, config, config.model, labels, scratch, stack, progress)
         if config.skip_existing or place is None:
             _identify(report, opened, progress)
         if config.skip_existing and _is_current(report, config, opened.spec, target, progress):
@@ -106,8 +108,9 @@ def verify(conversion: Conversion, config: Config, progress: Progress) -> None:
     with ExitStack() as stack:
         with progress.quiet("inputs"):
             folder = hub_download.model_folder(str(config.folder), names.MODEL_FILES)
+            labels = _labels_of(folder, config)
         variant = replace(config.model, head=HUGGING_FACE.head(folder))
-        opened = _open(report, config, variant, _temporary_folder(stack), stack, progress)
+        opened = _open(report, config, variant, labels, _temporary_folder(stack), stack, progress)
         clip = _import_and_load_clip(report, config, progress)
         _identify(report, opened, progress)
         try:
@@ -123,12 +126,25 @@ def _begin(report: Report, config: Config) -> None:
         _note(report, f"device=auto is {report.device} here")
 
 
+def _labels_of(folder: Path, config: Config) -> Labels:
+    """The folder's own labels, which must be those of ``labels=`` where that is given."""
+    found = HUGGING_FACE.labels(folder)
+    if config.labels is not None and found is not None:
+        expected = load_labels(config.labels, config.model).for_classes(len(found))
+        for index, (own, wanted) in enumerate(zip(found, expected, strict=True)):
+            if own != wanted:
+                raise VerificationError(
+                    f"class {index} is {printable(own, 60)} in the folder, {printable(wanted, 60)} in the label file",
+                    "correct id2label in its config.json, or give the label file of the training",
+                )
+    return Labels(found, folder.name)
+
+
 def _open(
-    report: Report, config: Config, variant: Variant, scratch: Path, stack: ExitStack, progress: Progress
-) -> _Opened:
+    report: Report, config: Config, variant: Variant, labels: Labels, scratch: Path, stack: ExitStack,
+    progress: Progress,
+) -> _Opened:  # fmt: skip
     """The checkpoint, vetted, recognised and planned."""
-    with progress.quiet("inputs"):
-        labels = load_labels(config.labels, variant)
     report.labels = labels.uri
     cache = local_files.expand(config.paths.cache).absolute()
     family = FAMILIES[variant.family]
@@ -179,7 +195,7 @@ def _import_and_load_clip(report: Report, config: Config, progress: Progress) ->
     with progress.importing():
         # Timed here, and not as part of the proof.
         from ast2hf.formats.huggingface import loading  # noqa: F401
-        from ast2hf.verify import proof  # noqa: F401
+        from ast2hf.proof import prove  # noqa: F401
     with progress.quiet("inputs"):
         from ast2hf.audio import load_clip
 
@@ -202,8 +218,8 @@ def _prove(
 ) -> None:  # fmt: skip
     import torch
 
-    from ast2hf.verify.evidence import Evidence
-    from ast2hf.verify.proof import prove
+    from ast2hf.proof.evidence import Evidence
+    from ast2hf.proof.prove import prove
 
     device = str(conversion.report.device)
     expected, reason = _expected_logits(config, opened.source, clip)

@@ -86,12 +86,6 @@ def shared() -> ForkServer:
 
 
 def _serve() -> None:
-    import ast2hf.report.model_card
-
-    import ast2hf.cli
-    import ast2hf.tracking.models
-    import ast2hf.tracking.runs
-    import ast2hf.verify.proof  # noqa: F401
 
     gc.freeze()  # a collection in a child would copy every page of the imports
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the parents of commands
