@@ -103,8 +103,7 @@ def test_nobody_s_home(find):
         find("~nobody-of-this-name/x.pth", model())
 
 
-def test_the_published_address_and_another(find, monkeypatch, tmp_path):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+def test_the_published_address_and_another(find):
     buffer = io.BytesIO()
     torch.save({"w": torch.ones(1)}, buffer)
     with Server() as server:
