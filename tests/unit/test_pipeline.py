@@ -312,6 +312,7 @@ def test_a_dry_run_writes_nothing(run, tmp_path):
     conversion, error = run("dry_run=true")
     assert error is None
     assert conversion.report.checks["coverage"].status == "passed"
+    assert conversion.report.status == "failed"  # nothing was proved
     assert conversion.report.source["sha256"]
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.pth"]
 

@@ -71,9 +71,7 @@ def preprocessor_config(spec: Spec) -> dict[str, Any]:
 def read_head(folder: Path) -> str:
     """Which head the model of ``folder`` has, as in ``model.head``. Raises InputError where it holds another model."""
     architectures = _read(folder).get("architectures")
-    architecture = (
-        str(architectures[0]) if isinstance(architectures, list) and architectures else "unknown model"
-    )
+    architecture = str(architectures[0]) if isinstance(architectures, list) and architectures else "unknown model"
     by_class = {name: head for head, name in ARCHITECTURES.items()}
     if architecture not in by_class:
         raise InputError(
