@@ -9,8 +9,10 @@ from math import isfinite
 from ast2hf.config import MULTI_LABEL, SINGLE_LABEL, Config, Hub
 from ast2hf.errors import ConfigurationError, first_line, is_printable, printable
 
+TASKS = ("convert", "replay")
+
 CHOICES = {
-    "task": ("convert", "replay"),
+    "task": TASKS,
     "model.problem_type": (MULTI_LABEL, SINGLE_LABEL),
     "verify.expected_logits": ("auto", "always", "never"),
 }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -18,6 +16,7 @@ from ast2hf.huggingface import folder
 from ast2hf.report import summary
 from ast2hf.report.report import INTERRUPTED
 from ast2hf.run import Outcome, Run
+from ast2hf.stdout import printing
 from ast2hf.sweep import naming
 from ast2hf.sweep.callback import Sweep
 
@@ -42,7 +41,7 @@ def failure_recorded(run: Run, on_exit: ExitStack) -> Iterator[None]:
             _draw_page(run)
             on_exit.callback(_record, run, None, required=False)  # the first error is the one to show
         if isinstance(error, VerificationError):
-            with _printing(run.folder):
+            with printing(run.folder):
                 summary.show_failure(run.report, run.folder)
         raise
 
@@ -61,20 +60,9 @@ def finish(run: Run, target: Path, skipped: bool) -> Outcome:
             with run.stages("push", f"Push to {config.hub.repo_id}"):
                 outcome = replace(outcome, pushed=hub.push(target, config.hub))
     finally:  # what is published is shown, pushed or not
-        with _printing(run.folder):
+        with printing(run.folder):
             summary.show(outcome, run.folder, config.dry_run)
     return outcome
-
-
-@contextmanager
-def _printing(run_folder: Path) -> Iterator[None]:
-    try:
-        if sys.stdout is None:
-            raise OSError(errno.EBADF, "it is closed")
-        yield
-        sys.stdout.flush()
-    except OSError as error:
-        raise OutputError(f"cannot write to stdout ({error.strerror})", f"the result is in {run_folder}") from error
 
 
 def _keep_report(run: Run) -> None:

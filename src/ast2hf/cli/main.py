@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-from pathlib import Path
+
+from ast2hf.cli import help as help_text
+
+BROKEN_PIPE = 141
 
 
 def main() -> int:
     """Run the command line in ``sys.argv``. Returns the exit code."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # until launch(): an interrupted import would print a traceback
+    code = 0
+    try:
+        code = _run()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:  # as in `ast2hf --help | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at its exit
+        return code or BROKEN_PIPE
+    return code
+
+
+def _run() -> int:
+    if help_text.is_requested(sys.argv[1:]):
+        help_text.show(sys.argv[1:])
+        return 0
     from ast2hf import secrets
     from ast2hf.cli import errors
     from ast2hf.cli.launch import launch
@@ -25,13 +44,7 @@ def main() -> int:
             ),
             debug=False,
         )
-    return launch(conf_folder(), debug="debug=true" in sys.argv)
-
-
-def conf_folder() -> Path:
-    """The configuration: part of the package in a wheel, ``conf/`` of the repository in a clone."""
-    packaged = Path(__file__).parents[1] / "conf"
-    return packaged if packaged.is_dir() else Path(__file__).parents[3] / "conf"
+    return launch(debug="debug=true" in sys.argv)
 
 
 def flags_first(arguments: list[str]) -> list[str]:
