@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import os
 import shutil
@@ -25,13 +26,13 @@ from hydra import compose, initialize_config_dir
 from results import Measurement, Row, rows, table, total
 from rich.console import Console
 
-from ast2hf import settings
+from ast2hf import config, settings
 from ast2hf.audio import PACKAGED_CLIP
 from ast2hf.checkpoint import synthetic
-from ast2hf.checkpoint.source import NO_SHAPES
-from ast2hf.config import Model
-from ast2hf.geometry import Geometry, resolve
-from ast2hf.report.report import environment
+from ast2hf.families.ast import AST
+from ast2hf.families.geometry import Geometry
+from ast2hf.local_files import write_atomically
+from ast2hf.results import environment
 
 BENCH = Path(__file__).parent.absolute()
 ROOT = BENCH.parent
@@ -126,12 +127,12 @@ class Variant:
     """One model with its synthetic checkpoint."""
 
     choice: str
-    model: Model
+    model: config.Variant
     checkpoint: Path
 
     @property
     def geometry(self) -> Geometry:
-        return resolve(self.model, NO_SHAPES)
+        return AST.geometry(self.model, {})
 
 
 @dataclass(frozen=True)
@@ -262,9 +263,11 @@ def prepare(checkpoints: Path) -> dict[str, Variant]:
             variant = Variant(choice, model, checkpoints / f"{model.name}.pth")
             if not variant.checkpoint.exists():
                 print(f"writing {variant.checkpoint.name}", file=sys.stderr)
-                unfinished = variant.checkpoint.with_suffix(".unfinished")
-                synthetic.write(unfinished, variant.geometry, SEED)
-                unfinished.rename(variant.checkpoint)
+                import torch
+
+                content = io.BytesIO()
+                torch.save(synthetic.state_dict(AST, variant.geometry, SEED), content)
+                write_atomically(variant.checkpoint, content.getvalue())
             found[choice] = variant
     return found
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from zlib_ng import zlib_ng  # noqa: F401  imported where it is used: here, so that it counts as an import
 
 from ast2hf.checkpoint.state_dict import Checkpoint, open_checkpoint
-from ast2hf.geometry import Geometry
-from ast2hf.huggingface import weights
-from ast2hf.mapping.ast import TABLE
+from ast2hf.families.ast import AST
+from ast2hf.families.base import CLASSIFICATION
+from ast2hf.families.geometry import Geometry
+from ast2hf.formats.huggingface import weights
 from ast2hf.mapping.plan import make_plan
 
 STATUS = Path("/proc/self/status")
@@ -23,7 +24,7 @@ STATUS = Path("/proc/self/status")
 
 def write(checkpoint: Checkpoint, geometry: Geometry, output: Path) -> None:
     """Plan and write, as the pipeline does."""
-    plan = make_plan(TABLE, geometry.num_hidden_layers, geometry.dimensions(), checkpoint.shapes)
+    plan = make_plan(AST.table(CLASSIFICATION), geometry.num_hidden_layers, geometry.dimensions(), checkpoint.shapes)
     weights.write(output, plan, checkpoint)
 
 
@@ -58,7 +59,7 @@ def read_in_run(path: Path, geometry: Geometry, output: Path) -> float:
     start = time.perf_counter()
     with open_checkpoint(path) as checkpoint:
         opened = time.perf_counter() - start
-        importlib.import_module("ast2hf.verify.ladder")
+        importlib.import_module("ast2hf.formats.huggingface.loading")
         start = time.perf_counter()
         _ = checkpoint.sha256
         return opened + time.perf_counter() - start

@@ -9,8 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ast2hf import hub_files, local_files, signals
-from ast2hf.config import Model
+from ast2hf import hub_download, local_files, signals
+from ast2hf.config import Variant
 from ast2hf.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -33,41 +33,44 @@ MIN_RATE = 1000
 
 @dataclass(frozen=True)
 class Clip:
-    """``waveform``: float32 of shape (samples,) in [-1, 1]. ``published``: the clip of the expected logits."""
+    """``waveform``: float32 of shape (samples,) in [-1, 1].
+
+    ``uri``: of a local file its name alone. ``official``: the clip that the published logits belong to.
+    """
 
     waveform: Tensor
     uri: str
-    published: bool
+    official: bool
     notes: tuple[str, ...]
 
 
 _INSTEAD = "audio=PATH or audio=packaged"
 
 
-def load_clip(audio: str | None, model: Model, cache: Path) -> Clip:
+def load_clip(audio: str | None, variant: Variant, cache: Path) -> Clip:
     """``audio``: a path, ``packaged``, or None for the model's own clip (without one, the packaged).
 
     ``cache``: where a clip that was streamed from a data set is kept.
     """
     if audio == PACKAGED:
-        return _decode(PACKAGED_CLIP.read_bytes(), PACKAGED, model.sampling_rate)
+        return _decode(PACKAGED_CLIP.read_bytes(), PACKAGED, variant.sampling_rate)
     if audio is not None:
         content = local_files.read(audio, "clip", "give audio=PATH of a wav or flac file, or audio=packaged")
-        return _decode(content, audio, model.sampling_rate)
-    if model.clip_file is not None:
-        content = hub_files.fetch(model.clip_file, "clip", _INSTEAD).read_bytes()
-        uri = f"hf://datasets/{model.clip_file.repo}/{model.clip_file.filename}"
-        return _decode(content, uri, model.sampling_rate, published=True)
-    if model.clip_row is not None:
-        row = model.clip_row
-        content = hub_files.first_clip(row, cache, _INSTEAD)
+        return _decode(content, Path(audio).name, variant.sampling_rate)
+    if variant.clip_file is not None:
+        content = hub_download.fetch(variant.clip_file, "clip", _INSTEAD).read_bytes()
+        uri = f"hf://datasets/{variant.clip_file.repo}/{variant.clip_file.filename}"
+        return _decode(content, uri, variant.sampling_rate, official=True)
+    if variant.clip_row is not None:
+        row = variant.clip_row
+        content = hub_download.stream_first_clip(row, cache, _INSTEAD)
         uri = f"hf://datasets/{row.repo}/{row.config}/{row.split}[0]"
-        return _decode(content, uri, model.sampling_rate, published=True)
-    return _decode(PACKAGED_CLIP.read_bytes(), PACKAGED, model.sampling_rate)
+        return _decode(content, uri, variant.sampling_rate, official=True)
+    return _decode(PACKAGED_CLIP.read_bytes(), PACKAGED, variant.sampling_rate)
 
 
 @lru_cache(maxsize=1)  # the jobs of a sweep share it
-def _decode(content: bytes, uri: str, rate: int, published: bool = False) -> Clip:
+def _decode(content: bytes, uri: str, rate: int, official: bool = False) -> Clip:
     import torch
 
     name = f"clip {printable(uri)}"
@@ -82,13 +85,16 @@ def _decode(content: bytes, uri: str, rate: int, published: bool = False) -> Cli
     if own_rate != rate:
         if not _can_resample(own_rate, rate):
             raise InputError(f"{name} has the unusual rate of {own_rate} Hz", f"resample it to {rate} Hz")
+        from ast2hf import torchaudio_guard
+
+        torchaudio_guard.install()
         from torchaudio.functional import resample
 
         notes.append(f"the clip is resampled from {own_rate} Hz to {rate} Hz")
         waveform = resample(waveform, own_rate, rate)
     if not torch.isfinite(waveform).all():
         raise InputError(f"{name} has samples that are not finite", "give a recording without NaN and infinity")
-    return Clip(waveform, uri, published, tuple(notes))
+    return Clip(waveform, uri, official, tuple(notes))
 
 
 def _samples(content: bytes, name: str) -> tuple[NDArray[np.float32], int]:

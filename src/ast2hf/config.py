@@ -42,10 +42,15 @@ class ExpectedLogits:
 
 
 @dataclass
-class Model:
-    """One variant. A ``null`` among the sizes is read from the checkpoint's tensors."""
+class Variant:
+    """One variant. A ``null`` among the sizes is read from the checkpoint's tensors.
+
+    ``family``: one of :data:`ast2hf.families.FAMILIES`. ``head``: ``classification``, or ``none`` for the encoder.
+    """
 
     name: str = MISSING
+    family: str = "ast"
+    head: str = "classification"
     url: str | None = None
     sha256: str | None = None
     hidden_size: int | None = None
@@ -75,35 +80,27 @@ class Device:
 
 @dataclass
 class Tolerance:
-    """Absolute, and for the logits also relative to the reference."""
+    """A difference passes up to ``atol`` + ``rtol`` times the reference."""
 
-    features_atol: float = MISSING
-    pooled_atol: float = MISSING
-    logits_atol: float = MISSING
-    logits_rtol: float = MISSING
+    atol: float = MISSING
+    rtol: float = 0.0
 
 
 @dataclass
-class ByDtype:
-    float32: Tolerance = field(default_factory=Tolerance)
+class DeviceTolerances:
+    """One check's, by kind of device, as torch names them."""
 
-
-@dataclass
-class ByDevice:
-    cpu: ByDtype = field(default_factory=ByDtype)
-    cuda: ByDtype = field(default_factory=ByDtype)
-    mps: ByDtype = field(default_factory=ByDtype)
+    cpu: Tolerance = field(default_factory=Tolerance)
+    cuda: Tolerance = field(default_factory=Tolerance)
+    mps: Tolerance = field(default_factory=Tolerance)
 
 
 @dataclass
 class Verify:
-    expected_logits: str = "auto"
-    tolerances: ByDevice = field(default_factory=ByDevice)
+    """``tolerances``: by the name of the check."""
 
-    def tolerance(self, device: str, dtype: str) -> Tolerance:
-        found = getattr(getattr(self.tolerances, device), dtype)
-        assert isinstance(found, Tolerance)
-        return found
+    expected_logits: str = "auto"
+    tolerances: dict[str, DeviceTolerances] = field(default_factory=dict)
 
 
 @dataclass
@@ -142,7 +139,7 @@ class Paths:
 
 @dataclass
 class Config:
-    model: Model = field(default_factory=Model)
+    model: Variant = field(default_factory=Variant)
     device: Device = field(default_factory=Device)
     verify: Verify = field(default_factory=Verify)
     tracking: Tracking = field(default_factory=Tracking)
@@ -151,6 +148,7 @@ class Config:
     download: Download = field(default_factory=Download)
     task: str = "convert"
     checkpoint: str | None = None
+    folder: str | None = None
     output_dir: str | None = None
     labels: str | None = None
     audio: str | None = None

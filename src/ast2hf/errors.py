@@ -6,8 +6,12 @@ Anything else that escapes is a defect of ast2hf and exits with 1.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from ast2hf.secrets import redact
+
+if TYPE_CHECKING:
+    from ast2hf.results import Report
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _SHOWN = 200
@@ -33,6 +37,9 @@ class Ast2hfError(Exception):
     """Base of all expected errors. ``cause`` says what is wrong, ``remedy`` what to do about it."""
 
     exit_code = 1
+
+    report: Report | None = None
+    """Of the conversion that failed, as far as it came; where the error comes from :mod:`ast2hf.api`."""
 
     def __init__(self, cause: str, remedy: str) -> None:
         super().__init__(cause, remedy)

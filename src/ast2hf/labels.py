@@ -8,9 +8,10 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-from ast2hf import hub_files, local_files
-from ast2hf.config import Model
+from ast2hf import hub_download, local_files
+from ast2hf.config import Variant
 from ast2hf.errors import InputError, is_printable, printable
 
 NONE = "none"
@@ -22,7 +23,10 @@ _NAME_COLUMNS = ("display_name", "label", "name")
 
 @dataclass(frozen=True)
 class Labels:
-    """Names by class index; ``names`` is None where they are to be LABEL_0, LABEL_1, ..."""
+    """Names by class index; ``names`` is None where they are to be LABEL_0, LABEL_1, ...
+
+    ``uri``: of a local file its name alone.
+    """
 
     names: tuple[str, ...] | None
     uri: str
@@ -39,16 +43,18 @@ class Labels:
         return self.names
 
 
-def load_labels(labels: str | None, model: Model) -> Labels:
+def load_labels(labels: str | None, variant: Variant) -> Labels:
     """``labels``: a path, ``none``, or None for the model's own file (without one, ``none``)."""
-    if labels == NONE or (labels is None and model.labels is None):
+    if labels == NONE or (labels is None and variant.labels is None):
         return Labels(None, NONE)
     if labels is None:
-        assert model.labels is not None
-        path = hub_files.fetch(model.labels, "label file", "labels=PATH or labels=none")
-        return Labels(parse(path.read_bytes(), path.name), f"hf://datasets/{model.labels.repo}/{model.labels.filename}")
+        assert variant.labels is not None
+        path = hub_download.fetch(variant.labels, "label file", "labels=PATH or labels=none")
+        return Labels(
+            parse(path.read_bytes(), path.name), f"hf://datasets/{variant.labels.repo}/{variant.labels.filename}"
+        )
     content = local_files.read(labels, "label file", "give labels=PATH of a JSON or CSV file, or labels=none")
-    return Labels(parse(content, labels), labels)
+    return Labels(parse(content, labels), Path(labels).name)
 
 
 def parse(content: bytes, name: str) -> tuple[str, ...]:
@@ -76,7 +82,7 @@ def _json_entries(text: str, shown: str) -> Iterator[tuple[str, object, object]]
             f"{shown}, line {error.lineno}: not valid JSON ({error.msg})", "correct the label file"
         ) from None
     except (ValueError, RecursionError):  # a number of thousands of digits, brackets thousands deep
-        raise InputError(f"{shown} is no list of labels", "correct the label file") from None
+        raise InputError(f"{shown} is not a list of labels", "correct the label file") from None
     pairs = value if text.lstrip().startswith("{") else enumerate(value)
     for key, label in pairs:
         yield f"entry {printable(key, 40)}", key, label
@@ -113,14 +119,14 @@ def _ordered(entries: Iterable[tuple[str, object, object]], shown: str) -> tuple
             raise InputError(f"{shown}, {place}: {printable(repr(key), 40)} is not an index", remedy)
         index = int(str(key))
         if not isinstance(label, str) or not label.strip():
-            raise InputError(f"{shown}, {place}: the label is empty or no text", remedy)
+            raise InputError(f"{shown}, {place}: the label is empty or not text", remedy)
         if not is_printable(label):
             raise InputError(f"{shown}, {place}: label {printable(label, 60)} has control characters", remedy)
         if index in names:
-            raise InputError(f"{shown}, {place}: index {index} stands twice", remedy)
+            raise InputError(f"{shown}, {place}: duplicate index {index}", remedy)
         if label in places:
             raise InputError(
-                f"{shown}, {place}: label {printable(label, 60)} stands already at {places[label]}", remedy
+                f"{shown}, {place}: duplicate label {printable(label, 60)} (first on {places[label]})", remedy
             )
         names[index] = label
         places[label] = place

@@ -1,4 +1,4 @@
-"""Files that the user names."""
+"""Files that the user names, and those that come with the package."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from pathlib import Path
 from ast2hf.errors import InputError, printable
 
 
+def conf_folder() -> Path:
+    """The configuration: part of the package in a wheel, ``conf/`` of the repository in a clone."""
+    packaged = Path(__file__).parent / "conf"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "conf"
+
+
 def expand(path: str) -> Path:
-    """``path`` with ``~`` filled in. Raises InputError where that is nobody's home."""
+    """``path`` with ``~`` filled in. Raises InputError if the user does not exist."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        raise InputError(f"{printable(path)} begins with no known home directory", "write the path in full") from None
+        raise InputError(f"unknown user in {printable(path)}", "use an absolute path") from None
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -1,198 +1,297 @@
-"""The whole story of one conversion; the only place that knows the order.
+"""The whole story of one conversion, and of one verification; the only place that knows the order.
 
-Everything up to the plan needs no torch, so that most faults are told at once; transformers is imported after it.
+Everything up to the plan needs no torch, so that most faults show at once; transformers is imported after it.
 """
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
-from contextlib import ExitStack
-from dataclasses import asdict, replace
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ast2hf import device as devices
-from ast2hf import local_files
+from ast2hf import hub_download, local_files
 from ast2hf.checkpoint.source import Source, locate
 from ast2hf.checkpoint.state_dict import Checkpoint, open_checkpoint
+from ast2hf.config import Config, ExpectedLogits, Variant
 from ast2hf.errors import Ast2hfError
-from ast2hf.geometry import resolve
-from ast2hf.huggingface import description, existing, folder, publication, weights
-from ast2hf.huggingface.publication import Claim, claimed
-from ast2hf.labels import Labels, load_labels
-from ast2hf.mapping.ast import TABLE
-from ast2hf.mapping.foreign import require_ast
+from ast2hf.families import FAMILIES, recognise
+from ast2hf.formats.base import Spec
+from ast2hf.formats.huggingface import HUGGING_FACE, names
+from ast2hf.labels import load_labels
 from ast2hf.mapping.plan import make_plan
-from ast2hf.reference.front_end import FrontEnd
-from ast2hf.run import Model, Run
+from ast2hf.output import lock as output
+from ast2hf.output import up_to_date
+from ast2hf.output.files import write_json, write_text
+from ast2hf.privacy import without_paths
+from ast2hf.progress import Progress
+from ast2hf.results import INTERRUPTED, CheckResult, Conversion, Report
+from ast2hf.verify import checks
 
 if TYPE_CHECKING:
     from ast2hf.audio import Clip
 
 log = logging.getLogger(__name__)
 
+OFFICIAL_LICENCE = "bsd-3-clause"
+"""Of the authors' repository, which the official checkpoints are linked from."""
 
-def convert(run: Run) -> tuple[Path, bool]:
-    """Convert, prove and publish one model; return its folder, and whether it was there already, as it would be made.
 
-    ``run.report`` is filled in as far as the run comes.
+@dataclass(frozen=True)
+class _Opened:
+    """A checkpoint, and what is to be made of it or compared with it."""
+
+    source: Source
+    checkpoint: Checkpoint
+    spec: Spec
+
+
+def run(conversion: Conversion, config: Config, progress: Progress) -> None:
+    """Do what ``config.task`` says. ``conversion`` is filled in as far as it comes.
 
     Raises the errors of :mod:`ast2hf.errors`; then nothing is published and the target is as it was.
     """
-    config, report = run.config, run.report
+    report = conversion.report
+    try:
+        {"convert": convert, "verify": verify}[config.task](conversion, config, progress)
+        report.status = "passed"
+    except BaseException as error:
+        report.status = "failed"
+        report.error = without_paths(str(error), _local_paths(config)) if isinstance(error, Exception) else INTERRUPTED
+        raise
+    finally:
+        report.timings_s = progress.seconds
+
+
+def convert(conversion: Conversion, config: Config, progress: Progress) -> None:
+    """Convert, prove and publish one model."""
+    report = conversion.report
     target = Path(os.path.abspath(local_files.expand(str(config.output_dir))))  # noqa: PTH100  `..` goes, links stay
-    publication.check_place(target)
+    output.check_place(target)
+    _begin(report, config)
+    with ExitStack() as stack:
+        place = None if config.dry_run else stack.enter_context(output.lock_output(target))
+        output.check_free(target, config.overwrite or config.skip_existing)
+        scratch = place.new_folder(output.SCRATCH) if place else _temporary_folder(stack)
+        opened = _open(report, config, config.model, scratch, stack, progress)
+        if config.skip_existing or place is None:
+            _identify(report, opened, progress)
+        if config.skip_existing and _is_current(report, config, opened.spec, target, progress):
+            conversion.folder, conversion.skipped = target, True
+            return
+        if place is None:
+            return
+        clip = _import_and_load_clip(report, config, progress)
+        staged = place.new_folder(output.STAGING)
+        with progress("convert", f"Write {len(opened.spec.plan.targets)} tensors"):
+            HUGGING_FACE.write(staged, opened.spec, opened.checkpoint)
+        place.start_sync()
+        _identify(report, opened, progress)
+        _prove(conversion, config, opened, staged, clip, progress)
+        with progress("publish", "Publish the model folder"):
+            _describe(report, staged, opened.source, progress)
+            place.publish(config.overwrite)
+    conversion.folder = target
+
+
+def verify(conversion: Conversion, config: Config, progress: Progress) -> None:
+    """Prove a folder that somebody else made, against its checkpoint. Writes no model."""
+    report = conversion.report
+    _begin(report, config)
+    with ExitStack() as stack:
+        with progress.quiet("inputs"):
+            folder = hub_download.model_folder(str(config.folder), names.MODEL_FILES)
+        variant = replace(config.model, head=HUGGING_FACE.head(folder))
+        opened = _open(report, config, variant, _temporary_folder(stack), stack, progress)
+        clip = _import_and_load_clip(report, config, progress)
+        _identify(report, opened, progress)
+        try:
+            _prove(conversion, config, opened, folder, clip, progress, to_the_end=True)
+        finally:
+            _note_epsilon(report, opened.spec)
+
+
+def _begin(report: Report, config: Config) -> None:
+    report.checks = checks.none_reached()
     report.device = devices.resolve(config.device.name)
     if config.device.name == "auto":
-        run.note(f"device=auto is {report.device} here")
-    with ExitStack() as stack:
-        claim = stack.enter_context(claimed(run.folder / "planned" if config.dry_run else target))
-        publication.check_free(target, config.overwrite or config.skip_existing)
-        labels = _load_labels(run)
-        source, checkpoint = _open(run, claim, stack)
-        model = _plan(run, checkpoint, labels)
-        if config.dry_run or config.skip_existing:
-            _identify(run, source, checkpoint)
-        if config.skip_existing and _is_current(run, target):
-            return target, True
-        if config.dry_run:
-            return target, False
-        _import_libraries(run)
-        clip = _load_clip(run)
-        from ast2hf.verify import proof  # which needs torch and transformers
-
-        staged = claim.new_folder(publication.STAGING)
-        _write(run, staged, checkpoint, model)
-        _identify(run, source, checkpoint)
-        proof.prove(run, staged, source, checkpoint, model, clip)
-        _publish(run, staged, claim)
-    return target, False
+        _note(report, f"device=auto is {report.device} here")
 
 
-def _load_labels(run: Run) -> Labels:
-    with run.stages.quiet("inputs"):
-        labels = load_labels(run.config.labels, run.config.model)
-    run.report.labels = labels.uri
-    return labels
+def _open(
+    report: Report, config: Config, variant: Variant, scratch: Path, stack: ExitStack, progress: Progress
+) -> _Opened:
+    """The checkpoint, vetted, recognised and planned."""
+    with progress.quiet("inputs"):
+        labels = load_labels(config.labels, variant)
+    report.labels = labels.uri
+    cache = local_files.expand(config.paths.cache).absolute()
+    family = FAMILIES[variant.family]
+    source = stack.enter_context(locate(config.checkpoint, variant, family, cache, config.download, scratch, progress))
+    report.source["uri"] = source.uri
+    with progress("read", "Read and vet the checkpoint"):
+        checkpoint = stack.enter_context(open_checkpoint(source.path))
+    report.source |= {"bytes": checkpoint.nbytes, "keys": list(checkpoint.keys), "prefix": checkpoint.prefix}
+    _note(report, *checkpoint.notes)
+    with progress.quiet("convert"):
+        with _deciding(report, "recognition"):
+            family = recognise(checkpoint.shapes)
+        report.checks["recognition"] = checks.planned("recognition", "passed", family=family.name)
+        geometry = family.geometry(variant, checkpoint.shapes)
+        report.family, report.head, report.problem_type = family.name, variant.head, variant.problem_type
+        report.geometry, report.layer_norm_eps = geometry.as_dict(), variant.layer_norm_eps
+        with _deciding(report, "coverage"):
+            plan = make_plan(
+                family.table(variant.head), geometry.num_hidden_layers, geometry.dimensions(), checkpoint.shapes
+            )
+        report.dropped_tensors = dict(plan.dropped)
+        report.checks["coverage"] = checks.planned(
+            "coverage", "passed", None,
+            source=len(checkpoint.tensors), mapped=len(plan.sources), dropped=len(plan.dropped),
+            written=len(plan.targets),
+        )  # fmt: skip
+        front_end = family.front_end(variant)
+        report.front_end = front_end.as_dict()
+        classes = None if geometry.num_labels is None else labels.for_classes(geometry.num_labels)
+        spec = Spec(
+            family, variant.head, geometry, plan, front_end, classes, variant.problem_type, variant.layer_norm_eps
+        )
+        report.configuration_sha256 = _configuration_hash(report, config, spec)
+    return _Opened(source, checkpoint, spec)
 
 
-def _import_libraries(run: Run) -> None:
-    with run.stages("import", "Import torch and transformers"):
-        # The imports make objects by the million that live for ever. Without collections among them, and with the
-        # objects set aside afterwards, a run is over about a second and a half earlier, most of it at its exit.
-        gc.disable()
-        try:
-            devices.use_threads(run.config.threads)
-            from ast2hf.verify import proof  # noqa: F401  timed here, and not as part of the proof
-        finally:
-            gc.freeze()
-            gc.enable()
+@contextmanager
+def _deciding(report: Report, name: str) -> Iterator[None]:
+    """Write into the report that the check ``name`` failed, where an error says so."""
+    try:
+        yield
+    except Ast2hfError as error:
+        report.checks[name] = checks.planned(name, "failed", error.cause)
+        raise
 
 
-def _load_clip(run: Run) -> Clip:
-    with run.stages.quiet("inputs"):
+def _import_and_load_clip(report: Report, config: Config, progress: Progress) -> Clip:
+    with progress.importing():
+        # Timed here, and not as part of the proof.
+        from ast2hf.formats.huggingface import loading  # noqa: F401
+        from ast2hf.verify import proof  # noqa: F401
+    with progress.quiet("inputs"):
         from ast2hf.audio import load_clip
 
-        cache = local_files.expand(run.config.paths.cache).absolute()
-        clip = load_clip(run.config.audio, run.config.model, cache)
-    run.report.clip = clip.uri
-    run.note(*clip.notes)
+        cache = local_files.expand(config.paths.cache).absolute()
+        clip = load_clip(config.audio, config.model, cache)
+    report.clip = clip.uri
+    _note(report, *clip.notes)
     return clip
 
 
-def _open(run: Run, claim: Claim, stack: ExitStack) -> tuple[Source, Checkpoint]:
-    config = run.config
-    scratch = claim.new_folder(publication.SCRATCH)
-    source = stack.enter_context(locate(config, scratch, run.stages))
-    run.report.source["uri"] = source.uri
-    with run.stages("read", "Read and vet the checkpoint"):
-        checkpoint = stack.enter_context(open_checkpoint(source.path))
-    run.report.source["bytes"] = checkpoint.nbytes
-    run.note(*checkpoint.notes)
-    return source, checkpoint
+def _identify(report: Report, opened: _Opened, progress: Progress) -> None:
+    with progress.quiet("read"):  # the hash has been computed meanwhile; what is left of it counts as reading
+        report.source["sha256"] = opened.checkpoint.sha256
+    opened.source.check(opened.checkpoint.sha256)
 
 
-def _identify(run: Run, source: Source, checkpoint: Checkpoint) -> None:
-    with run.stages.quiet("read"):  # the hash has been computed meanwhile; what is left of it counts as reading
-        run.report.source["sha256"] = checkpoint.sha256
-    source.check(checkpoint.sha256)
+def _prove(
+    conversion: Conversion, config: Config, opened: _Opened, folder: Path, clip: Clip, progress: Progress,
+    *, to_the_end: bool = False,
+) -> None:  # fmt: skip
+    import torch
+
+    from ast2hf.verify.evidence import Evidence
+    from ast2hf.verify.proof import prove
+
+    device = str(conversion.report.device)
+    expected, reason = _expected_logits(config, opened.source, clip)
+    with progress("verify", f"Prove it on {device}"), devices.full_precision():
+        original = opened.checkpoint.load_with_torch()
+        evidence = Evidence(opened.spec, HUGGING_FACE, folder, original, clip, torch.device(device), expected, reason)
+        prove(conversion, evidence, config.verify.tolerances, to_the_end=to_the_end)
 
 
-def _plan(run: Run, checkpoint: Checkpoint, labels: Labels) -> Model:
-    model, coverage = run.config.model, run.report.coverage
-    with run.stages.quiet("convert"):
-        require_ast(checkpoint.shapes)
-        geometry = resolve(model, checkpoint.shapes)
-        run.report.geometry = geometry.as_dict()
-        coverage.source = len(checkpoint.tensors)
-        try:
-            plan = make_plan(TABLE, geometry.num_hidden_layers, geometry.dimensions(), checkpoint.shapes)
-        except Ast2hfError as error:
-            coverage.decide(False, error.cause)
-            raise
-        coverage.consumed, coverage.targets = len(plan.sources), len(plan.slices)
-        coverage.dropped, coverage.dropped_tensors = len(plan.dropped), dict(plan.dropped)
-        coverage.decide(True)
-        front_end = FrontEnd(model.sampling_rate, model.num_mel_bins, model.max_length, model.mean, model.std)
-        run.report.front_end, run.report.layer_norm_eps = asdict(front_end), model.layer_norm_eps
-        names = labels.for_classes(geometry.num_labels)
-        run.report.configuration_sha256 = _configuration_hash(run, names)
-        return Model(geometry, front_end, plan, names)
+def _expected_logits(config: Config, source: Source, clip: Clip) -> tuple[ExpectedLogits | None, str | None]:
+    """The published logits where checkpoint and clip are those that they belong to; else None, and why not."""
+    expected, mode = config.model.expected_logits, config.verify.expected_logits
+    if expected is None:
+        return None, "the model has no published logits"
+    if mode == "never":
+        return None, "switched off (verify.expected_logits=never)"
+    if mode == "auto" and not source.official:
+        return None, "not the official checkpoint"
+    if mode == "auto" and not clip.official:
+        return None, "not the clip of the published logits"
+    return expected, None
 
 
-def _is_current(run: Run, target: Path) -> bool:
+def _is_current(report: Report, config: Config, spec: Spec, target: Path, progress: Progress) -> bool:
     if not os.path.lexists(target):
         return False
-    report = run.report
-    with run.stages.quiet("read"):
-        before, why = existing.proved_before(target, report.source["sha256"], str(report.configuration_sha256))
+    with progress.quiet("read"):
+        before, reason = up_to_date.read_if_current(
+            target, report.source["sha256"], str(report.configuration_sha256), HUGGING_FACE.model_files
+        )
     if before is None:
-        run.note(f"not skipped: {why}")
-        publication.check_free(target, run.config.overwrite)
+        _note(report, f"not skipped: {reason}")
+        output.check_free(target, config.overwrite)
         return False
-    run.note("skipped: the folder is already what would be made")
-    report.status = "passed"
-    report.logits.reason = "proved before: see the folder's report"
-    report.logits.max_abs_diff, report.logits.atol = before["logits"]["max_abs_diff"], before["logits"]["atol"]
+    _note(report, "skipped: the folder is already what would be made; its own report has this proof")
+    report.checks |= {name: CheckResult(name, **value) for name, value in before["checks"].items()}
     return True
 
 
-def _configuration_hash(run: Run, labels: tuple[str, ...]) -> str:
+def _configuration_hash(report: Report, config: Config, spec: Spec) -> str:
     """Of all that decides what is made and how it is proved, and not of where it comes from or goes to."""
-    config, report = run.config, run.report
-    model = asdict(config.model)
-    del model["url"], model["sha256"], model["name"]
-    return existing.configuration_hash(
+    variant = asdict(config.model)
+    del variant["url"], variant["sha256"], variant["name"]
+    packages = ("ast2hf", "torch", "torchaudio", "transformers", "safetensors")
+    return up_to_date.configuration_hash(
         {
-            "ast2hf": report.environment["ast2hf"], "model": model, "labels": labels, "audio": config.audio,
-            "device": report.device, "dtype": report.dtype, "verify": asdict(config.verify),
+            "model": variant, "labels": spec.labels, "audio": config.audio, "device": report.device,
+            "dtype": report.dtype, "verify": asdict(config.verify),
+            "environment": {name: report.environment[name] for name in packages},
         }
     )  # fmt: skip
 
 
-def _write(run: Run, staged: Path, checkpoint: Checkpoint, model: Model) -> None:
-    settings = run.config.model
-    with run.stages("convert", f"Write {len(model.plan.slices)} tensors"):
-        path = staged / weights.FILENAME
-        with folder.writing(path):
-            weights.write(path, model.plan, checkpoint)
-        config = description.config(model.geometry, model.labels, settings.problem_type, settings.layer_norm_eps)
-        folder.write_json(staged / folder.CONFIG, config)
-        folder.write_json(staged / folder.PREPROCESSOR, description.preprocessor_config(model.front_end))
+def _describe(report: Report, staged: Path, source: Source, progress: Progress) -> None:
+    """Write card and report of the proved folder."""
+    from ast2hf.render import card
+
+    report.files = up_to_date.file_hashes(staged, HUGGING_FACE.model_files)
+    proved = replace(report, status="passed", timings_s=progress.seconds)
+    licence = OFFICIAL_LICENCE if source.official else None
+    write_json(staged / names.REPORT, proved.as_dict())
+    write_text(staged / names.CARD, card.render(proved, licence))
 
 
-def _publish(run: Run, staged: Path, claim: Claim) -> None:
-    from ast2hf.report import model_card
+def _note_epsilon(report: Report, spec: Spec) -> None:
+    logits = report.checks["logits"]
+    same = logits.measured.get("max_abs_diff_with_original_epsilon")
+    if isinstance(same, float) and logits.max_abs_diff is not None:
+        _note(
+            report,
+            f"the folder's layer_norm_eps is not the original's {spec.layer_norm_eps:g}: its logits differ by "
+            f"{logits.max_abs_diff:.1e}; with the original's epsilon they would differ by {same:.1e}",
+        )
 
-    report = run.report
-    with run.stages("publish", "Publish the model folder"):
-        report.files = existing.hashes(staged)
-        published = replace(report, status="passed", timings_s=run.stages.seconds)
-        place = run.config.hub.repo_id or str(run.config.output_dir)
-        card = model_card.render(published, place, run.config.model.problem_type)
-        folder.write_json(staged / folder.REPORT, published.as_dict())
-        folder.write_text(staged / folder.CARD, card)
-        claim.publish(run.config.overwrite)
-    report.status = "passed"
+
+def _note(report: Report, *texts: str) -> None:
+    for text in texts:
+        log.info("note: %s", text)
+        report.notes.append(text)
+
+
+def _temporary_folder(stack: ExitStack) -> Path:
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ast2hf-")))
+
+
+def _local_paths(config: Config) -> list[str]:
+    """What an error may name and a record must not: the paths that the user gave, as given and in full."""
+    given = [config.checkpoint, config.labels, config.audio, config.output_dir, config.folder]
+    given += [config.paths.outputs, config.paths.cache]
+    local = [path for path in given if path and "://" not in path]
+    return [*local, *(os.path.abspath(Path(path).expanduser()) for path in local if not path.startswith("~"))]  # noqa: PTH100

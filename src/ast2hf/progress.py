@@ -1,4 +1,4 @@
-"""How long each stage of a run takes. The command line also shows it: :mod:`ast2hf.cli.progress`."""
+"""The stages of a conversion, timed. This one shows nothing; the command has one that shows them on the terminal."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ class Stage:
     """A stage in progress."""
 
     def progress(self, done: int, total: int | None) -> None:
-        """Called with the number of bytes done so far, and of all bytes where that is known."""
+        """``done`` of ``total`` bytes; None where the total is unknown."""
 
 
 class Progress:
-    """Times the stages of a run and prints nothing."""
+    """Seconds by name of stage. A name that comes again adds to its seconds."""
 
     def __init__(self) -> None:
         self.started = time.time()
@@ -25,7 +25,7 @@ class Progress:
 
     @contextmanager
     def __call__(self, name: str, text: str, bar: bool = False) -> Iterator[Stage]:
-        """Time a stage. ``text`` describes it to a person; ``bar``: it reports bytes through :meth:`Stage.progress`."""
+        """Time a stage that people may want to see. ``bar``: it reports how far it is."""
         with self.quiet(name):
             yield Stage()
 
@@ -38,7 +38,12 @@ class Progress:
         finally:
             self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - start
 
+    @contextmanager
+    def importing(self) -> Iterator[None]:
+        """Around the import of torch and transformers, for whoever owns the process to prepare it."""
+        with self("import", "Import torch and transformers"):
+            yield
+
     @property
     def seconds(self) -> dict[str, float]:
-        """By name of stage, and in total so far. A name that comes again adds to its seconds."""
         return {**self._seconds, "total": time.perf_counter() - self._start}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from math import isfinite
 from pathlib import Path
@@ -29,8 +30,20 @@ NOT_REACHED = "not reached"
 INTERRUPTED = "interrupted"
 """The error of a run that a person or the system stopped."""
 
+BLOCK_RTOL = 1e-5
+"""Relative difference from which a block is said to diverge: ten times the rounding of float32 over twelve blocks."""
+
 MAX_ABS_DIFF = "max_abs_diff"
 """The measure that a check's ``atol`` bounds."""
+
+NO_HEAD = "none"
+"""The ``head`` of a report of an encoder alone."""
+
+LOGITS = "logits"
+"""The check of all logits, the one that pictures show where there is a choice."""
+
+FRAME_SHIFT_MS = 10.0
+"""Milliseconds between frames; a front end with another step gives it as ``frame_shift_ms``."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +91,14 @@ class Label:
 
 @dataclass
 class Report:
-    """One conversion, as far as it came. Nothing in it is a path of the machine: a local file is its name alone."""
+    """One conversion, as far as it came. Nothing in it is a path of the machine: a local file is its name alone.
+
+    ``date``: of its beginning, UTC, ISO 8601.
+    """
 
     model: str
     schema_version: int = SCHEMA_VERSION
+    date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     status: Literal["passed", "failed"] = "failed"
     error: str | None = None
     family: str | None = None

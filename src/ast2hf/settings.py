@@ -48,11 +48,15 @@ def _outputs(path: str) -> Path:
         raise ConfigurationError(f"unknown user in paths.outputs {printable(path)}", "give an absolute path") from None
 
 
+_FREE = "verify.tolerances."
+"""What stands under it are the names of checks, which validation knows."""
+
+
 def typed(config: DictConfig) -> Config:
     """The composed configuration as dataclasses, every interpolation resolved."""
     known = set(keys())
     for key in _flat(OmegaConf.to_container(config, resolve=False)):
-        if key not in known:  # `+key=value` gets past Hydra
+        if key not in known and not key.startswith(_FREE):  # `+key=value` gets past Hydra
             raise unknown_key(key)
     typed_config = OmegaConf.to_object(config)
     assert isinstance(typed_config, Config)

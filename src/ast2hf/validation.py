@@ -3,73 +3,83 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import fields
 from math import isfinite
 
-from ast2hf.config import MULTI_LABEL, SINGLE_LABEL, Config, Hub
+from ast2hf.config import MULTI_LABEL, SINGLE_LABEL, Config, Hub, Verify
 from ast2hf.errors import ConfigurationError, first_line, is_printable, printable
+from ast2hf.families import FAMILIES
+from ast2hf.families.base import HEADS
+from ast2hf.verify.checks import CHECKS
 
-TASKS = ("convert", "replay")
-
-CHOICES = {
-    "task": TASKS,
-    "model.problem_type": (MULTI_LABEL, SINGLE_LABEL),
-    "verify.expected_logits": ("auto", "always", "never"),
-}
+TASKS = ("convert", "verify", "replay")
 
 
 def validate(config: Config) -> None:
     """Raise ConfigurationError for values of the right type that make no sense."""
-    values = {
-        "task": config.task,
-        "model.problem_type": config.model.problem_type,
-        "verify.expected_logits": config.verify.expected_logits,
-    }
-    for key, value in values.items():
-        if value not in CHOICES[key]:
-            raise ConfigurationError(f"{key} is {printable(value, 60)}", f"choose one of: {', '.join(CHOICES[key])}")
-    positive = {
-        "model.std": config.model.std,
-        "model.layer_norm_eps": config.model.layer_norm_eps,
-        "download.timeout_s": config.download.timeout_s,
-        "download.deadline_s": config.download.deadline_s,
-    }
-    not_negative = {}
-    for device in fields(config.verify.tolerances):
-        tolerance = config.verify.tolerance(device.name, "float32")
-        key = f"verify.tolerances.{device.name}.float32"
-        positive[f"{key}.features_atol"] = tolerance.features_atol
-        positive[f"{key}.pooled_atol"] = tolerance.pooled_atol
-        positive[f"{key}.logits_atol"] = tolerance.logits_atol
-        not_negative[f"{key}.logits_rtol"] = tolerance.logits_rtol
-    if config.model.expected_logits is not None:
-        positive["model.expected_logits.atol"] = config.model.expected_logits.atol
-    positive["model.sampling_rate"] = config.model.sampling_rate
-    if config.threads is not None:
-        positive["threads"] = config.threads
-    if config.tracking.enabled and not config.tracking.uri:
-        raise ConfigurationError("tracking.uri is empty", "give the address of a store or server, or tracking=off")
-    for key, number in positive.items():
+    _require_choice("task", config.task, TASKS)
+    if (config.folder is not None) != (config.task == "verify"):
+        raise ConfigurationError(
+            "folder is for task=verify alone" if config.folder is not None else "task=verify needs a folder",
+            "give task=verify folder=FOLDER_OR_HUB_ID checkpoint=FILE",
+        )
+    _require_choice("model.family", config.model.family, FAMILIES)
+    _require_choice("model.head", config.model.head, HEADS)
+    _require_choice("model.problem_type", config.model.problem_type, (MULTI_LABEL, SINGLE_LABEL))
+    _require_choice("verify.expected_logits", config.verify.expected_logits, ("auto", "always", "never"))
+    for key, number in _positive(config).items():
         if not (isfinite(number) and number > 0):
-            raise ConfigurationError(f"{key} is {number}", "give a positive number")
-    for key, number in not_negative.items():
-        if not (isfinite(number) and number >= 0):
-            raise ConfigurationError(f"{key} is {number}", "give a number that is not negative")
+            raise ConfigurationError(f"{key} is {number}", "it must be > 0")
+    _validate_tolerances(config.verify)
     if not isfinite(config.model.mean):
-        raise ConfigurationError(f"model.mean is {config.model.mean}", "give a number")
+        raise ConfigurationError(f"model.mean is {config.model.mean}", "it must be a finite number")
+    if config.tracking.enabled and config.tracking.uri is not None and not config.tracking.uri.strip():
+        raise ConfigurationError("tracking.uri is empty", "give the address of a store or server, or tracking=off")
     sha256 = config.model.sha256
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise ConfigurationError(f"model.sha256 is {printable(sha256, 80)}", "give 64 hexadecimal digits")
     _validate_hub(config.hub)
     name = config.model.name
     if not name or not is_printable(name) or "/" in name or name in (".", ".."):
-        raise ConfigurationError(f"model.name is {printable(repr(name))}", "give a name that can be that of a folder")
+        raise ConfigurationError(f"model.name is {printable(repr(name))}", "use a name that is a valid folder name")
+
+
+def _require_choice(key: str, value: str, choices: Collection[str]) -> None:
+    if value not in choices:
+        raise ConfigurationError(f"{key} is {printable(value, 60)}", f"choose one of: {', '.join(choices)}")
+
+
+def _positive(config: Config) -> dict[str, float]:
+    found = {
+        "model.std": config.model.std,
+        "model.layer_norm_eps": config.model.layer_norm_eps,
+        "model.sampling_rate": config.model.sampling_rate,
+        "download.timeout_s": config.download.timeout_s,
+        "download.deadline_s": config.download.deadline_s,
+    }
+    if config.model.expected_logits is not None:
+        found["model.expected_logits.atol"] = config.model.expected_logits.atol
+    if config.threads is not None:
+        found["threads"] = config.threads
+    return found
+
+
+def _validate_tolerances(verify: Verify) -> None:
+    for name, tolerances in verify.tolerances.items():
+        _require_choice("a check in verify.tolerances", name, CHECKS)
+        for device in fields(tolerances):
+            key, tolerance = f"verify.tolerances.{name}.{device.name}", getattr(tolerances, device.name)
+            if not (isfinite(tolerance.atol) and tolerance.atol > 0):
+                raise ConfigurationError(f"{key}.atol is {tolerance.atol}", "it must be > 0")
+            if not (isfinite(tolerance.rtol) and tolerance.rtol >= 0):
+                raise ConfigurationError(f"{key}.rtol is {tolerance.rtol}", "it must be >= 0")
 
 
 def _validate_hub(hub: Hub) -> None:
     if not hub.push:
         if hub.repo_id is not None:
-            raise ConfigurationError("hub.repo_id is given, but nothing is to be pushed", "add hub=push")
+            raise ConfigurationError("hub.repo_id is set, but hub=push is not", "add hub=push")
         return
     if hub.repo_id is None:
         raise ConfigurationError("hub=push needs the name of a repository", "add hub.repo_id=me/name")

@@ -5,18 +5,30 @@ from __future__ import annotations
 import io
 import re
 import sys
-from dataclasses import replace
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from conftest import Cli, Result
 
-from ast2hf.huggingface import existing
+from ast2hf.formats.huggingface import names
+from ast2hf.output.up_to_date import file_hashes
 
 FILE = "bad.pth"
 
 GEOMETRY = ("model.frequency_stride=16", "model.time_stride=16", "model.max_length=64")
 """Of conftest.TINY: what its tensors do not show."""
+
+
+class Converted(NamedTuple):
+    """``files``: the hash of each file of the model. ``log``: that of the run."""
+
+    files: dict[str, str]
+    log: str
+    result: Result
+
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -37,25 +49,26 @@ def saved(value: object, zipped: bool = True) -> bytes:
     return buffer.getvalue()
 
 
+CUSTOM = ("model=custom", f"checkpoint={FILE}", "labels=none", "audio=packaged", "tracking=off", *GEOMETRY)
+
+
 def convert(cli: Cli, content: bytes, *arguments: str) -> Result:
     (cli.folder / FILE).write_bytes(content)
-    return cli(
-        "model=custom", f"checkpoint={FILE}", "labels=none", "audio=packaged", "tracking=off", *GEOMETRY, *arguments
-    )  # fmt: skip
+    return cli(*CUSTOM, *arguments)
 
 
-def converted(cli: Cli, content: bytes, name: str) -> tuple[dict[str, str], str]:
-    """The hashes of the model's files, converted to the folder ``name``, and the log of the run."""
+def converted(cli: Cli, content: bytes, name: str) -> Converted:
+    """The checkpoint ``content``, converted to the folder ``name``."""
     result = convert(cli, content, f"output_dir={name}")
     assert result.code == 0, result.err
-    return existing.hashes(cli.folder / name), _logs(cli)[-1]
+    return Converted(file_hashes(cli.folder / name, names.MODEL_FILES), _logs(cli)[-1], result)
 
 
-def refused(cli: Cli, content: bytes, *arguments: str) -> Result:
+def refused(cli: Cli, content: bytes, *arguments: str, run: Callable[..., Result] | None = None) -> Result:
     """The refusal of a checkpoint: one line, nothing published, nothing changed, nothing left, nothing raw."""
     (cli.folder / FILE).write_bytes(content)
     before = _files(cli.folder)
-    result = convert(cli, content, *arguments)
+    result = (run or cli)(*CUSTOM, *arguments)
     assert result.code == 3, result.err
     cause, _, remedy = result.error_line.partition("; ")
     assert cause
@@ -71,7 +84,7 @@ def refused(cli: Cli, content: bytes, *arguments: str) -> Result:
 
 def refused_measured(cli: Cli, content: bytes, *arguments: str) -> tuple[Result, float, float]:
     """The refusal, its seconds (start of Python and imports included) and the peak of its memory in MB."""
-    result = refused(replace(cli, wrapper=(sys.executable, "-c", _MEASURED)), content, *arguments)
+    result = refused(cli, content, *arguments, run=partial(cli.cold, wrapper=(sys.executable, "-c", _MEASURED)))
     seconds, kilobytes = result.err.splitlines()[-1].split()
     return result, float(seconds), int(kilobytes) / 1e3
 

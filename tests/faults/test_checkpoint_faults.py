@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from checkpoints import refused, refused_measured, saved
-from crafted import legacy, mapping, number, pickled, storage, tensor, text, zipped
+from support.crafted import legacy, mapping, number, pickled, storage, tensor, text, zipped
 
 PLAIN = {"v.cls_token": torch.ones(1, 1, 64), "v.norm.bias": torch.zeros(64)}
 
@@ -22,7 +22,7 @@ PLAIN = {"v.cls_token": torch.ones(1, 1, 64), "v.norm.bias": torch.zeros(64)}
 @pytest.mark.fault(1, "a file of no bytes")
 def test_an_empty_file(cli, came_out):
     result = refused(cli, b"")
-    assert "bad.pth is empty; fetch it again" in result.error_line
+    assert "bad.pth is empty; download it again" in result.error_line
     came_out(result)
 
 
@@ -34,7 +34,7 @@ def test_cut_files(cli, came_out):
         legacy_file[:4], legacy_file[: len(legacy_file) // 2], legacy_file[:-1],
     ):  # fmt: skip
         result = refused(cli, content)
-        assert "incomplete or damaged: fetch it again" in result.error_line
+        assert "incomplete or damaged: download it again" in result.error_line
     came_out(result)
 
 
@@ -94,7 +94,7 @@ def test_payloads_never_run(cli, came_out):
         result = refused(cli, content)
         assert not marker.exists()
         assert any(name in result.error_line for name in ("posix.system", "builtin__.eval", "builtins.eval"))
-        assert "was not run" in result.error_line
+        assert "nothing was executed" in result.error_line
     came_out(result)
 
 
@@ -164,7 +164,7 @@ def directory_bomb(entries: int = 1_000_000) -> bytes:
 
 @pytest.mark.fault(7, "1 GB deflated to 1 MB; a directory of a million entries")
 def test_zip_bombs(cli, tmp_path, came_out):
-    for content, words in ((directory_bomb(), "lists its entries in"), (zip_bomb(tmp_path / "b"), "a compressed")):
+    for content, words in ((directory_bomb(), "the directory of"), (zip_bomb(tmp_path / "b"), "is compressed")):
         result, _, megabytes = refused_measured(cli, content)
         assert words in result.error_line
         assert megabytes < 500
@@ -174,7 +174,10 @@ def test_zip_bombs(cli, tmp_path, came_out):
 @pytest.mark.fault(8, "a second data.pkl, of the same name and in another folder")
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_second_pickle(cli, tmp_path, came_out):
-    for name, words in (("other", "2 data.pkl instead of one"), ("archive", "several entries of one name")):
+    for name, words in (
+        ("other", "2 data.pkl entries instead of one"),
+        ("archive", "several entries of the same name"),
+    ):
         path = zipped(tmp_path / "w.pth", mapping(w=tensor()))
         with zipfile.ZipFile(path, "a") as archive:
             archive.writestr(f"{name}/data.pkl", pickled(mapping(w=tensor())))
@@ -197,11 +200,11 @@ def test_a_flipped_bit(cli, came_out):
 @pytest.mark.fault(10, "a record shorter and longer than its tensor, in a zip and a legacy file")
 def test_records_of_another_size(cli, tmp_path, came_out):
     path, body = tmp_path / "w.pth", mapping(w=tensor())
-    for nbytes, words in ((20, "storage 0 has another size"), (12, "ends before storage 0 does")):
+    for nbytes, words in ((20, "storage 0 has 5 elements, expected 4"), (12, "ends in the middle of storage 0")):
         result = refused(cli, legacy(path, body, ["0"], bytes(nbytes)).read_bytes())
         assert words in result.error_line
         result = refused(cli, zipped(path, body, _0=bytes(nbytes)).read_bytes())
-        assert f"the bytes of w have another size ({nbytes}) than its tensors say (16)" in result.error_line
+        assert f"storage of w is {nbytes} bytes, expected 16" in result.error_line
     came_out(result)
 
 
@@ -217,7 +220,7 @@ def test_views_beyond_their_storage(cli, tmp_path, came_out):
         tensor((25_000_000_000,), (0,)),
     ):
         result, _, megabytes = refused_measured(cli, zipped(path, mapping(w=view)).read_bytes())
-        assert "needs more data than the file has" in result.error_line or "impossible shape" in result.error_line
+        assert "needs more data than its storage has" in result.error_line or "invalid shape" in result.error_line
         assert megabytes < 500
     came_out(result)
 
@@ -226,7 +229,7 @@ def test_views_beyond_their_storage(cli, tmp_path, came_out):
 def test_keys_that_are_no_names(cli, came_out):
     for key in ("x" * 1_000_000, 7, "__metadata__", "../../etc/passwd", "v.\x00", "v.\x1b[31m\x1b]0;title\x07"):
         result = refused(cli, saved({key: torch.ones(1)}))
-        assert "is not the name of a tensor" in result.error_line
+        assert "is not a valid tensor name" in result.error_line
         assert len(result.error_line) < 400
     refused(cli, saved({"v.\x1b[31m": "no tensor"}))
     came_out(result)
@@ -234,7 +237,7 @@ def test_keys_that_are_no_names(cli, came_out):
 
 @pytest.mark.fault(18, "dicts in dicts, 200,000 and 60,000 deep")
 def test_deep_dicts(cli, tmp_path, came_out):
-    for depth, words in ((60_000, "holds no state dict (it has: a)"), (200_000, "takes more than 200,000 steps")):
+    for depth, words in ((60_000, "contains no state dict (its keys: a)"), (200_000, "takes more than 200,000 steps")):
         body = b"}" + (text("a") + b"}") * depth + b"s" * depth
         path = tmp_path / "deep.pth"
         result = refused(cli, zipped(path, body).read_bytes())

@@ -8,9 +8,10 @@ import shutil
 
 import pytest
 from conftest import TINY, Cli, Result
-from hub_server import READER, WRITER, Fault, HubServer
+from support.hub_server import READER, WRITER, Fault, HubServer
 
 from ast2hf.checkpoint import synthetic
+from ast2hf.families.ast import AST
 
 FILES = ["README.md", "config.json", "conversion_report.json", "model.safetensors", "preprocessor_config.json"]
 
@@ -25,7 +26,7 @@ def hub(tmp_path):
 def converted(tmp_path_factory):
     """The folder above a checkpoint and the model folder that was made of it."""
     parent = tmp_path_factory.mktemp("converted")
-    synthetic.write(parent / "tiny.pth", TINY, 1)
+    synthetic.write(parent / "tiny.pth", AST, TINY, 1)
     cli = Cli.make(parent)
     result = cli.tiny(f"checkpoint={parent / 'tiny.pth'}")
     assert result.code == 0, result.err
@@ -59,12 +60,14 @@ def history(hub):
 
 
 @pytest.mark.fault(65, "no token; a wrong one; one that may only read")
-@pytest.mark.parametrize(("token", "told"), [(None, "needs a token"), ("hf_wrong", "401"), (READER, "403")])
+@pytest.mark.parametrize(
+    ("token", "told"), [(None, "needs a Hugging Face token"), ("hf_wrong", "401"), (READER, "403")]
+)
 def test_without_a_token_that_may_write_the_variable_is_named(push, hub, came_out, token, told):
     result = push(token=token)
     assert result.code == 8
     assert told in result.error_line
-    assert "; set HF_TOKEN to a token that may write there" in result.error_line
+    assert "; set HF_TOKEN to a token with write access" in result.error_line
     assert history(hub) == []
     if token is None:
         assert hub.requests == []
@@ -80,7 +83,7 @@ def test_a_commit_that_fails_leaves_the_model_saved_locally(push, hub, came_out,
     assert result.code == 8
     assert "error: saved locally, not pushed to me/tiny (" in result.error_line
     assert told in result.error_line
-    assert "give the same command with skip_existing=true" in result.error_line
+    assert "rerun the same command with skip_existing=true" in result.error_line
     assert len(hub.asked("POST", "/commit/")) == (1 if what == 412 else 3)
     assert history(hub) == []
     came_out(result)
@@ -114,7 +117,7 @@ def test_a_commit_of_somebody_else_is_not_buried(push, hub, came_out):
     result = push()
     assert result.code == 8
     assert "status 412: A commit has happened since" in result.error_line
-    assert "somebody else has committed meanwhile" in result.error_line
+    assert "someone else has committed in the meantime" in result.error_line
     assert history(hub) == ["theirs"]
     came_out(result)
 
@@ -135,8 +138,9 @@ def test_only_the_files_of_the_model_are_sent(push, hub, cli, came_out):
     assert sorted(value["path"] for value in sent) == FILES
     told = [base64.b64decode(value.get("content", "")) for value in sent] + [r.body for r in hub.requests]
     told += [path.read_bytes() for path in hub.folder.iterdir()]
-    assert not [body for body in told if canary.encode() in body or base64.b64encode(canary.encode())[:12] in body]
-    came_out("exit 0: five files in the commit, and nothing else in any request")
+    found = [body for body in told if canary.encode() in body or base64.b64encode(canary.encode())[:12] in body]
+    assert not found
+    came_out(result, files_sent=len(sent), requests=len(hub.requests), requests_with_anything_else=len(found))
 
 
 @pytest.mark.fault(68, "the proof fails")
@@ -173,4 +177,4 @@ def test_a_commit_has_a_parent_and_a_new_repository_is_private(push, hub, came_o
     if before:
         assert parent == before.oid
         assert newest.files["notes"] == b"mine"
-    came_out("exit 0: private, its parent the first commit; the existing one stays public and keeps its files")
+    came_out(result, private=repo.private, commits=len(repo.history()))

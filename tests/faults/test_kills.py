@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 from conftest import TINY, TINY_OVERRIDES, Cli
-from warm import Warm
 
 from ast2hf.checkpoint import synthetic
-from ast2hf.huggingface import existing
+from ast2hf.families.ast import AST
+from ast2hf.formats.huggingface import names
+from ast2hf.output.up_to_date import file_hashes
 
 ENDS = {signal.SIGKILL: {-9}, signal.SIGTERM: {143, -15}, signal.SIGINT: {130, -2}}
 """Exit codes; the negative ones are those of a process that the signal itself has ended, which a shell shows alike."""
@@ -41,7 +42,6 @@ class Scene:
     """Two checkpoints, one name: each run replaces the model of the one by that of the other."""
 
     cli: Cli
-    warm: Warm
     checkpoints: list[Path]
 
     @property
@@ -64,11 +64,11 @@ class Scene:
 
 
 @pytest.fixture
-def scene(cli, warm, tmp_path):
+def scene(cli, tmp_path):
     checkpoints = [tmp_path / "one.pth", tmp_path / "two.pth"]
     for seed, path in enumerate(checkpoints):
-        synthetic.write(path, TINY, seed)
-    return Scene(cli, warm, checkpoints)
+        synthetic.write(path, AST, TINY, seed)
+    return Scene(cli, checkpoints)
 
 
 @pytest.mark.fault(50, "SIGKILL, SIGTERM and SIGINT at random moments")
@@ -79,7 +79,7 @@ def test_a_run_that_is_ended_leaves_the_old_folder_or_the_new_one_or_none(scene,
     weights, lasting = [], 0.0
     for which in (0, 1, 0):
         start = time.perf_counter()
-        assert scene.warm(*scene.arguments(which)).code == 0
+        assert scene.cli(*scene.arguments(which)).code == 0
         lasting = time.perf_counter() - start
         weights.append(content(scene.target)["model.safetensors"])
     found = Counter()
@@ -87,7 +87,7 @@ def test_a_run_that_is_ended_leaves_the_old_folder_or_the_new_one_or_none(scene,
         if turn % 4 == 3:
             shutil.rmtree(scene.target)
         before = content(scene.target)
-        command = scene.warm.start(*scene.arguments(1))
+        command = scene.cli.start(*scene.arguments(1))
         started = time.perf_counter()
         awaited, during = MOMENTS[turn % len(MOMENTS)]
         while awaited is not None and not scene.staged(awaited) and command.is_running():
@@ -109,16 +109,17 @@ def test_a_run_that_is_ended_leaves_the_old_folder_or_the_new_one_or_none(scene,
         else:
             found["new"] += 1
             assert after["model.safetensors"] == weights[1]
-            assert json.loads(after["conversion_report.json"])["files"] == existing.hashes(scene.target)
+            assert json.loads(after["conversion_report.json"])["files"] == file_hashes(scene.target, names.MODEL_FILES)
             assert len(after) == 5
         left = hidden(scene.target.parent) if scene.target.parent.exists() else []
         found["with leftovers"] += bool(left)
         found["while replacing"] += any(name.endswith(".previous") for name in left)
         assert number == signal.SIGKILL or not left
 
-        assert scene.warm(*scene.arguments(0)).code == 0
+        assert scene.cli(*scene.arguments(0)).code == 0
         assert content(scene.target)["model.safetensors"] == weights[0]
         assert hidden(scene.target.parent) == []
-    told = f"{number.name} {times} times: " + ", ".join(f"{count} {what}" for what, count in found.items() if count)
-    print(told)
-    came_out(f"{told}; the next run succeeds and leaves nothing")
+        found["whole after the next run"] += 1
+    found = {what: count for what, count in found.items() if count}
+    print(number.name, found)
+    came_out(**{f"after {times} {number.name}": found})

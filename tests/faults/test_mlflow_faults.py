@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 
 import mlflow
 import pytest
 import torch
-from conftest import ROOT, TINY_OVERRIDES
+from conftest import TINY_OVERRIDES
 
-from ast2hf.report.record import MAX_PARAM
+from ast2hf.tracking.record import MAX_PARAM
 
 TRACKED = ("experiment=offline", *TINY_OVERRIDES)
 
@@ -44,9 +42,12 @@ def test_what_mlflow_cannot_store_is_left_to_the_report(cli, store, tiny_checkpo
     assert "logits.max_abs_diff" not in run.data.metrics
     assert run.data.metrics["logits.passed"] == 0
     (report,) = cli.run_reports()
-    assert report["logits"]["status"] == "failed"
-    assert report["logits"]["max_abs_diff"] is None
-    came_out("exit 5; the run is FAILED, its parameter cut at 6,000 characters, what is not finite left to the report")
+    failed = next(check for check in report["checks"].values() if check["status"] == "failed")
+    assert failed["measured"]["max_abs_diff"] is None
+    came_out(
+        result, run=run.info.status, characters_of_the_parameter=len(run.data.params["hub.commit_message"]),
+        metrics_of_the_logits=[name for name in run.data.metrics if name.startswith("logits.")],
+    )  # fmt: skip
 
 
 @pytest.mark.fault(63, "an exception, SIGTERM; a run that a killed process left RUNNING")
@@ -57,21 +58,22 @@ def test_runs_end(cli, store, came_out):
 
     owner = {"ast2hf.host": socket.gethostname(), "ast2hf.pid": str(2**22 + 1)}
     orphan = client.create_run(failed.info.experiment_id, tags=owner)
-    command = [sys.executable, str(ROOT / "convert.py"), *TRACKED, "output_dir=b"]
-    process = subprocess.Popen(command, cwd=cli.folder, env=cli.environment, stderr=subprocess.PIPE, text=True)
+    command = cli.start(*TRACKED, "output_dir=b")
     while not list(cli.folder.glob(".b.*.staging")):
-        assert process.poll() is None, process.communicate()
+        assert command.is_running(), command.wait()
         time.sleep(0.005)
-    os.kill(process.pid, signal.SIGTERM)
-    _, err = process.communicate()
-    assert process.returncode == 143, err
+    os.kill(command.pid, signal.SIGTERM)
+    ended = command.wait()
+    assert ended.code == 143, ended.err
     _, runs = store()
     status = {run.info.run_id: run.info.status for run in runs}
+    seen = [status[run_id] for run_id in (failed.info.run_id, orphan.info.run_id)]
     assert status.pop(failed.info.run_id) == "FAILED"
     assert status.pop(orphan.info.run_id) == "KILLED"
-    assert list(status.values()) == ["KILLED"]
+    (killed,) = status.values()
+    assert killed == "KILLED"
     assert not (cli.folder / "b").exists()
-    came_out("FAILED; KILLED; the one left RUNNING is KILLED by the next run")
+    came_out(after_an_exception=seen[0], after_SIGTERM=killed, the_one_left_RUNNING=seen[1])
 
 
 @pytest.mark.fault(64, "artifacts cannot be uploaded")
@@ -82,7 +84,8 @@ def test_artifacts_that_cannot_be_uploaded(cli, store, came_out):
     assert result.code == 0, result.err
     assert "not recorded: " in result.out
     assert (cli.model_folder() / "model.safetensors").exists()
-    assert len(list(cli.outputs.glob("runs/*/unsent_record.json"))) == 1
+    unsent = list(cli.outputs.glob("runs/*/unsent_record.json"))
+    assert len(unsent) == 1
 
     (cli.outputs / "mlartifacts").unlink()
     again = cli("task=replay")
@@ -91,4 +94,4 @@ def test_artifacts_that_cannot_be_uploaded(cli, store, came_out):
     client, (run,) = store()
     assert run.info.status == "FINISHED"
     assert "report.html" in [artifact.path for artifact in client.list_artifacts(run.info.run_id)]
-    came_out("exit 0, and the record is kept; task=replay sends it")
+    came_out(result, records_kept=len(unsent), run_after_replay=run.info.status)

@@ -64,53 +64,53 @@ ORDER = ("model.safetensors", "config.json", "preprocessor_config.json", "conver
 
 
 @pytest.mark.fault(47, "a file system that is full at each file written")
-def test_a_disk_that_is_full_at_each_file_of_the_model(cli, disk, warm, tiny_checkpoint, came_out):
+def test_a_disk_that_is_full_at_each_file_of_the_model(cli, disk, tiny_checkpoint, came_out):
     target = disk.folder / "model"
     arguments = [*tiny(tiny_checkpoint), f"output_dir={target}"]
-    assert warm(*arguments).code == 0
+    assert cli(*arguments).code == 0
     sizes = [1, *(blocks(target / name) for name in ORDER)]
     for number, name in enumerate(("model", *ORDER)):  # the first is the lock, one block
         disk.empty()
         disk.leave(sum(sizes[:number]))
-        result = warm(*arguments)
+        result = cli(*arguments)
         assert result.code == 6
         assert f"{name} cannot be written (No space left on device); free some space" in result.error_line
         assert os.listdir(disk.folder) == ["ballast"]
     came_out(result)
     assert [report["status"] for report in cli.run_reports()] == ["passed"] + ["failed"] * 6
     disk.leave(sum(sizes))
-    assert warm(*arguments).code == 0
+    assert cli(*arguments).code == 0
     assert sorted(os.listdir(disk.folder)) == ["ballast", "model"]
 
 
 @pytest.mark.fault(47, "a file system that is full at each file written")
-def test_a_disk_that_is_full_keeps_the_folder_that_is_to_be_replaced(disk, warm, tiny_checkpoint):
+def test_a_disk_that_is_full_keeps_the_folder_that_is_to_be_replaced(cli, disk, tiny_checkpoint):
     target = disk.folder / "model"
     arguments = [*tiny(tiny_checkpoint), f"output_dir={target}", "overwrite=true"]
-    assert warm(*arguments).code == 0
+    assert cli(*arguments).code == 0
     before = {path: path.read_bytes() for path in target.iterdir()}
     disk.leave(20)
-    assert "No space left" in warm(*arguments).error_line
+    assert "No space left" in cli(*arguments).error_line
     assert {path: path.read_bytes() for path in target.iterdir()} == before
     assert sorted(os.listdir(disk.folder)) == ["ballast", "model"]
 
 
 @pytest.mark.fault(47, "a file system that is full at each file written")
-def test_a_disk_that_is_full_of_the_stand_in(disk, warm):
+def test_a_disk_that_is_full_of_the_stand_in(cli, disk):
     disk.leave(100)
-    result = warm(*tiny("synthetic"), f"output_dir={disk.folder / 'model'}")
+    result = cli(*tiny("synthetic"), f"output_dir={disk.folder / 'model'}")
     assert result.code == 6
-    assert "the stand-in cannot be written" in result.error_line
+    assert "the synthetic checkpoint cannot be written" in result.error_line
     assert os.listdir(disk.folder) == ["ballast"]
 
 
 @pytest.mark.fault(47, "a file system that is full at each file written")
-def test_a_disk_that_is_full_for_the_folder_of_the_run(cli, disk, warm, tiny_checkpoint):
+def test_a_disk_that_is_full_for_the_folder_of_the_run(cli, disk, tiny_checkpoint):
     """Without the folder, no run. With it, what is missing of its log and report costs no model."""
     found = []
     for room in range(16):
         disk.leave(room)
-        result = warm(*tiny(tiny_checkpoint), f"paths.outputs={disk.folder / 'outputs'}", "output_dir=model")
+        result = cli(*tiny(tiny_checkpoint), f"paths.outputs={disk.folder / 'outputs'}", "output_dir=model")
         if result.code:
             assert result.code == 6
             assert "the run's folder cannot be written" in result.error_line
@@ -152,14 +152,17 @@ def limited(cli, checkpoint, size: int):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
-        return cli.tiny(f"checkpoint={checkpoint}")
+        return cli.cold(*tiny(checkpoint))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.fault(48, "ulimit -f under the size of the weights")
 def test_a_limit_on_the_size_of_files(cli, tiny_checkpoint, came_out):
-    for checkpoint, what in ((tiny_checkpoint, "model.safetensors cannot be written"), ("synthetic", "the stand-in")):
+    for checkpoint, what in (
+        (tiny_checkpoint, "model.safetensors cannot be written"),
+        ("synthetic", "the synthetic checkpoint"),
+    ):
         result = limited(cli, checkpoint, 100 << 10)
         assert result.code == 6, result.err
         assert what in result.error_line
@@ -214,14 +217,14 @@ def dangling_link(path):
 
 @pytest.mark.fault(51, "a folder, a link, a file, a dangling link in its place")
 @pytest.mark.parametrize("make", [old_folder, old_link, old_file, dangling_link])
-def test_what_exists_is_refused_or_replaced_whole(cli, warm, tiny_checkpoint, make, came_out):
+def test_what_exists_is_refused_or_replaced_whole(cli, tiny_checkpoint, make, came_out):
     target = cli.model_folder()
     make(target)
-    result = warm(*tiny(tiny_checkpoint))
+    result = cli(*tiny(tiny_checkpoint))
     came_out(result)
     assert result.code == 6
     assert "exists; give another output_dir=…, or overwrite=true" in result.error_line
-    assert warm(*tiny(tiny_checkpoint), "overwrite=true").code == 0
+    assert cli(*tiny(tiny_checkpoint), "overwrite=true").code == 0
     assert sorted(os.listdir(target)) == sorted(ORDER)
     assert not target.is_symlink()
     assert sorted(os.listdir(target.parent)) == [target.name] + ["elsewhere"] * (make is old_link)
@@ -234,13 +237,15 @@ def test_what_exists_is_refused_or_replaced_whole(cli, warm, tiny_checkpoint, ma
 def test_modes_follow_the_umask(cli, tiny_checkpoint, umask, came_out):
     before = os.umask(umask)
     try:
-        assert cli.tiny(f"checkpoint={tiny_checkpoint}").code == 0
+        result = cli.cold(*tiny(tiny_checkpoint))
     finally:
         os.umask(before)
+    assert result.code == 0, result.err
     modes = {stat.S_IMODE(path.stat().st_mode) for path in cli.model_folder().iterdir()}
     assert modes == {0o666 & ~umask}
-    assert stat.S_IMODE(cli.model_folder().stat().st_mode) == 0o777 & ~umask
-    came_out(f"exit 0: files {0o666 & ~umask:o}, folder {0o777 & ~umask:o}")
+    folder = stat.S_IMODE(cli.model_folder().stat().st_mode)
+    assert folder == 0o777 & ~umask
+    came_out(result, files=[f"{mode:o}" for mode in modes], folder=f"{folder:o}")
 
 
 @pytest.mark.fault(53, "a layer norm epsilon that fails the proof")
@@ -252,7 +257,8 @@ def test_a_failed_proof_publishes_nothing_and_keeps_the_report(cli, tiny_checkpo
     assert os.listdir(cli.outputs / "models") == []
     (report,) = cli.run_reports()
     assert report["status"] == "failed"
-    assert report["pooled"]["max_abs_diff"] > report["pooled"]["atol"]
+    failed = report["checks"]["last_hidden_state"]
+    assert failed["measured"]["max_abs_diff"] > failed["tolerance"]["atol"]
 
 
 @pytest.mark.fault(54, "the same input twice")
@@ -263,15 +269,15 @@ def test_the_same_input_gives_the_same_bytes(cli, came_out):
         assert result.code == 0, result.err
         written.append((cli.model_folder() / "model.safetensors").read_bytes())
     assert written[0] == written[1]
-    came_out("exit 0: byte-identical model.safetensors")
+    came_out(result, identical_bytes=written[0] == written[1])
 
 
 @pytest.mark.fault(55, "TMPDIR on another device")
 def test_a_temporary_folder_on_another_device_is_not_used(cli, disk, came_out):
     assert disk.folder.stat().st_dev != cli.folder.stat().st_dev
     disk.leave(0)
-    result = cli.tiny(TMPDIR=str(disk.folder))
+    result = cli.cold(*tiny("synthetic"), TMPDIR=str(disk.folder))
     assert result.code == 0, result.err
-    came_out("exit 0: published, with TMPDIR full")
     report = json.loads((cli.model_folder() / "conversion_report.json").read_text())
     assert report["status"] == "passed"
+    came_out(result, proof=report["status"], bytes_free_in_TMPDIR=os.statvfs(disk.folder).f_bavail)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, TINY, TINY_OVERRIDES
-from servers import Reply, Server
+from conftest import TINY, TINY_OVERRIDES
+from support.servers import Reply, Server
 
 from ast2hf.checkpoint import synthetic
+from ast2hf.families.ast import AST
+
+CLOSED_STDOUT = ("bash", "-c", 'exec "$@" >&-', "bash")
+"""Runs the command in its arguments with a closed stdout."""
 
 CANARY = "hf_CanaryThatMustNotSing0123"
 
@@ -43,11 +45,13 @@ def test_the_search_finds_a_canary(tmp_path):
 
 @pytest.mark.fault(70, "a token by environment, command line, URL, tracking URI; success and failure")
 def test_a_token_in_the_environment(seen, came_out):
+    codes = []
     for overrides, code in ((["tracking=mlflow"], 0), (["checkpoint=missing.pth", "output_dir=b", "debug=true"], 3)):
         result, places = seen("experiment=offline", *overrides, HF_TOKEN=CANARY)
         assert result.code == code, result.err
         assert places == []
-    came_out("no hit in stdout, stderr, logs, .hydra, SQLite, artifacts, output")
+        codes.append(result.code)
+    came_out(exit_codes=codes, places_where_the_token_is_found=places)
 
 
 @pytest.mark.fault(70, "a token on the command line")
@@ -70,7 +74,7 @@ def server():
 @pytest.mark.parametrize("multirun", [False, True])
 def test_a_token_in_the_query_of_a_url(seen, server, tmp_path, multirun):
     checkpoint = tmp_path / "tiny.pth"
-    synthetic.write(checkpoint, TINY, 1)
+    synthetic.write(checkpoint, AST, TINY, 1)
     server.replies["/a.pth"] = [Reply(body=checkpoint.read_bytes())]
     server.replies["/page.pth"] = [Reply(body=b"<html>", headers={"Content-Type": "text/html"})]
     audio = ("labels=none", "audio=packaged", "tracking=mlflow")
@@ -121,16 +125,9 @@ def test_control_characters_are_escaped(cli, server, came_out):
 
 @pytest.mark.fault(72, "stdout closed")
 def test_a_closed_stdout(cli, came_out):
-    command = [sys.executable, str(ROOT / "convert.py"), "experiment=offline", "tracking=off", *TINY_OVERRIDES]
-    done = subprocess.run(
-        ["bash", "-c", 'exec "$@" >&-', "bash", *command],
-        cwd=cli.folder,
-        env=cli.environment,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert done.returncode == 6, done.stderr
-    assert "Traceback" not in done.stderr
+    result = cli.cold("experiment=offline", "tracking=off", *TINY_OVERRIDES, wrapper=CLOSED_STDOUT)
+    assert result.code == 6, result.err
+    assert "cannot be printed to stdout (it is closed)" in result.error_line
     report = json.loads((cli.model_folder() / "conversion_report.json").read_text())
     assert report["status"] == "passed"
-    came_out(f"exit 6; the model is published: {done.stderr.splitlines()[-1].partition(';')[0]}")
+    came_out(result, proof=report["status"])

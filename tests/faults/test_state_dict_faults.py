@@ -1,5 +1,6 @@
 """Cases 12 to 16 and 20 to 23: sound files whose tensors are not those of an AST, or are not as they should be."""
 
+import re
 import warnings
 
 import pytest
@@ -8,8 +9,9 @@ from checkpoints import converted, refused, saved
 from conftest import TINY, Cli
 
 from ast2hf.checkpoint import synthetic
+from ast2hf.families.ast import AST
 
-ORIGINAL = synthetic.state_dict(TINY, 1)
+ORIGINAL = synthetic.state_dict(AST, TINY, 1)
 PLAIN = {name.removeprefix("module."): value for name, value in ORIGINAL.items()}
 NAME = "v.blocks.1.mlp.fc1.weight"
 
@@ -28,7 +30,7 @@ def with_one(value: float, dtype: torch.dtype = torch.float32) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
     """The hashes of the files that PLAIN becomes."""
-    return converted(Cli.make(tmp_path_factory.mktemp("plain")), saved(PLAIN), "plain")[0]
+    return converted(Cli.make(tmp_path_factory.mktemp("plain")), saved(PLAIN), "plain").files
 
 
 @pytest.mark.fault(12, "one NaN, one infinity among the weights; an existing folder with overwrite=true")
@@ -47,13 +49,13 @@ def test_values_that_are_not_finite(cli, came_out):
 def test_other_tensors(cli, came_out):
     complex_ = torch.ones(2, dtype=torch.complex64)
     for value, words in (
-        (torch.eye(2).to_sparse(), "holds a sparse tensor"),
-        (torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8), "holds a quantized tensor"),
-        (torch.empty(2, device="meta"), "holds a tensor without values"),
+        (torch.eye(2).to_sparse(), "contains a sparse tensor"),
+        (torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8), "contains a quantized tensor"),
+        (torch.empty(2, device="meta"), "contains a tensor without values"),
         (torch.imag(complex_.conj()), "the negative or conjugate of its bytes"),
-        (complex_, f"{NAME} is of type complex64"),
-        (torch.ones(2, dtype=torch.bool), f"{NAME} is of type bool"),
-        (torch.ones(2, dtype=torch.int64), f"{NAME} is of type int64"),
+        (complex_, f"{NAME} has dtype complex64"),
+        (torch.ones(2, dtype=torch.bool), f"{NAME} has dtype bool"),
+        (torch.ones(2, dtype=torch.int64), f"{NAME} has dtype int64"),
     ):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -67,12 +69,13 @@ def test_other_tensors(cli, came_out):
 def test_other_floats(cli, came_out):
     kinds = (torch.float16, torch.bfloat16, torch.float64)
     mixed = {name: value.to(kinds[i % 3]) for i, (name, value) in enumerate(PLAIN.items())}
-    files, log = converted(cli, saved(mixed), "mixed")
-    float32, _ = converted(cli, saved({name: value.to(torch.float32) for name, value in mixed.items()}), "float32")
-    assert files == float32
-    for how in ("float16 are widened", "bfloat16 are widened", "float64 are rounded"):
-        assert f"of type {how} to float32" in log
-    came_out("exit 0: widened or rounded to float32; the log and the report say how many of each")
+    files, log, result = converted(cli, saved(mixed), "mixed")
+    float32 = converted(cli, saved({name: value.to(torch.float32) for name, value in mixed.items()}), "float32")
+    assert files == float32.files
+    for how in ("note: float16 tensors widened", "bfloat16 tensors widened", "float64 tensors rounded"):
+        assert f"{how} to float32" in log
+    said = re.findall(r"note: (\w+ tensors .* to float32.*)", log)
+    came_out(result, same_bytes_as_from_float32=files == float32.files, said=said)
 
 
 @pytest.mark.fault(14, "a float64 beyond float32")
@@ -88,22 +91,22 @@ def test_wrappers(cli, plain, came_out):
     weight.grad = torch.ones(2)
     optimizer = torch.optim.Adam([weight])
     optimizer.step()
-    files = [
+    found = [
         converted(cli, saved(value), f"model{i}")
         for i, value in enumerate(
             (ORIGINAL, {"state_dict": PLAIN}, {"model": ORIGINAL, "optimizer": optimizer.state_dict()})
         )
     ]
-    assert [hashes for hashes, _ in files] == [plain] * 3
-    assert "the state dict was found under state_dict" in files[1][1]
-    assert "the state dict was found under model" in files[2][1]
-    came_out("exit 0: byte-identical models")
+    assert [conversion.files for conversion in found] == [plain] * 3
+    assert "the state dict was found under state_dict" in found[1].log
+    assert "the state dict was found under model" in found[2].log
+    came_out(found[-1].result, identical_models=[conversion.files for conversion in found].count(plain))
 
 
 @pytest.mark.fault(15, "two state dicts in one file")
 def test_two_candidates(cli):
     result = refused(cli, saved({"model": PLAIN, "state_dict": ORIGINAL}))
-    assert "holds several state dicts: state_dict, model; save the one you mean alone" in result.error_line
+    assert "contains several state dicts: state_dict, model; save only the one you need" in result.error_line
 
 
 @pytest.mark.fault(16, "a missing, a misshapen and 25 further tensors")
@@ -129,8 +132,9 @@ def test_a_block_number_is_no_depth(cli):
 
 @pytest.mark.fault(20, "a file in the legacy format, not a zip")
 def test_the_legacy_format(cli, plain, came_out):
-    assert converted(cli, saved(PLAIN, zipped=False), "legacy")[0] == plain
-    came_out("exit 0: the same bytes as from a zip")
+    legacy = converted(cli, saved(PLAIN, zipped=False), "legacy")
+    assert legacy.files == plain
+    came_out(legacy.result, same_bytes_as_from_a_zip=legacy.files == plain)
 
 
 @pytest.mark.fault(21, "best_optim_state.pth")
@@ -140,7 +144,7 @@ def test_an_optimizer(cli, came_out):
     optimizer = torch.optim.Adam([weight], 1e-5, weight_decay=5e-7, betas=(0.95, 0.999))
     optimizer.step()
     result = refused(cli, saved(optimizer.state_dict()))
-    assert "the checkpoint is the state of an optimizer" in result.error_line
+    assert "the checkpoint is an optimizer state" in result.error_line
     assert "best_audio_model.pth" in result.error_line
     came_out(result)
 
@@ -155,12 +159,13 @@ def test_shared_and_strided_tensors(cli, came_out):
         NAME: torch.stack([fc1, -fc1], dim=-1)[..., 0],
         "v.pos_embed": torch.cat([pos, pos], dim=1)[:, pos.shape[1] :],
     }
-    files, log = converted(cli, saved(views), "views")
-    contiguous, _ = converted(cli, saved({name: value.clone() for name, value in values.items()}), "contiguous")
-    assert files == contiguous
-    assert "note: 2 tensors are not contiguous and are copied element by element" in log
-    assert "note: some tensors share their bytes; each is written out in full" in log
-    came_out("exit 0: the same bytes as from contiguous tensors; the log says so")
+    files, log, result = converted(cli, saved(views), "views")
+    contiguous = converted(cli, saved({name: value.clone() for name, value in values.items()}), "contiguous")
+    assert files == contiguous.files
+    assert "note: non-contiguous tensors copied element by element: 2" in log
+    assert "note: some tensors share storage; each is written in full" in log
+    said = re.findall("note: (.*contiguous.*|.*share.*)", log)
+    came_out(result, same_bytes_as_from_contiguous_tensors=files == contiguous.files, said=said)
 
 
 def model(*names: str) -> dict[str, torch.Tensor]:
@@ -171,7 +176,7 @@ def model(*names: str) -> dict[str, torch.Tensor]:
 def test_other_models(cli, came_out):
     vit = ("cls_token", "pos_embed", "patch_embed.proj.weight", "blocks.0.attn.qkv.weight")
     for value, words in (
-        ([torch.ones(1)], "holds a list, not a state dict"),
+        ([torch.ones(1)], "contains a list, not a state dict"),
         (model("audio_spectrogram_transformer.embeddings.cls_token"), "an AST in the Hugging Face layout already"),
         (model("module.modality_a", "module.blocks_a.0.norm1.weight", "module.decoder_embed.weight"), "a CAV-MAE"),
         ({"model": model(*vit, "decoder_embed.weight", "mask_token")}, "such as AudioMAE"),

@@ -9,13 +9,14 @@ import sys
 import pytest
 import torch
 from conftest import ROOT, geometry_of
-from hub_data import add_labels_and_clip, add_speech_commands, labels, word, words
-from hub_server import HubServer
-from servers import Reply, Server
+from support.hub_data import add_labels_and_clip, add_speech_commands, labels, word, words
+from support.hub_server import HubServer
+from support.servers import Reply, Server
 
 from ast2hf.audio import PACKAGED_CLIP, _decode
 from ast2hf.checkpoint import synthetic
-from ast2hf.huggingface import reload
+from ast2hf.families.ast import AST
+from ast2hf.formats.huggingface import HUGGING_FACE
 
 pytestmark = pytest.mark.full
 
@@ -30,29 +31,29 @@ def hub(tmp_path):
 def converted(folder):
     report, config = (json.loads((folder / name).read_text()) for name in ("conversion_report.json", "config.json"))
     assert report["status"] == "passed"
-    assert report["weights"]["bit_exact"] is True
+    assert report["checks"]["weights"]["measured"] == {"bit_exact": 203, "recomputed": 0}
     return report, config
 
 
 def first_logits(folder, clip):
     waveform = _decode(clip, "clip", 16000).waveform
-    model, _ = reload.load_model(folder, torch.device("cpu"))
-    with torch.inference_mode():
-        return model(reload.extract_features(folder, waveform, 16000)).logits[0, :3].tolist()
+    loaded = HUGGING_FACE.load(folder, torch.device("cpu"))
+    with torch.inference_mode(), loaded.with_epsilon(1e-12):  # as the published logits were computed
+        return loaded(loaded.features(waveform, 16000)).logits[0, :3].tolist()
 
 
 def test_audioset_from_a_file_then_from_its_address_and_on_to_the_hub(cli, hub, tmp_path):
     checkpoint = tmp_path / "audioset_16_16_0.4422.pth"
-    synthetic.write(checkpoint, geometry_of("ast_16_16"), 7)
+    synthetic.write(checkpoint, AST, geometry_of("ast_16_16"), 7)
     result = cli("model=ast_16_16", f"checkpoint={checkpoint}", **hub.environment(None))
     assert result.code == 0, result.err
     report, config = converted(cli.model_folder())
     assert config["id2label"] == labels(527)
     assert report["labels"] == "hf://datasets/huggingface/label-files/audioset-id2label.json"
     assert report["clip"] == "hf://datasets/nielsr/audio-spectogram-transformer-checkpoint/sample_audio.flac"
-    assert report["expected_logits"]["reason"] == "not the published checkpoint"
+    assert report["checks"]["published_logits"]["reason"] == "not the official checkpoint"
 
-    # The weights are a stand-in, so the logits that the published ones have are not theirs.
+    # The weights are synthetic, so the published logits are not theirs.
     values = first_logits(cli.model_folder(), PACKAGED_CLIP.read_bytes())
     content = checkpoint.read_bytes()
     half = Reply(200, content[: len(content) // 2], promise=len(content))
@@ -64,11 +65,11 @@ def test_audioset_from_a_file_then_from_its_address_and_on_to_the_hub(cli, hub, 
         right = cli("model=ast_16_16", url, "output_dir=right", values, **hub.environment(None))
         assert len(files.requests) == 3
     assert wrong.code == 5
-    assert "differ from those of the published model" in wrong.error_line
+    assert "the proof failed at published_logits" in wrong.error_line
     assert not (cli.folder / "wrong").exists()
     assert right.code == 0, right.err
     report, _ = converted(cli.folder / "right")
-    assert report["expected_logits"]["status"] == "passed"
+    assert report["checks"]["published_logits"]["status"] == "passed"
     assert report["files"] == json.loads((cli.model_folder() / "conversion_report.json").read_text())["files"]
 
     pushed = cli(
@@ -89,7 +90,7 @@ def test_audioset_from_a_file_then_from_its_address_and_on_to_the_hub(cli, hub, 
 def test_speech_commands_streams_its_clip(cli, hub, tmp_path):
     split = add_speech_commands(hub, words(3000))
     checkpoint = tmp_path / "speechcommands.pth"
-    synthetic.write(checkpoint, geometry_of("ast_speech_commands_v2"), 8)
+    synthetic.write(checkpoint, AST, geometry_of("ast_speech_commands_v2"), 8)
     result = cli("model=ast_speech_commands_v2", f"checkpoint={checkpoint}", **hub.environment(None))
     assert result.code == 0, result.err
     folder = cli.model_folder("ast-finetuned-speech-commands-v2")
@@ -106,4 +107,4 @@ def test_speech_commands_streams_its_clip(cli, hub, tmp_path):
         f"model.expected_logits.values={values}", **hub.environment(None),
     )  # fmt: skip
     assert vouched.code == 0, vouched.err
-    assert converted(folder)[0]["expected_logits"]["status"] == "passed"
+    assert converted(folder)[0]["checks"]["published_logits"]["status"] == "passed"

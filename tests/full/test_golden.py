@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,33 +13,34 @@ from conftest import VARIANTS, geometry_of, model_of
 from ast2hf.audio import PACKAGED, load_clip
 from ast2hf.checkpoint import synthetic
 from ast2hf.device import full_precision
-from ast2hf.reference.front_end import FrontEnd
-from ast2hf.reference.model import build
+from ast2hf.families.ast import AST
 
-GOLDEN = np.load(Path(__file__).parent.parent / "data" / "upstream_outputs.npz")
+DATA = Path(__file__).parent.parent / "data"
+GOLDEN = np.load(DATA / "upstream_outputs.npz")
+"""By name of the model, input and figure."""
+
+SEEDS = json.loads((DATA / "upstream_seeds.json").read_text(encoding="utf-8"))
+"""By name of the model: of the weights and the input that its figures were computed with."""
 
 LOGITS_ATOL = 5e-6
 BLOCK_NORM_RTOL = 1e-5
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("seed", "variant"), list(enumerate(VARIANTS, start=1)))
-def test_reference_computes_what_the_authors_code_computes(seed, variant, tmp_path):
-    settings, geometry = model_of(variant), geometry_of(variant)
-    front_end = FrontEnd(
-        settings.sampling_rate, settings.num_mel_bins, settings.max_length, settings.mean, settings.std
-    )
+@pytest.mark.parametrize("name", sorted({key.partition("/")[0] for key in GOLDEN}))
+def test_reference_computes_what_the_authors_code_computes(name, tmp_path):
+    (variant,) = (variant for variant in VARIANTS if model_of(variant).name == name)
+    settings, geometry, seed = model_of(variant), geometry_of(variant), SEEDS[name]
+    front_end = AST.front_end(settings)
     inputs = {
         "recipe": torch.from_numpy(synthetic.spectrogram(geometry, seed)),
         "audio": front_end(load_clip(PACKAGED, settings, tmp_path).waveform),
     }
-    reference = build(geometry, synthetic.state_dict(geometry, seed, prefix=""))
-    for name, features in inputs.items():
+    reference = AST.reference(geometry, synthetic.state_dict(AST, geometry, seed, prefix=""))
+    for kind, features in inputs.items():
         with full_precision():
             out = reference(features)
-        golden = {
-            key: GOLDEN[f"{settings.name}/{name}/{key}_float64"] for key in ("logits", "block_norms", "block_heads")
-        }
+        golden = {key: GOLDEN[f"{name}/{kind}/{key}_float64"] for key in ("logits", "block_norms", "block_heads")}
         assert np.abs(out.logits[0].double().numpy() - golden["logits"]).max() <= LOGITS_ATOL
         norms = np.array([block.double().norm().item() for block in out.blocks[1:]])
         assert np.abs(norms / golden["block_norms"] - 1).max() <= BLOCK_NORM_RTOL

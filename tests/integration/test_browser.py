@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
-import browser
 import mlflow
 import pytest
 from conftest import Cli
+from support import browser
 
 pytestmark = pytest.mark.browser
 

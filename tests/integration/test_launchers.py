@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, TINY, Result
-from ray_cluster import ADDRESS, RAY, Cluster, end, family, possible, two_nodes
+from support.ray_cluster import ADDRESS, RAY, Cluster, end, family, possible, two_nodes
 from test_sweep import SIZES, TINY_BINS, runs, table
 
 from ast2hf.checkpoint import synthetic
+from ast2hf.families.ast import AST
 
 pytestmark = pytest.mark.scale
 
@@ -87,7 +88,7 @@ def _writes(process: Path, cli) -> bool:
 
 def test_joblib_with_four_processes_on_a_fresh_store(cli):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs pip install 'ast2hf[joblib]'")
-    result = cli(*FOUR, "scale=joblib", "hydra.launcher.n_jobs=4")
+    result = cli.cold(*FOUR, "scale=joblib", "hydra.launcher.n_jobs=4")
     check_whole(cli, result)
     assert threads(cli) == [str(max(1, len(os.sched_getaffinity(0)) // 4))] * 4
 
@@ -111,7 +112,7 @@ def test_a_process_that_is_killed_is_told_and_leaves_nothing_half_written(cli):
     published = {p.name for p in cli.outputs.glob("models/[!.]*")}
     assert published == {row["model"] for row in rows if row["status"] == "passed"}
 
-    again = cli(*FOUR, "scale=joblib", "hydra.launcher.n_jobs=2", "tracking=off", "skip_existing=true")
+    again = cli.cold(*FOUR, "scale=joblib", "hydra.launcher.n_jobs=2", "tracking=off", "skip_existing=true")
     assert again.code == 0, again.err
     assert "Sweep: 4 of 4 jobs passed" in again.out
 
@@ -121,7 +122,7 @@ def test_a_process_that_is_killed_is_told_and_leaves_nothing_half_written(cli):
 
 def test_slurm_local(cli):
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs pip install 'ast2hf[slurm]'")
-    check_whole(cli, cli(*FOUR, "scale=slurm_local"))
+    check_whole(cli, cli.cold(*FOUR, "scale=slurm_local"))
     assert threads(cli) == ["1"] * 4
 
 
@@ -142,7 +143,7 @@ def test_the_loop_of_the_readme_for_many_checkpoints(cli):
     (cli.folder / "labels.csv").write_text("index,mid,display_name\n" + "".join(f"{i},m{i},l{i}\n" for i in range(7)))
     names = ["a", "b", "c"]
     for seed, name in enumerate(names):
-        synthetic.write(cli.folder / f"{name}.pth", TINY, seed)
+        synthetic.write(cli.folder / f"{name}.pth", AST, TINY, seed)
     (cli.folder / "checkpoints.txt").write_text("".join(f"{cli.folder / name}.pth\n" for name in names))
     done = subprocess.run(["bash", "-c", loop], cwd=cli.folder, env=cli.environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -158,7 +159,7 @@ def test_the_loop_of_the_readme_for_many_checkpoints(cli):
 
 def test_ray_on_this_machine(cli):
     pytest.importorskip("ray", reason="needs pip install 'ast2hf[ray]': make ray")
-    check_whole(cli, cli(*FOUR, "scale=ray", **RAY))
+    check_whole(cli, cli.cold(*FOUR, "scale=ray", **RAY))
     assert threads(cli) == ["1"] * 4
 
 

@@ -11,8 +11,7 @@ import mlflow
 import pytest
 import soundfile
 import transformers
-from conftest import http_program
-from mlflow_server import MlflowServer
+from support.mlflow_server import MlflowServer, http_program
 
 from ast2hf.audio import PACKAGED_CLIP
 

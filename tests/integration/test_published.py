@@ -1,4 +1,4 @@
-"""The road of a published model: checkpoint by HTTP, labels and clip from the Hub; both stood in for on loopback."""
+"""The whole pipeline of a published model: checkpoint by HTTP, labels and clip from the Hub, all on loopback."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import json
 
 import pytest
 import torch
-from conftest import TINY, TINY_OVERRIDES
-from hub_data import add_labels_and_clip, add_speech_commands, words
-from hub_server import HubServer
-from servers import Hub, Reply, Server
+from conftest import TINY, TINY_OVERRIDES, compose
+from support.hub_data import add_labels_and_clip, add_speech_commands, words
+from support.hub_server import HubServer
+from support.servers import Reply, Server
 
-from ast2hf.audio import PACKAGED_CLIP
-from ast2hf.huggingface import reload
+from ast2hf.audio import PACKAGED, PACKAGED_CLIP, load_clip
+from ast2hf.formats.huggingface import HUGGING_FACE
 
 LABELS = {str(i): f"Sound {i}" for i in range(TINY.num_labels)}
 
 
 @pytest.fixture
-def published(cli, tiny_checkpoint):
+def published(cli, tiny_checkpoint, tmp_path):
     """Run the command line as for a published model, with every server on loopback."""
-    with Hub() as hub, Server() as files:
+    with HubServer(tmp_path / "hub") as hub, Server() as files:
         hub.add("huggingface/label-files", "audioset-id2label.json", json.dumps(LABELS).encode())
         hub.add("nielsr/audio-spectogram-transformer-checkpoint", "sample_audio.flac", PACKAGED_CLIP.read_bytes())
         files.replies["/tiny.pth"] = [Reply(503), Reply(200, tiny_checkpoint.read_bytes())]
@@ -28,7 +28,7 @@ def published(cli, tiny_checkpoint):
         def run(*arguments, **environment):
             return cli(
                 "tracking=off", *TINY_OVERRIDES, f"model.url='{files.url}/tiny.pth?dl=1'", *arguments,
-                **{"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0", **environment},
+                **{**hub.environment(None), **environment},
             )  # fmt: skip
 
         run.hub, run.files = hub, files
@@ -41,33 +41,27 @@ def test_labels_clip_and_checkpoint_are_fetched_and_the_published_logits_checked
     report = json.loads((cli.model_folder() / "conversion_report.json").read_text())
     assert report["source"]["uri"].startswith("http://127.0.0.1:")
     assert report["labels"] == "hf://datasets/huggingface/label-files/audioset-id2label.json"
-    assert report["expected_logits"]["reason"] == "switched off (verify.expected_logits=never)"
+    assert report["checks"]["published_logits"]["reason"] == "switched off (verify.expected_logits=never)"
     assert "Sound " in first.out
 
     wrong = published("overwrite=true")
     assert wrong.code == 5
-    assert "differ from those of the published model" in wrong.error_line
+    assert "the proof failed at published_logits" in wrong.error_line
 
-    from conftest import compose
-
-    from ast2hf.audio import PACKAGED, load_clip
-
-    features = reload.extract_features(
-        cli.model_folder(), load_clip(PACKAGED, compose().model, cli.folder).waveform, 16000
-    )
-    model, _ = reload.load_model(cli.model_folder(), torch.device("cpu"))
-    with torch.inference_mode():
-        values = model(features).logits[0, :3].tolist()
+    loaded = HUGGING_FACE.load(cli.model_folder(), torch.device("cpu"))
+    features = loaded.features(load_clip(PACKAGED, compose().model, cli.folder).waveform, 16000)
+    with torch.inference_mode(), loaded.with_epsilon(1e-12):
+        values = loaded(features).logits[0, :3].tolist()
     right = published("overwrite=true", f"model.expected_logits.values={values}")
     assert right.code == 0, right.err
     report = json.loads((cli.model_folder() / "conversion_report.json").read_text())
-    assert report["expected_logits"]["status"] == "passed"
+    assert report["checks"]["published_logits"]["status"] == "passed"
 
 
 def test_a_local_copy_is_not_taken_for_the_published_one(cli, published, tiny_checkpoint):
     result = published(f"checkpoint={tiny_checkpoint}")
     assert result.code == 0, result.err
-    assert "not the published checkpoint" in result.out
+    assert "not the official checkpoint" in result.out
 
 
 def test_with_warm_caches_no_network_is_needed(published):

@@ -12,11 +12,11 @@ import httpx
 import mlflow
 import pytest
 from conftest import Cli, compose
-from mlflow_server import MlflowServer, Proxy
-from servers import Reply, Server
+from support.mlflow_server import MlflowServer, Proxy
+from support.servers import Reply, Server
 
 from ast2hf.errors import TrackingError
-from ast2hf.report import record as records
+from ast2hf.tracking import record as records
 from ast2hf.tracking import runs as tracked
 
 pytestmark = pytest.mark.fault(61, "a server that refuses, stalls, dies in the middle, answers 500")
@@ -106,12 +106,13 @@ def test_refused_and_stalled_from_the_start(cli, server, tmp_path, free_port, ca
             assert (cli.model_folder(str(number)) / "model.safetensors").exists()
             assert "not recorded" in result.out
             assert "task=replay" in result.out
-            assert len(list(cli.outputs.glob("runs/*/unsent_record.json"))) == number + 1
+            kept = len(list(cli.outputs.glob("runs/*/unsent_record.json")))
+            assert kept == number + 1
     replay(cli, server, "start", 3)
     client, runs = recorded(server, "start")
     for run, folder in zip(reversed(runs), run_folders(cli), strict=True):
         check_whole(client, run, folder, tmp_path)
-    came_out("exit 0, said, the record kept; task=replay sends it later, once (exit 7 with tracking.required=true)")
+    came_out(result, records_kept=kept, runs_after_replay=[run.info.status for run in runs])
 
 
 @pytest.mark.parametrize("how", ["stalled", "died"])
@@ -140,7 +141,7 @@ def conversion(tmp_path_factory):
 @pytest.fixture
 def record(conversion, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", str(QUICK))
-    return replace(records.read(conversion / records.UNSENT), key=uuid.uuid4().hex)
+    return replace(records.saved(conversion / records.UNSENT), key=uuid.uuid4().hex)
 
 
 def settings(url, experiment):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,10 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import mlflow
-import postgresql
 import pytest
-from conftest import ROOT, TINY_OVERRIDES, compose
-from mlflow_server import MlflowServer, Proxy, free_port
+from conftest import TINY_OVERRIDES, compose
+from support import postgresql
+from support.fork_server import Command
+from support.mlflow_server import MlflowServer, Proxy, free_port
 from test_tracking_server import CREATE, LAST_ARTIFACT, check_whole, recorded, replay, run_folders
 
 from ast2hf.tracking import store
@@ -35,24 +37,17 @@ INSERT INTO tags SELECT key, CASE WHEN key = 'ast2hf.pid' AND n NOT BETWEEN 21 A
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
-def started(cli, seed: int, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+def started(cli, seed: int, *arguments: str, **environment: str) -> Command:
     """A conversion that goes on beside others of the same outputs."""
     told = (f"checkpoint=synthetic:{seed}", f"output_dir=outputs/models/{seed}", "threads=1")
-    return subprocess.Popen(
-        [sys.executable, ROOT / "convert.py", "experiment=offline", *TINY_OVERRIDES, *told, *arguments],
-        cwd=cli.folder,
-        env={**cli.environment, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    return cli.start("experiment=offline", *TINY_OVERRIDES, *told, *arguments, **environment)
 
 
-def check_ended(processes):
-    for process in processes:
-        out, _ = process.communicate()
-        assert process.returncode == 0, out
-        assert "not recorded" not in out
+def check_ended(commands):
+    for command in commands:
+        result = command.wait()
+        assert result.code == 0, result.err
+        assert "not recorded" not in result.out + result.err
 
 
 @pytest.mark.fault(60, "four first runs on a fresh store")
@@ -62,7 +57,7 @@ def test_four_processes_at_a_fresh_sqlite_store(cli, came_out):
     runs = client.search_runs([client.get_experiment_by_name("ast2hf").experiment_id])
     assert sorted(run.data.params["checkpoint"] for run in runs) == [f"synthetic:{seed}" for seed in range(4)]
     assert {run.info.status for run in runs} == {"FINISHED"}
-    came_out("four runs, FINISHED")
+    came_out(runs=[run.info.status for run in runs])
 
 
 # --- PostgreSQL and S3 ------------------------------------------------------------------------------------------------
@@ -164,8 +159,8 @@ def test_a_conversion_that_is_killed_while_it_sends(cli, team, tmp_path):
         proxy.where, proxy.fault = LAST_ARTIFACT, hold
         victim = started(cli, 0, f"tracking.uri='{proxy.url}'", experiment)
         assert sending.wait(300)
-        victim.kill()
-        victim.communicate()
+        os.kill(victim.pid, signal.SIGKILL)
+        victim.wait()
     assert statuses() == ["RUNNING"]
     check_ended([started(cli, 1, f"tracking.uri='{team.server.url}'", experiment)])
     assert statuses() == ["KILLED", "FINISHED"]

@@ -3,7 +3,7 @@
 import re
 
 from conftest import ROOT
-from fault_table import CASES
+from support.fault_table import CASES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Downloaded checkpoints: where each is kept, one download for many runs, and the hash that it has from then on."""
+"""The cache of downloaded checkpoints: one download for concurrent runs, its SHA-256 verified from then on."""
 
 from __future__ import annotations
 
@@ -9,32 +9,33 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from ast2hf.checkpoint.download import Progress, download
-from ast2hf.checkpoint.intake import open_container
+from ast2hf.checkpoint.sniff import open_container
 from ast2hf.config import Download
 from ast2hf.errors import DownloadError, InputError, printable
+from ast2hf.local_files import write_atomically
 
 _PIN = re.compile(r"([0-9a-f]{64})  .*\n?")
 
 
 def cached_path(url: str, cache: Path) -> Path:
-    """Where the file of ``url`` is or will be kept: one folder per address, the server's file name in it."""
+    """Where ``cache`` keeps the file of ``url``: one folder per URL, in it the server's file name."""
     name = unquote(PurePosixPath(urlsplit(url).path).name)
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)[-100:].lstrip(".") or "checkpoint"
     return cache / "checkpoints" / hashlib.sha256(url.encode()).hexdigest()[:16] / safe
 
 
 def pin_path(path: Path) -> Path:
-    """Where the SHA-256 of a cached file is kept, in the format of ``sha256sum``, which can check it."""
+    """The file with the SHA-256 of a cached file, in the format of ``sha256sum --check``."""
     return path.with_name(f"{path.name}.sha256")
 
 
 def fetch(url: str, cache: Path, sha256: str | None, limits: Download, progress: Progress) -> tuple[Path, str]:
-    """The local copy of ``url``, fetched if ``cache`` has no sound one, and the SHA-256 that it must have.
+    """The local copy of ``url``, downloaded if ``cache`` has no sound one, and the SHA-256 that it must have.
 
-    ``sha256``: what it is by the user's word. None: what it was when the file was first fetched; the first time, any.
-    That the copy in the cache really has it is left to who reads it whole.
+    ``sha256``: as the user requires it. None: as recorded when the file was first downloaded; the first time, any.
+    The caller, who reads the whole file anyway, must check that a copy from the cache really has it.
 
-    Raises DownloadError, or InputError where it is no checkpoint; then nothing is kept.
+    Raises DownloadError, or InputError where it is not a checkpoint; then nothing is kept.
     """
     from filelock import FileLock, Timeout
 
@@ -47,17 +48,17 @@ def fetch(url: str, cache: Path, sha256: str | None, limits: Download, progress:
             try:
                 return path, _ensure(url, path, sha256, limits, progress)
             finally:
-                with suppress(OSError):  # it holds something
+                with suppress(OSError):  # it is not empty
                     path.parent.rmdir()
     except Timeout:
         raise DownloadError(
-            f"another run has been fetching {printable(url)} for {limits.deadline_s:g} s",
-            "try again when it has ended, or give this one more time with download.deadline_s=…",
+            f"another run has been downloading {printable(url)} for {limits.deadline_s:g} s",
+            "wait for it to finish, or raise download.deadline_s",
         ) from None
     except OSError as error:
         raise DownloadError(
-            f"the download cannot be kept at {printable(path)} ({error.strerror})",
-            "give paths.cache=… on a disk with room",
+            f"cannot write the download to {printable(path)} ({error.strerror})",
+            "set paths.cache=… to a disk with free space",
         ) from error
 
 
@@ -69,7 +70,7 @@ def _ensure(url: str, path: Path, sha256: str | None, limits: Download, progress
     found = download(url, part, limits, progress)
     try:
         _check(url, path, found, sha256, pinned)
-        _vet(part, url)
+        _validate(part, url)
         _pin(path, found)
         part.replace(path)
     finally:
@@ -81,17 +82,17 @@ def _check(url: str, path: Path, found: str, sha256: str | None, pinned: str | N
     shown = printable(url)
     if sha256 is not None and found != sha256:
         raise DownloadError(
-            f"{shown} has SHA-256 {found}, not {sha256} as model.sha256 says", "check both; nothing of it was kept"
+            f"{shown} has SHA-256 {found}, but model.sha256 is {sha256}", "check the URL and the hash; nothing was kept"
         )
     if sha256 is None and pinned is not None and found != pinned:
         raise DownloadError(
-            f"{shown} has SHA-256 {found} now; when it was first fetched it had {pinned}",
-            f"if its publisher changed it, give model.sha256={found} once, or delete {printable(pin_path(path))}",
+            f"{shown} now has SHA-256 {found}, but had {pinned} when it was first downloaded",
+            f"if its publisher changed it, set model.sha256={found} once, or delete {printable(pin_path(path))}",
         )
 
 
-def _vet(part: Path, url: str) -> None:
-    """Raise InputError, in terms of the address, where ``part`` is not a whole checkpoint."""
+def _validate(part: Path, url: str) -> None:
+    """Raise InputError, which names the URL, where ``part`` is not a whole checkpoint."""
     name = Path(PurePosixPath(urlsplit(url).path).name or "checkpoint")
     try:
         with part.open("rb", buffering=0) as file:
@@ -118,15 +119,12 @@ def _read_pin(path: Path) -> str | None:
     except ValueError:
         match = None
     if match is None:
-        raise DownloadError(f"{printable(pin)} holds no SHA-256", "delete it")
+        raise DownloadError(f"{printable(pin)} does not contain a SHA-256", "delete it")
     return match[1]
 
 
 def _pin(path: Path, sha256: str) -> str:
-    pin = pin_path(path)
-    new = pin.with_name(f"{pin.name}.new")
-    new.write_text(f"{sha256}  {path.name}\n", encoding="utf-8")
-    new.replace(pin)
+    write_atomically(pin_path(path), f"{sha256}  {path.name}\n".encode())
     return sha256
 
 

@@ -1,4 +1,4 @@
-"""What both containers that ``torch.save`` has written, zip and legacy, come down to: a pickle and its records."""
+"""What the two formats of ``torch.save``, zip and legacy, have in common: a pickle and the bytes of its storages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ast2hf.checkpoint.tensor_records import TensorRecord
+from ast2hf.checkpoint.tensor_meta import TensorMeta
 from ast2hf.errors import InputError
 
 MAX_FILE = 16 << 30
@@ -15,16 +15,17 @@ MAX_FILE = 16 << 30
 MAX_PICKLE = 4 << 20
 """Bytes. The pickle of a base model, which holds names and shapes only, has about 30 KB."""
 
-AGAIN = "the file is incomplete or damaged: fetch it again"
+HINT_REDOWNLOAD = "the file is incomplete or damaged: download it again"
 
-RESAVE = "save the state dict alone: torch.save(model.state_dict(), path)"
+HINT_RESAVE = "save only the state dict: torch.save(model.state_dict(), path)"
 
-_BLOCK = 512 << 10
+BLOCK_SIZE = 512 << 10
+"""Bytes that are read, and written, at a time."""
 
 
 @dataclass(frozen=True)
-class Record:
-    """The bytes of one storage inside the file."""
+class ByteRange:
+    """A run of bytes in the file. ``offset`` from its beginning, ``nbytes`` long."""
 
     offset: int
     nbytes: int
@@ -32,34 +33,36 @@ class Record:
 
 @dataclass(frozen=True)
 class Container:
-    """A vetted file: its pickle (interpreted by :mod:`pickles`) and, by storage key, where each record lies.
+    """A validated file: its object as :mod:`pickles` reads it and, by storage key, where each storage lies.
 
     ``tensors``: all that the pickle describes, wherever in ``root`` they are.
     """
 
     format: str
     root: object
-    tensors: Sequence[TensorRecord]
-    records: Mapping[str, Record]
+    tensors: Sequence[TensorMeta]
+    storages: Mapping[str, ByteRange]
 
 
-def blocks(fd: int, record: Record, buffer: bytearray | None = None) -> Iterator[memoryview]:
-    """The bytes of ``record``, in pieces of at most ``buffer``'s size. Raises InputError where the file ends early."""
-    view = memoryview(bytearray(_BLOCK) if buffer is None else buffer)
-    offset, end = record.offset, record.offset + record.nbytes
+def blocks(fd: int, place: ByteRange, buffer: bytearray | None = None) -> Iterator[memoryview]:
+    """The bytes at ``place``, in pieces of at most ``buffer``'s size. Raises InputError where the file ends early."""
+    view = memoryview(bytearray(BLOCK_SIZE) if buffer is None else buffer)
+    offset, end = place.offset, place.offset + place.nbytes
     while offset < end:
         count = os.preadv(fd, [view[: min(len(view), end - offset)]], offset)
         if count == 0:
-            raise InputError("the checkpoint became shorter while it was read", "leave the file alone and try again")
+            raise InputError(
+                "the checkpoint became shorter while it was read", "wait until nothing writes to it and try again"
+            )
         yield view[:count]
         offset += count
 
 
-def read(fd: int, record: Record) -> bytearray:
-    """The bytes of ``record``, in memory."""
-    data = bytearray(record.nbytes)
+def read(fd: int, place: ByteRange) -> bytearray:
+    """The bytes at ``place``, in memory. Raises InputError where the file ends early."""
+    data = bytearray(place.nbytes)
     position = 0
-    for block in blocks(fd, record):
+    for block in blocks(fd, place):
         data[position : position + len(block)] = block
         position += len(block)
     return data

@@ -1,4 +1,4 @@
-"""Fetch a file by HTTP: in bounded time, in attempts that go on where the last one stopped, and hashed on its way."""
+"""Download a file over HTTP in bounded time; each attempt resumes where the last one stopped. Hashes it on the way."""
 
 from __future__ import annotations
 
@@ -9,33 +9,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ast2hf.checkpoint import retries
 from ast2hf.checkpoint.container import MAX_FILE
-from ast2hf.checkpoint.intake import HTML_REMEDY
 from ast2hf.checkpoint.partial import Partial
-from ast2hf.checkpoint.retries import TransientError
+from ast2hf.checkpoint.sniff import HTML_REMEDY
 from ast2hf.config import Download
 from ast2hf.errors import DownloadError, printable
+from ast2hf.retrying import TransientError, busy, is_transient_status, retrying
 
 if TYPE_CHECKING:
     import httpx
     from tenacity import RetryCallState
 
 Progress = Callable[[int, int | None], None]
-"""Called with the bytes so far and, where the server says, in all."""
+"""Called with the number of bytes so far and, if the server sends it, the total."""
 
 ATTEMPTS = 4
-"""In a row that brought nothing new; after each that brought more of the file, counting begins again."""
+"""In a row without progress: an attempt that brought more of the file resets the count."""
 
 MAX_REDIRECTS = 10
 
-BY_HAND = "fetch the file by hand and give checkpoint=PATH"
+HINT_MANUAL_DOWNLOAD = "download the file manually and set checkpoint=PATH"
 
 
 def download(url: str, part: Path, limits: Download, progress: Progress) -> str:
-    """Fetch ``url`` into ``part``, of which a killed run may have left the beginning. Returns its SHA-256.
+    """Download ``url`` to ``part``, resuming what an earlier run left there. Returns its SHA-256.
 
-    Raises DownloadError, and OSError where it cannot be written; then ``part`` is gone. If interrupted, it stays.
+    Raises DownloadError, and OSError where it cannot be written; then ``part`` is removed. If interrupted, it is kept.
     """
     partial = Partial(part)
     try:
@@ -62,43 +61,36 @@ class _Transfer:
 
     def run(self) -> None:
         import httpx
-        from tenacity import Retrying, retry_if_exception_type
 
-        retrying = Retrying(
-            retry=retry_if_exception_type(TransientError),
-            wait=retries.wait,
-            stop=self._is_hopeless,
-            before_sleep=retries.log_attempt,
-            reraise=True,
-        )
+        attempts = retrying(self._should_stop)
         try:
             with httpx.Client() as client:
-                for attempt in retrying:
+                for attempt in attempts:
                     with attempt:
                         self._attempt(client)
         except TransientError as error:
             if self._is_late:
                 raise self._too_slow(printable(error)) from error
-            count = retrying.statistics["attempt_number"]
+            count = attempts.statistics["attempt_number"]
             raise DownloadError(
                 f"{printable(urlsplit(self._url).hostname)} did not deliver the checkpoint in {count} "
                 f"attempt{'s' * (count > 1)} ({printable(error)})",
-                f"check the network and try again, or {BY_HAND}",
+                f"check the network and try again, or {HINT_MANUAL_DOWNLOAD}",
             ) from error
 
     @property
     def _left(self) -> float:
         return self._end - time.monotonic()
 
-    def _is_hopeless(self, state: RetryCallState) -> bool:
-        hopeless = self._fruitless >= ATTEMPTS or retries.asked(state) > retries.MAX_WAIT
-        self._is_late = not hopeless and self._left <= state.upcoming_sleep
-        return hopeless or self._is_late
+    def _should_stop(self, state: RetryCallState) -> bool:
+        is_hopeless = self._fruitless >= ATTEMPTS
+        self._is_late = not is_hopeless and self._left <= state.upcoming_sleep
+        return is_hopeless or self._is_late
 
     def _too_slow(self, why: str) -> DownloadError:
         return DownloadError(
-            f"{self._shown} was not fetched in {self._limits.deadline_s:g} s ({why})",
-            f"give it more time with download.deadline_s=…, or {BY_HAND}",
+            f"{self._shown} was not downloaded in {self._limits.deadline_s:g} s ({why})",
+            f"raise download.deadline_s, or {HINT_MANUAL_DOWNLOAD}",
         )
 
     def _attempt(self, client: httpx.Client) -> None:
@@ -111,7 +103,7 @@ class _Transfer:
                 self._receive(response, total)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise DownloadError(
-                f"{self._shown} is or leads to no web address ({type(error).__name__})", "check the address"
+                f"{self._shown} (or a redirect from it) is not an http(s) URL ({type(error).__name__})", "check the URL"
             ) from None
         except httpx.HTTPError as error:
             raise TransientError(f"{type(error).__name__}: {printable(error, 100)}") from error
@@ -121,7 +113,7 @@ class _Transfer:
 
     @contextmanager
     def _response(self, client: httpx.Client) -> Iterator[httpx.Response]:
-        """The answer at the end of all redirects, its body not yet read; the bodies on the way are never read."""
+        """The answer after all redirects, its body not yet read; the bodies of redirects are never read."""
         timeout = min(self._limits.timeout_s, max(self._left, 0.001))
         request = client.build_request("GET", self._url, headers=self._part.request_headers(), timeout=timeout)
         for _ in range(MAX_REDIRECTS + 1):
@@ -133,17 +125,19 @@ class _Transfer:
             finally:
                 response.close()
             if request.url.scheme == "https" and response.next_request.url.scheme == "http":
-                raise DownloadError(f"{self._shown} redirects from https to http", f"check the address, or {BY_HAND}")
+                raise DownloadError(
+                    f"{self._shown} redirects from https to http", f"check the URL, or {HINT_MANUAL_DOWNLOAD}"
+                )
             if self._left <= 0:
                 raise self._too_slow("redirects")
             request = response.next_request
-        raise DownloadError(f"{self._shown} redirects without end", "check the address")
+        raise DownloadError(f"{self._shown} redirects endlessly", "check the URL")
 
     def _begin(self, response: httpx.Response) -> int | None:
-        """Make the part ready for the body. Returns the bytes of the whole file, where the server says."""
+        """Prepare the part for the body. Returns the size of the whole file in bytes, if the server sends it."""
         status, headers = response.status_code, response.headers
-        if status in (408, 425, 429) or status >= 500:
-            raise retries.busy(response)
+        if is_transient_status(status):
+            raise busy(response)
         if status == 200:
             if headers.get("content-type", "").lower().startswith("text/html"):
                 raise DownloadError(f"{self._shown} is an HTML page, not a checkpoint", HTML_REMEDY)
@@ -152,8 +146,8 @@ class _Transfer:
             if status == 206 and (total := self._part.resume(headers)) is not None:
                 return total
             self._part.restart()
-            raise TransientError("the rest of the file is not to be had")
-        raise DownloadError(f"{self._shown} answered with status {status}", f"check the address, or {BY_HAND}")
+            raise TransientError("the server refused to resume the download")
+        raise DownloadError(f"{self._shown} answered with status {status}", f"check the URL, or {HINT_MANUAL_DOWNLOAD}")
 
     def _receive(self, response: httpx.Response, total: int | None) -> None:
         with self._part.appending() as append:
@@ -169,4 +163,4 @@ class _Transfer:
 
     def _check_size(self, size: int) -> None:
         if size > MAX_FILE:
-            raise DownloadError(f"{self._shown} sends more than {MAX_FILE:,} bytes", "is it a checkpoint?")
+            raise DownloadError(f"{self._shown} sends more than {MAX_FILE:,} bytes", "check that it is a checkpoint")

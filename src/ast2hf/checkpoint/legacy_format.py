@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ast2hf.checkpoint import pickles
-from ast2hf.checkpoint.container import AGAIN, MAX_PICKLE, Container, Record
+from ast2hf.checkpoint.container import HINT_REDOWNLOAD, HINT_RESAVE, MAX_PICKLE, ByteRange, Container
 from ast2hf.errors import InputError, printable
 
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
@@ -19,36 +19,39 @@ _PROTOCOL_VERSION = 1001
 
 
 def open_legacy(path: Path, file: BinaryIO, size: int) -> Container:
-    """Vet the file and interpret its pickles. Raises InputError."""
+    """Validate the file and read its pickles without running them. Raises InputError."""
     name = printable(path)
     head = os.pread(file.fileno(), MAX_PICKLE, 0)
-    magic = pickles.interpret(head)
+    magic = pickles.unpickle_restricted(head)
     if magic.root != _MAGIC_NUMBER:
         raise InputError(
-            f"{name} is a bare pickle, not a file of torch.save",
-            "save the state dict: torch.save(model.state_dict(), path)",
+            f"{name} is a bare pickle, not a file written by torch.save",
+            HINT_RESAVE,
         )
     position = magic.end
     found: list[pickles.Pickled] = []
     for _ in range(4):
-        found.append(pickles.interpret(head, position))
+        found.append(pickles.unpickle_restricted(head, position))
         position = found[-1].end
     protocol, system, (root, storages, tensors, _), keys = found[0].root, found[1].root, found[2], found[3].root
     if protocol != _PROTOCOL_VERSION or not isinstance(system, dict) or system.get("little_endian") is not True:
-        raise InputError(f"{name} has an unknown variant of the legacy format", "re-save it with a newer torch.save")
+        raise InputError(f"{name} uses an unknown variant of the legacy format", "re-save it with a newer torch.save")
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or sorted(keys) != sorted(storages):
-        raise InputError(f"{name} lists other storages than its tensors use", "re-save the checkpoint")
-    records: dict[str, Record] = {}
+        raise InputError(f"{name} lists storages that do not match its tensors", "re-save the checkpoint")
+    places: dict[str, ByteRange] = {}
     for key in keys:
         storage = storages[key]
         count = os.pread(file.fileno(), 8, position)
-        record = Record(position + 8, storage.nbytes)
-        if len(count) < 8 or record.offset + record.nbytes > size:
-            raise InputError(f"{name} ends before storage {printable(key, 40)} does", AGAIN)
-        if int.from_bytes(count, "little") != storage.numel:
-            raise InputError(f"{name}: storage {printable(key, 40)} has another size than its tensors say", AGAIN)
-        records[key] = record
-        position = record.offset + record.nbytes
+        place = ByteRange(position + 8, storage.nbytes)
+        if len(count) < 8 or place.offset + place.nbytes > size:
+            raise InputError(f"{name} ends in the middle of storage {printable(key, 40)}", HINT_REDOWNLOAD)
+        if (numel := int.from_bytes(count, "little")) != storage.numel:
+            raise InputError(
+                f"{name}: storage {printable(key, 40)} has {numel:,} elements, expected {storage.numel:,}",
+                HINT_REDOWNLOAD,
+            )
+        places[key] = place
+        position = place.offset + place.nbytes
     if position != size:
-        raise InputError(f"{name} has {size - position:,} bytes more than its tensors need", AGAIN)
-    return Container("legacy", root, tensors, records)
+        raise InputError(f"{name} has {size - position:,} more bytes than its tensors need", HINT_REDOWNLOAD)
+    return Container("legacy", root, tensors, places)

@@ -1,4 +1,4 @@
-"""The beginning of a file that is being fetched, so kept that another attempt, or another run, can go on with it."""
+"""A partial download that a later attempt or run can resume."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})")
 
 
 class Partial:
-    """The bytes in ``path`` and their SHA-256 so far.
+    """The bytes in ``path`` and their SHA-256 so far. ``size``: how many bytes they are.
 
-    Beside them lies the validator of the server's file (a strong ETag or a date) where it can send the rest of it. The
-    rest is asked for on the condition that the file is still the same. Source: RFC 9110, sections 13.1.5 and 14.
+    If the server can send a part of its file, a second file keeps the validator of that file (a strong ETag or a date):
+    the rest is requested on the condition that the file is unchanged. Source: RFC 9110, sections 13.1.5 and 14.
     """
 
     def __init__(self, path: Path) -> None:
@@ -43,23 +43,24 @@ class Partial:
 
     @property
     def is_resumable(self) -> bool:
+        """Whether the server can send the rest alone."""
         return bool(self._validator)
 
     def request_headers(self) -> dict[str, str]:
-        """For the file as it is, or the rest of it."""
+        """To ask for the rest of the file if it is resumable, else for all of it."""
         plain = {"Accept-Encoding": "identity"}
         if not (self._validator and self.size):
             return plain
         return {**plain, "Range": f"bytes={self.size}-", "If-Range": self._validator}
 
     def start(self, headers: Mapping[str, str]) -> int | None:
-        """Begin with a whole file. Returns its bytes where ``headers`` say so."""
+        """Begin the whole file. Returns its size in bytes if ``headers`` have it."""
         encoded = "content-encoding" in headers  # the sizes are then those of the encoded bytes
         self.restart("" if encoded else _validator(headers))
         return int(headers["content-length"]) if "content-length" in headers and not encoded else None
 
     def resume(self, headers: Mapping[str, str]) -> int | None:
-        """Go on with the rest. Returns the bytes of the whole file, or None where ``headers`` are of another piece."""
+        """Accept the rest. Returns the size of the whole file in bytes, or None if ``headers`` do not fit."""
         match = _RANGE.fullmatch(headers.get("content-range", ""))
         same = not self._validator.startswith('"') or headers.get("etag", self._validator) == self._validator
         if match is None or int(match[1]) != self.size or not same:
@@ -67,7 +68,11 @@ class Partial:
         return int(match[2])
 
     def restart(self, validator: str = "") -> None:
-        self._note.unlink(missing_ok=True)  # first: never beside bytes that it is not of
+        """Drop all bytes so far. ``validator``: of the file that follows; empty if it cannot be resumed.
+
+        Raises OSError.
+        """
+        self._note.unlink(missing_ok=True)  # first, so that it never describes the bytes of another file
         self._path.write_bytes(b"")
         if validator:
             self._note.write_text(validator, encoding="ascii")
@@ -75,7 +80,7 @@ class Partial:
 
     @contextmanager
     def appending(self) -> Iterator[Callable[[bytes], None]]:
-        """Give a function that adds bytes."""
+        """A function that appends bytes. Raises OSError."""
         with self._path.open("ab") as file:
 
             def append(data: bytes) -> None:
@@ -86,19 +91,20 @@ class Partial:
             yield append
 
     def finish(self) -> str:
-        """Make it last. Returns the SHA-256."""
+        """Flush the whole file to disk. Returns its SHA-256. Raises OSError."""
         with self._path.open("rb") as file:
             os.fsync(file.fileno())
         self._note.unlink(missing_ok=True)
         return self._digest.hexdigest()
 
     def discard(self) -> None:
+        """Remove the files."""
         self._path.unlink(missing_ok=True)
         self._note.unlink(missing_ok=True)
 
 
 def _validator(headers: Mapping[str, str]) -> str:
-    """What tells whether the server's file has changed, where it sends pieces of it; else nothing."""
+    """What changes with the server's file; empty if the server does not send parts of it."""
     if headers.get("accept-ranges", "").lower() != "bytes":
         return ""
     etag = headers.get("etag", "")

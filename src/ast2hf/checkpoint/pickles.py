@@ -1,8 +1,8 @@
-"""Interpret the pickle of a checkpoint without running it.
+"""Read the pickle of a checkpoint without running it.
 
-A stack machine for the few opcodes that ``torch.save`` emits for a state dict (a subset of what ``torch.load`` takes
-with weights_only). It builds dicts, lists, tuples, text, numbers and plain descriptions of tensors. Nothing of the
-file, of torch or of Python's unpickler is ever called, and a tensor of any stated size costs no memory.
+A stack machine for the few opcodes that ``torch.save`` emits for a state dict (a subset of what ``torch.load`` accepts
+with weights_only). It builds dicts, lists, tuples, text, numbers and plain descriptions of tensors. It calls nothing
+from the file, from torch or from Python's unpickler, and a tensor costs no memory, however large it claims to be.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import io
 import pickletools
 from typing import NamedTuple, TypeGuard
 
-from ast2hf.checkpoint.container import AGAIN, MAX_PICKLE, RESAVE
-from ast2hf.checkpoint.tensor_records import Storage, TensorRecord
+from ast2hf.checkpoint.container import HINT_REDOWNLOAD, HINT_RESAVE, MAX_PICKLE
+from ast2hf.checkpoint.tensor_meta import Storage, TensorMeta
 from ast2hf.errors import InputError, printable
 
 _STORAGES = {
@@ -41,15 +41,15 @@ _OTHER_TENSORS = {
 _MAX_AXES = 16
 
 MAX_STEPS = 200_000
-"""Of the stack machine, about half a second. The pickle of a base model takes 5,000, with Adam's state 20,000."""
+"""About half a second. The pickle of a base model takes 5,000 steps, with Adam's state 20,000."""
 
 
 class Pickled(NamedTuple):
-    """An interpreted pickle: its object, the storages by key and the tensors that it has, and where it ends."""
+    """An unpickled object, the storages (by key) and tensors that its pickle describes, and where the pickle ends."""
 
     root: object
     storages: dict[str, Storage]
-    tensors: list[TensorRecord]
+    tensors: list[TensorMeta]
     end: int
 
 
@@ -59,34 +59,34 @@ class _Global(NamedTuple):
     name: str
 
 
-def interpret(data: bytes, start: int = 0) -> Pickled:
-    """The pickle at ``start`` of ``data``. Raises InputError where it is damaged or holds more than a state dict."""
+def unpickle_restricted(data: bytes, start: int = 0) -> Pickled:
+    """Unpickle ``data`` from ``start``. Raises InputError where it is damaged or contains more than a state dict."""
     stream = io.BytesIO(data)
     stream.seek(start)
-    machine = _Machine()
+    unpickler = _Unpickler()
     try:
         for steps, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
             if steps == MAX_STEPS:
-                raise InputError(f"the checkpoint's pickle takes more than {MAX_STEPS:,} steps", RESAVE)
-            machine.step(opcode.name, argument)
-        return Pickled(machine.pop(), machine.storages, machine.tensors, stream.tell())
+                raise InputError(f"the checkpoint's pickle takes more than {MAX_STEPS:,} steps", HINT_RESAVE)
+            unpickler.step(opcode.name, argument)
+        return Pickled(unpickler.pop(), unpickler.storages, unpickler.tensors, stream.tell())
     except InputError:
         raise
-    except Exception as error:  # pickletools raises whatever the damage leads to
+    except Exception as error:  # pickletools raises anything on damaged data
         if stream.tell() >= MAX_PICKLE:
             raise InputError(
-                f"the checkpoint's pickle does not end within its first {MAX_PICKLE:,} bytes", RESAVE
+                f"the checkpoint's pickle does not end within its first {MAX_PICKLE:,} bytes", HINT_RESAVE
             ) from None
-        raise InputError(f"the checkpoint's pickle is damaged ({printable(error, 80)})", AGAIN) from None
+        raise InputError(f"the checkpoint's pickle is damaged ({printable(error, 80)})", HINT_REDOWNLOAD) from None
 
 
-class _Machine:
+class _Unpickler:
     def __init__(self) -> None:
         self.stack: list[object] = []
         self.below_marks: list[list[object]] = []
         self.memo: dict[object, object] = {}
         self.storages: dict[str, Storage] = {}
-        self.tensors: list[TensorRecord] = []
+        self.tensors: list[TensorMeta] = []
 
     def pop(self) -> object:
         return self.stack.pop()
@@ -141,11 +141,11 @@ class _Machine:
             case "REDUCE":
                 arguments, function = self.pop(), self.pop()
                 made = _call(function, arguments)
-                if type(made) is TensorRecord:
+                if type(made) is TensorMeta:
                     self.tensors.append(made)
                 self.stack.append(made)
             case "BUILD":
-                self.pop()  # what a state dict carries beside its items: the versions of its modules
+                self.pop()  # the attributes of a state dict: the versions of its modules
                 _update(self.stack[-1], [])
             case "STACK_GLOBAL":
                 name, module = self.pop(), self.pop()
@@ -155,7 +155,9 @@ class _Machine:
                     "the checkpoint is pickled with protocol 4 or later", "save it without pickle_protocol=…"
                 )
             case _:
-                raise InputError(f"the checkpoint's pickle uses {opcode}, which a state dict does not need", RESAVE)
+                raise InputError(
+                    f"the checkpoint's pickle uses {opcode}, which a state dict does not need", HINT_RESAVE
+                )
 
     def storage(self, pid: object) -> Storage:
         match pid:
@@ -165,9 +167,11 @@ class _Machine:
             ):
                 storage = Storage(key, _STORAGES[name], numel)
             case _:
-                raise InputError("the checkpoint refers to a storage in an unknown way", RESAVE)
+                raise InputError("the checkpoint refers to a storage in an unknown form", HINT_RESAVE)
         if self.storages.setdefault(key, storage) != storage:
-            raise InputError(f"the checkpoint describes storage {printable(key, 40)} in two ways", RESAVE)
+            raise InputError(
+                f"the checkpoint describes storage {printable(key, 40)} in two different ways", HINT_RESAVE
+            )
         return storage
 
 
@@ -175,26 +179,26 @@ def _allowed(name: str) -> _Global:
     if name in _STORAGES or name in (_ORDERED_DICT, _TENSOR, _PARAMETER):
         return _Global(name)
     if name in _OTHER_TENSORS:
-        raise InputError(f"the checkpoint holds {_OTHER_TENSORS[name]}", "save the weights as plain float32 tensors")
+        raise InputError(f"the checkpoint contains {_OTHER_TENSORS[name]}", "save the weights as plain float32 tensors")
     shown = printable(name.replace(" ", "."))
     raise InputError(
-        f"the checkpoint refers to {shown}, which is not part of a plain state dict, and was not run", RESAVE
+        f"the checkpoint refers to {shown}, which is not part of a plain state dict (nothing was executed)", HINT_RESAVE
     )
 
 
 def _extend(target: object, items: list[object]) -> None:
     if type(target) is not list:
-        raise ValueError("something is appended to what is no list")
+        raise ValueError("append to something that is not a list")
     target.extend(items)
 
 
 def _update(target: object, items: list[object]) -> None:
     if type(target) is not dict or len(items) % 2:
-        raise ValueError("an entry is set in what is no dict")
+        raise ValueError("item set on something that is not a dict")
     for key, value in zip(items[::2], items[1::2], strict=True):
-        # Nothing else: the hash of a tuple can take for ever, or overflow the stack.
+        # No other keys: hashing a nested tuple can take forever, or overflow the stack.
         if not (type(key) is str or _is_size(key)):
-            raise InputError(f"the checkpoint has a dict key of type {type(key).__name__}", RESAVE)
+            raise InputError(f"the checkpoint has a dict key of type {type(key).__name__}", HINT_RESAVE)
         target[key] = value
 
 
@@ -206,20 +210,20 @@ def _call(function: object, arguments: object) -> object:
             return data
         case _Global(name), (storage, offset, shape, stride, _, _, *metadata) if name == _TENSOR:
             if any(metadata):
-                raise InputError("a tensor is stored as the negative or conjugate of its bytes", RESAVE)
+                raise InputError("a tensor has the negative or conjugate bit set", HINT_RESAVE)
             return _tensor(storage, offset, shape, stride)
-    raise ValueError("something is called that cannot be")
+    raise ValueError("call of something that is not callable")
 
 
-def _tensor(storage: object, offset: object, shape: object, stride: object) -> TensorRecord:
+def _tensor(storage: object, offset: object, shape: object, stride: object) -> TensorMeta:
     if type(storage) is not Storage or not _is_size(offset):
         raise InputError("a tensor lies outside its storage", "re-save the checkpoint")
-    return TensorRecord(storage, offset, _sizes(shape), _sizes(stride))
+    return TensorMeta(storage, offset, _sizes(shape), _sizes(stride))
 
 
 def _sizes(value: object) -> tuple[int, ...]:
     if type(value) is not tuple or len(value) > _MAX_AXES or not all(map(_is_size, value)):
-        raise InputError("a tensor has an impossible shape or stride", "re-save the checkpoint")
+        raise InputError("a tensor has an invalid shape or stride", "re-save the checkpoint")
     return value
 
 

@@ -14,9 +14,9 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ast2hf.checkpoint.container import Container, Record, blocks, read
-from ast2hf.checkpoint.intake import open_container
-from ast2hf.checkpoint.vetting import SourceTensor, unwrap, vet
+from ast2hf.checkpoint.container import ByteRange, Container, blocks, read
+from ast2hf.checkpoint.sniff import open_container
+from ast2hf.checkpoint.validate import SourceTensor, unwrap, validate
 from ast2hf.errors import InputError, printable
 from ast2hf.local_files import unreadable
 
@@ -37,8 +37,8 @@ class Checkpoint:
         self.nbytes = os.fstat(fd).st_size
         self.tensors = tensors
         self.notes = notes
-        self._keys = keys
-        self._prefix = prefix
+        self.keys = keys
+        self.prefix = prefix
         self._sha256 = sha256
 
     @property
@@ -73,9 +73,9 @@ class Checkpoint:
                 raise InputError(
                     f"torch.load does not read the checkpoint ({type(error).__name__})", "re-save the checkpoint"
                 ) from error
-        for key in self._keys:
+        for key in self.keys:
             value = value[key]
-        return {name.removeprefix(self._prefix): t.detach().to(torch.float32) for name, t in value.items()}
+        return {name.removeprefix(self.prefix): t.detach().to(torch.float32) for name, t in value.items()}
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def open_checkpoint(path: Path) -> Iterator[Checkpoint]:
         sha256 = executor.submit(_sha256, file.fileno(), abandoned)
         container = open_container(path, file)
         state_dict, keys = unwrap(container.root)
-        tensors, prefix, notes = vet(state_dict, container)
+        tensors, prefix, notes = validate(state_dict, container)
         if keys:
             notes = (f"the state dict was found under {'/'.join(keys)}", *notes)
         yield Checkpoint(path, file.fileno(), container, tensors, notes, keys, prefix, sha256)
@@ -103,7 +103,7 @@ def open_checkpoint(path: Path) -> Iterator[Checkpoint]:
 
 def _sha256(fd: int, abandoned: threading.Event) -> str:
     digest = hashlib.sha256()
-    for block in blocks(fd, Record(0, os.fstat(fd).st_size)):
+    for block in blocks(fd, ByteRange(0, os.fstat(fd).st_size)):
         if abandoned.is_set():
             raise CancelledError
         digest.update(block)

@@ -1,4 +1,4 @@
-"""A stand-in checkpoint of a given geometry, the same bits on every machine: for trials without network, and tests.
+"""A synthetic checkpoint of given shapes, the same bits on every machine: for trials without network, and tests.
 
 A tensor is filled from its original parameter name (without ``module.``), its shape and a seed, by the counter-based
 generator splitmix64 (constants: Steele, Lea and Flood 2014). Linear weights have variance 1 / fan-in, so that
@@ -15,18 +15,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ast2hf.geometry import Geometry
-from ast2hf.mapping.ast import TABLE
-from ast2hf.mapping.plan import expand
-from ast2hf.mapping.rules import Drop
+from ast2hf.families.base import CLASSIFICATION, Family
+from ast2hf.families.geometry import Geometry
+from ast2hf.mapping.ops import Sizes
+from ast2hf.mapping.rules import Drop, expand, sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MIX = ((np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)), (np.uint64(27), np.uint64(0x94D049BB133111EB)))
-
-IMAGENET_CLASSES = 1000
 
 
 def uniform(name: str, shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
@@ -60,28 +58,28 @@ def spectrogram(geometry: Geometry, seed: int) -> NDArray[np.float32]:
     return np.float32(0.5) * uniform("input_values", (1, geometry.max_length, geometry.num_mel_bins), seed)
 
 
-def shapes(geometry: Geometry) -> dict[str, tuple[int, ...]]:
-    """Original names, without ``module.``, and shapes, the unused ImageNet classifiers included."""
+def shapes(family: Family, geometry: Geometry) -> dict[str, Sizes]:
+    """Original names, without ``module.``, and shapes of a checkpoint, tensors that are not used included."""
     dimensions = geometry.dimensions()
-    found: dict[str, tuple[int, ...]] = {}
-    for rule in expand(TABLE, geometry.num_hidden_layers):
+    found: dict[str, Sizes] = {}
+    for rule in expand(family.table(CLASSIFICATION), geometry.num_hidden_layers):
         if isinstance(rule, Drop):
-            width = (geometry.hidden_size,) if rule.source.endswith(".weight") else ()
-            found[rule.source] = (IMAGENET_CLASSES, *width)
+            found[rule.source] = sizes(rule.shape, dimensions)
         else:
-            found[rule.source] = tuple(dimensions[d] if isinstance(d, str) else d for d in rule.shape)
+            found |= {name: sizes(shape, dimensions) for name, shape in zip(rule.sources, rule.shapes, strict=True)}
     return found
 
 
-def state_dict(geometry: Geometry, seed: int, prefix: str = "module.") -> dict[str, Tensor]:
-    """The tensors, in memory, named as in the published checkpoints."""
+def state_dict(family: Family, geometry: Geometry, seed: int, prefix: str = "module.") -> dict[str, Tensor]:
+    """The tensors, in memory, named as in the official checkpoints."""
     import torch
 
-    return {prefix + name: torch.from_numpy(weight(name, shape, seed)) for name, shape in shapes(geometry).items()}
+    tensors = shapes(family, geometry)
+    return {prefix + name: torch.from_numpy(weight(name, shape, seed)) for name, shape in tensors.items()}
 
 
-def write(path: Path, geometry: Geometry, seed: int) -> None:
-    """Save the stand-in to ``path`` as the authors' code saves a model."""
+def write(path: Path, family: Family, geometry: Geometry, seed: int) -> None:
+    """Save the tensors to ``path`` as the authors' code saves a model."""
     import torch
 
-    torch.save(state_dict(geometry, seed), path)
+    torch.save(state_dict(family, geometry, seed), path)

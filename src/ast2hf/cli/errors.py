@@ -9,8 +9,8 @@ import traceback
 from omegaconf.errors import OmegaConfBaseException
 
 from ast2hf import secrets
-from ast2hf.cli.hydra_errors import explain
 from ast2hf.errors import Ast2hfError, OutputError, first_line
+from ast2hf.hydra_errors import explain
 
 DISK_ERRNOS = (errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EFBIG, errno.ENOSPC, errno.ENOTDIR, errno.EROFS)
 

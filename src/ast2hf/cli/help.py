@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ast2hf.locations import config_folder
+from ast2hf.local_files import conf_folder
 
 _WIDTH = 110
 
@@ -29,7 +29,7 @@ def _program() -> str:
 
 def _groups(arguments: Sequence[str]) -> Iterator[str]:
     choices: dict[str, set[str]] = {}
-    for folder in (config_folder(), *_config_dirs(arguments)):
+    for folder in (conf_folder(), *_config_dirs(arguments)):
         for path in folder.glob("*/*.yaml"):
             choices.setdefault(path.parent.name, set()).add(path.stem)
     for group in sorted(choices):

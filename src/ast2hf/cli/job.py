@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from ast2hf.cli import errors, process
 from ast2hf.config import Config
 from ast2hf.errors import Ast2hfError, ConfigurationError, HubError, printable
-from ast2hf.report.report import Report
+from ast2hf.results import Conversion, Report
 from ast2hf.settings import register, resolve, typed
 from ast2hf.sweep import naming
 from ast2hf.sweep.job import Job
@@ -39,29 +39,31 @@ def run_job(composed: DictConfig) -> Job:
             resolve(config, naming.suffix(HydraConfig.get().overrides.task), _launcher())
             validate(config)
             _require_own_repository(composed.hub)
-            job = _replay(config) if config.task == "replay" else _convert(config, report, on_exit)
+            job = _replay(config) if config.task == "replay" else _run(config, report, on_exit)
         except Exception as error:
             job = _failed(errors.to_expected(error), report, bool(composed.debug))
         jobs.append(job)
     return job
 
 
-def _convert(config: Config, report: Report, on_exit: ExitStack) -> Job:
+def _run(config: Config, report: Report, on_exit: ExitStack) -> Job:
     if config.threads is not None:
         process.set_threads(config.threads)
-    from ast2hf import hub, pipeline
-    from ast2hf.cli import aftermath
+    from ast2hf import hub_upload, pipeline
+    from ast2hf.cli import outcome
     from ast2hf.cli.progress import TerminalProgress
-    from ast2hf.run import Run
 
     if config.hub.push:
-        hub.check()
-    run = Run(config, report, TerminalProgress(), Path(HydraConfig.get().runtime.output_dir))
-    with aftermath.failure_recorded(run, on_exit):
-        target, skipped = pipeline.convert(run)
-    outcome = aftermath.finish(run, target, skipped)
-    status = "skipped" if skipped else "planned" if config.dry_run else report.status
-    return replace(_job(report, 0), status=status, folder=str(target), tracked=outcome.tracked)
+        hub_upload.check()
+    conversion = Conversion(report)
+    run_folder = Path(HydraConfig.get().runtime.output_dir)
+    task = outcome.Task(config, conversion, TerminalProgress(), run_folder)
+    with outcome.failure_recorded(task, on_exit):
+        pipeline.run(conversion, config, task.progress)
+    recorded = outcome.finish(task)
+    status = "skipped" if conversion.skipped else "planned" if config.dry_run else report.status
+    folder = conversion.folder or config.output_dir
+    return replace(_job(report, 0), status=status, folder=str(folder), tracked=recorded.run if recorded else None)
 
 
 def _failed(error: Ast2hfError, report: Report, debug: bool) -> Job:
@@ -72,8 +74,12 @@ def _failed(error: Ast2hfError, report: Report, debug: bool) -> Job:
 
 
 def _job(report: Report, code: int) -> Job:
-    logits, seconds = report.logits, report.timings_s.get("total")
-    return Job(code, report.model, report.status, {"logits": [logits.max_abs_diff, logits.atol]}, seconds)
+    compared = {
+        name: (check.max_abs_diff, check.atol)
+        for name, check in report.checks.items()
+        if check.status in ("passed", "failed") and check.tolerance
+    }
+    return Job(code, report.model, report.status, compared, report.timings_s.get("total"))
 
 
 def _launcher() -> dict[str, Any]:

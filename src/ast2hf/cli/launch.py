@@ -8,10 +8,11 @@ import hydra
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from ast2hf.cli import errors, hydra_errors, process, signals
+from ast2hf import hydra_errors
+from ast2hf.cli import errors, process, signals
 from ast2hf.cli.job import jobs, run_job
 from ast2hf.errors import Ast2hfError
-from ast2hf.locations import config_folder
+from ast2hf.local_files import conf_folder
 from ast2hf.sweep.callback import Sweep
 
 
@@ -36,7 +37,7 @@ def launch(debug: bool) -> int:
 def _run_jobs(debug: bool) -> tuple[int, bool]:
     """The exit code of what went wrong outside of the jobs, and whether it was the configuration of one of them."""
     try:
-        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(run_job)()
+        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(run_job)()
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # Hydra raises ValueError for a null group
         return errors.show(hydra_errors.explain(error), debug), not isinstance(error, ValueError)
     except Exception as error:

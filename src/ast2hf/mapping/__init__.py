@@ -1,1 +1,1 @@
-"""Which tensor of the original becomes which of the Hugging Face model."""
+"""Which tensor of the original becomes which of the converted model: operations, rules, and the plan made of them."""

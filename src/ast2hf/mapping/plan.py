@@ -1,91 +1,82 @@
-"""From a table and the shapes of a checkpoint to a complete, checked plan, before a byte moves.
-
-A plan is a list of slices: every target tensor is a run of consecutive elements of one source tensor.
-"""
+"""From a table and the shapes of a checkpoint to a complete, checked plan, before a byte moves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from math import prod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ast2hf.errors import InputError, VerificationError, printable
-from ast2hf.mapping.rules import LAYER, Drop, Rule
+from ast2hf.errors import InputError, printable
+from ast2hf.mapping.ops import Op, Sizes
+from ast2hf.mapping.rules import Drop, Rule, Table, expand, sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _SHOWN = 20
+"""Tensors that an error lists."""
 
 
 @dataclass(frozen=True)
-class Slice:
-    """``target``, of ``shape``, is the elements of ``source`` from ``start`` on (row-major)."""
+class Step:
+    """``targets`` are ``op`` of ``sources``: a rule with its layer and sizes filled in."""
 
-    target: str
-    source: str
-    start: int
-    shape: tuple[int, ...]
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    op: Op
+    source_shapes: tuple[Sizes, ...]
+    target_shapes: tuple[Sizes, ...]
 
-    @property
-    def stop(self) -> int:
-        return self.start + prod(self.shape)
+    def reversed(self) -> Step:
+        """From the targets back to the sources. Raises ValueError where the operation has no inverse."""
+        if self.op.inverse is None:
+            raise ValueError(f"{type(self.op).__name__} of {', '.join(self.sources)} cannot be inverted")
+        return Step(self.targets, self.sources, self.op.inverse, self.target_shapes, self.source_shapes)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Slices in the order of the table; the shapes of the sources they cover; what is dropped, with the reason."""
+    """Steps in the order of the table; what is dropped, with the reason."""
 
-    slices: tuple[Slice, ...]
-    sources: Mapping[str, tuple[int, ...]]
-    dropped: Mapping[str, str]
+    steps: tuple[Step, ...]
+    dropped: Mapping[str, str] = field(default_factory=dict)
 
-    def apply(self, source: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The target tensors, as views of the ``source`` tensors."""
-        return {s.target: source[s.source].reshape(-1)[s.start : s.stop].reshape(s.shape) for s in self.slices}
+    @property
+    def sources(self) -> dict[str, Sizes]:
+        """Name and shape of each tensor that is used."""
+        return {name: shape for s in self.steps for name, shape in zip(s.sources, s.source_shapes, strict=True)}
 
-    def invert(self, target: Callable[[str], Tensor]) -> Iterator[tuple[str, Tensor]]:
-        """The source tensors (dropped ones excepted), rebuilt one by one from the target tensors."""
-        import torch
+    @property
+    def targets(self) -> dict[str, Sizes]:
+        """Name and shape of each tensor that is made, in order."""
+        return {name: shape for s in self.steps for name, shape in zip(s.targets, s.target_shapes, strict=True)}
 
-        parts: dict[str, list[Slice]] = {}
-        for s in self.slices:
-            parts.setdefault(s.source, []).append(s)
-        for name, slices in parts.items():
-            pieces = [target(s.target).reshape(-1) for s in sorted(slices, key=lambda s: s.start)]
-            flat = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
-            yield name, flat.reshape(self.sources[name])
+    def tensors(self, source: Callable[[str], Tensor]) -> Iterator[tuple[str, Tensor]]:
+        """Name and value of each target, one step after the other. ``source`` gives a tensor by its name."""
+        for step in self.steps:
+            yield from zip(step.targets, step.op(*map(source, step.sources)), strict=True)
 
+    def reversed(self) -> Plan:
+        """From the targets back to the sources, without dropped ones. Raises ValueError where there is no inverse."""
+        return Plan(tuple(step.reversed() for step in self.steps))
 
-def expand(table: Sequence[Rule], layers: int) -> list[Rule]:
-    """The rules of ``table`` with ``{layer}`` filled in, layer by layer."""
-    rules: list[Rule] = []
-    for rule in table:
-        if isinstance(rule, Drop) or LAYER not in rule.source:
-            rules.append(rule)
-        else:
-            rules.extend(rule.at(layer) for layer in range(layers))
-    return rules
+    def parts(self) -> tuple[Plan, Plan]:
+        """The steps that can be inverted, and those that cannot."""
+        invertible = tuple(s for s in self.steps if s.op.inverse is not None)
+        return Plan(invertible), Plan(tuple(s for s in self.steps if s.op.inverse is None))
 
 
-def make_plan(
-    table: Sequence[Rule],
-    layers: int,
-    dimensions: Mapping[str, int],
-    shapes: Mapping[str, tuple[int, ...]],
-) -> Plan:
+def make_plan(table: Table, layers: int, dimensions: Mapping[str, int], shapes: Mapping[str, Sizes]) -> Plan:
     """The plan that turns tensors of ``shapes`` (by source name) into the targets of ``table``.
 
-    Every source tensor is consumed exactly once or dropped with a reason, every target is produced exactly once, and
-    the shapes agree; else InputError (the checkpoint does not fit) or VerificationError (the table is wrong).
+    Every source tensor is used exactly once or dropped with a reason, every target is made exactly once, and the
+    shapes agree; else InputError: the checkpoint does not fit. A table that contradicts itself is a ValueError.
     """
     rules = expand(table, layers)
-    _require_once((r.source for r in rules), "consumes source")
-    _require_once((t for r in rules if not isinstance(r, Drop) for t in r.targets), "produces target")
+    _require_once((name for r in rules for name in _sources(r)), "uses source")
+    _require_once((name for r in rules if isinstance(r, Rule) for name in r.targets), "makes target")
 
-    slices: list[Slice] = []
-    sources: dict[str, tuple[int, ...]] = {}
+    steps: list[Step] = []
     dropped: dict[str, str] = {}
     problems: list[str] = []
     for rule in rules:
@@ -93,17 +84,13 @@ def make_plan(
             if rule.source in shapes:
                 dropped[rule.source] = rule.reason
             continue
-        expected = tuple(dimensions[d] if isinstance(d, str) else d for d in rule.shape)
-        actual = shapes.get(rule.source)
-        if actual is None:
-            problems.append(f"missing {rule.source} {_show(expected)}")
-        elif actual != expected:
-            problems.append(f"{rule.source} has shape {_show(actual)}, expected {_show(expected)}")
-        else:
-            sources[rule.source] = actual
-            slices.extend(_slices(rule.source, rule.targets, actual))
-    known = {r.source for r in rules}
-    problems += [f"unexpected {printable(name, 100)} {_show(shapes[name])}" for name in shapes if name not in known]
+        expected = tuple(sizes(shape, dimensions) for shape in rule.shapes)
+        found = [_problem(name, shape, shapes) for name, shape in zip(rule.sources, expected, strict=True)]
+        problems += filter(None, found)
+        if not any(found):
+            steps.append(Step(rule.sources, rule.targets, rule.op, expected, rule.op.shapes(*expected)))
+    known = {name for rule in rules for name in _sources(rule)}
+    problems += [f"unexpected {printable(name, 100)} {list(shapes[name])}" for name in shapes if name not in known]
     if problems:
         raise InputError(
             f"the checkpoint does not fit the model: {len(problems)} tensors differ: "
@@ -112,27 +99,23 @@ def make_plan(
             "choose the model that the checkpoint was trained as (model=…), or correct model.frequency_stride, "
             "model.time_stride, model.max_length, model.num_labels",
         )
-    return Plan(tuple(slices), sources, dropped)
+    return Plan(tuple(steps), dropped)
 
 
-def _slices(source: str, targets: Sequence[str], shape: tuple[int, ...]) -> Iterator[Slice]:
-    rows, remainder = divmod(shape[0], len(targets))
-    if remainder:
-        raise VerificationError(
-            f"{source} of shape {_show(shape)} does not split into {len(targets)} equal parts", "correct the table"
-        )
-    part = (rows, *shape[1:])
-    for i, target in enumerate(targets):
-        yield Slice(target, source, i * prod(part), part)
+def _sources(rule: Rule | Drop) -> tuple[str, ...]:
+    return (rule.source,) if isinstance(rule, Drop) else rule.sources
+
+
+def _problem(name: str, expected: Sizes, shapes: Mapping[str, Sizes]) -> str | None:
+    actual = shapes.get(name)
+    if actual is None:
+        return f"missing {name} {list(expected)}"
+    return None if actual == expected else f"{name} has shape {list(actual)}, expected {list(expected)}"
 
 
 def _require_once(names: Iterable[str], verb: str) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise VerificationError(f"the mapping table {verb} {name} twice", "correct the table")
+            raise ValueError(f"the mapping table {verb} {name} twice")
         seen.add(name)
-
-
-def _show(shape: tuple[int, ...]) -> str:
-    return "[" + ", ".join(map(str, shape)) + "]"

@@ -1,55 +1,91 @@
-"""The three things that can happen to a source tensor. Each rule is frozen and knows its reverse.
+"""What a table is made of: rules that turn source tensors into target tensors, and drops.
 
-Names may contain ``{layer}``; :meth:`at` fills it in. Shapes are written in symbols (see ``Geometry.dimensions``).
+Names may contain ``{layer}``, which :func:`expand` fills in. Shapes are written in symbols, whose values are
+``Geometry.dimensions()``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-Shape = tuple[int | str, ...]
+from ast2hf.mapping.ops import Chunk, Identity, Op, Sizes
 
 LAYER = "{layer}"
 
 
-def _fill(name: str, layer: int) -> str:
-    return name.replace(LAYER, str(layer))
+@dataclass(frozen=True)
+class Times:
+    """``factor`` times the value of ``symbol``."""
+
+    factor: int
+    symbol: str
+
+
+Shape = tuple[int | str | Times, ...]
 
 
 @dataclass(frozen=True)
-class Rename:
-    """One source tensor becomes one target tensor, unchanged."""
+class Rule:
+    """``targets`` are ``op`` of ``sources``, which have the shapes ``shapes``."""
 
-    source: str
-    target: str
-    shape: Shape
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        return (self.target,)
-
-    def at(self, layer: int) -> Rename:
-        return replace(self, source=_fill(self.source, layer), target=_fill(self.target, layer))
-
-
-@dataclass(frozen=True)
-class Split:
-    """One source tensor becomes several targets: equal consecutive parts along its first axis."""
-
-    source: str
+    sources: tuple[str, ...]
     targets: tuple[str, ...]
-    shape: Shape
-
-    def at(self, layer: int) -> Split:
-        return replace(self, source=_fill(self.source, layer), targets=tuple(_fill(t, layer) for t in self.targets))
+    op: Op
+    shapes: tuple[Shape, ...]
 
 
 @dataclass(frozen=True)
 class Drop:
-    """A source tensor that the function does not depend on. May be absent; its shape is free."""
+    """A source tensor that the function does not depend on. It may be absent, and have any shape.
+
+    ``shape``: the one that it has in the authors' files.
+    """
 
     source: str
     reason: str
+    shape: Shape
 
 
-Rule = Rename | Split | Drop
+Table = Sequence[Rule | Drop]
+
+
+def rename(source: str, target: str, shape: Shape) -> Rule:
+    """One source tensor becomes one target tensor, unchanged."""
+    return Rule((source,), (target,), Identity(), (shape,))
+
+
+def split(source: str, targets: tuple[str, ...], shape: Shape) -> Rule:
+    """One source tensor becomes several: equal consecutive parts along its first axis. ``shape``: that of each part."""
+    first, *rest = shape
+    assert isinstance(first, str)
+    return Rule((source,), targets, Chunk(len(targets)), ((Times(len(targets), first), *rest),))
+
+
+def expand(table: Table, layers: int) -> list[Rule | Drop]:
+    """``table`` with ``{layer}`` filled in, layer by layer."""
+    rules: list[Rule | Drop] = []
+    for rule in table:
+        if isinstance(rule, Rule) and any(LAYER in name for name in rule.sources):
+            rules.extend(_at(rule, layer) for layer in range(layers))
+        else:
+            rules.append(rule)
+    return rules
+
+
+def sizes(shape: Shape, dimensions: Mapping[str, int]) -> Sizes:
+    """``shape`` in numbers."""
+
+    def size(dimension: int | str | Times) -> int:
+        if isinstance(dimension, Times):
+            return dimension.factor * dimensions[dimension.symbol]
+        return dimensions[dimension] if isinstance(dimension, str) else dimension
+
+    return tuple(map(size, shape))
+
+
+def _at(rule: Rule, layer: int) -> Rule:
+    sources, targets = (
+        tuple(name.replace(LAYER, str(layer)) for name in names) for names in (rule.sources, rule.targets)
+    )
+    return replace(rule, sources=sources, targets=targets)

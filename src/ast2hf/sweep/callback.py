@@ -34,7 +34,7 @@ from ast2hf.sweep import naming
 from ast2hf.sweep.job import FILENAME, NOT_STARTED, Job
 
 if TYPE_CHECKING:
-    from ast2hf.report.record import Record
+    from ast2hf.tracking.record import MlflowRecord
 
 
 class Sweep(Callback):
@@ -47,7 +47,7 @@ class Sweep(Callback):
         self.axes: list[str] = []
         self.planned: list[list[str]] = []
         self.working_directory = Path.cwd()
-        self.record: Record | None = None
+        self.record: MlflowRecord | None = None
         self.folder: Path | None = None
         self.tracking: Tracking | None = None
         self.outputs = ""
@@ -76,19 +76,19 @@ class Sweep(Callback):
     def _activate(self) -> None:
         Sweep.active = self
         naming.axes = self.axes
+        naming.parent = self.record.key if self.record else None
 
     def _start_parent(self, tracking: Tracking, outputs: str) -> None:
-        from ast2hf.report import record
-        from ast2hf.tracking import runs
+        from ast2hf.tracking import record, runs
 
         assert self.folder is not None
         self.tracking, self.outputs = tracking, outputs
-        self.record = record.of_sweep(self.folder)
+        self.record = record.start_parent(self.folder)
         try:
             runs.begin(self.record, tracking, outputs)
         except TrackingError as error:
             print(f"warning: {error}", file=sys.stderr)
-            record.keep(self.record, self.folder)  # the records of its jobs need it as their parent
+            record.save(self.record, self.folder)  # the records of its jobs need it as their parent
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         if self.folder is not None:
@@ -110,7 +110,7 @@ class Sweep(Callback):
         for number, overrides in enumerate(self.planned):
             folder = folders.get(number)
             if folder is not None and (folder / FILENAME).exists():
-                yield Job(**json.loads((folder / FILENAME).read_text(encoding="utf-8")))
+                yield Job.read(folder / FILENAME)
                 continue
             why = NOT_STARTED if folder is None else "interrupted, or its process was killed"
             model = dict(o.split("=", 1) for o in overrides).get("model", "")
@@ -138,11 +138,10 @@ class Sweep(Callback):
     def _finish_parent(self, jobs: Sequence[Job], files: Sequence[Path], passed: bool) -> str | None:
         if self.record is None or self.tracking is None or self.folder is None:
             return None
-        from ast2hf.report import record
-        from ast2hf.tracking import runs
+        from ast2hf.tracking import record, runs
 
         counts = {"jobs": len(jobs), "jobs.passed": sum(not job.code for job in jobs)}
-        closed = record.closed(self.record, passed, counts, files)
+        closed = record.finish_parent(self.record, passed, counts, files)
         try:
             return runs.send(closed, self.tracking, self.outputs, self.folder).run
         except TrackingError as error:

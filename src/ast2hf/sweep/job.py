@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
 
 FILENAME = "job.json"
 """Where a job of a sweep leaves it, in its run folder."""
@@ -23,7 +25,7 @@ class Job:
     code: int
     model: str
     status: str
-    checks: dict[str, list[float | None]] = field(default_factory=dict)
+    checks: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)
     seconds: float | None = None
     folder: str | None = None
     tracked: str | None = None
@@ -31,12 +33,9 @@ class Job:
     number: int = 0
     overrides: list[str] = field(default_factory=list)
 
-    @property
-    def tolerances(self) -> dict[str, float]:
-        """By name of check; only of those that have one."""
-        return {name: atol for name, (_, atol) in self.checks.items() if atol is not None}
-
-    @property
-    def measured(self) -> dict[str, float]:
-        """By name of check; only of those that measured something."""
-        return {name: difference for name, (difference, _) in self.checks.items() if difference is not None}
+    @classmethod
+    def read(cls, path: Path) -> Job:
+        """What a job left at ``path``."""
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        checks = {name: tuple(pair) for name, pair in fields.pop("checks").items()}
+        return cls(**fields, checks=checks)

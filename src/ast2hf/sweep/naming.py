@@ -11,6 +11,9 @@ from ast2hf.secrets import given, redact
 axes: list[str] = []
 """The swept keys, set by the callback in each process that runs jobs of a sweep. Empty in a single run."""
 
+parent: str | None = None
+"""The key of the sweep's MLflow record, set likewise, where there is one."""
+
 _NAMED_ELSEWHERE = ("model", "experiment", "sweep", "overwrite", "output_dir", "skip_existing", "debug", "dry_run")
 """Keys that a folder's name leaves out: it begins with the model's name, and the others make no other model."""
 

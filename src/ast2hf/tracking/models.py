@@ -1,6 +1,6 @@
 """The converted model in MLflow: logged with its run, registered under its name, ready to be loaded and served.
 
-What is uploaded are the published files themselves, so that the weights are, bit for bit, those that were proved.
+The published files themselves are uploaded, so the weights are, bit for bit, those that were proved.
 """
 
 from __future__ import annotations
@@ -15,23 +15,24 @@ from typing import Any
 
 from ast2hf.audio import PACKAGED_CLIP
 from ast2hf.errors import printable
-from ast2hf.huggingface import existing, folder
-from ast2hf.report.record import Record
+from ast2hf.formats.huggingface import names
+from ast2hf.output.up_to_date import file_hashes
+from ast2hf.tracking.record import MlflowRecord
 
 ALIAS = "verified"
-"""Of the version that arrived last; none arrives without a proof that passed."""
+"""Of the latest version; only models that passed their proof become one."""
 
-# torchaudio: without it transformers computes the features otherwise than they were proved.
+# torchaudio: without it transformers computes the features with other code than the one that was proved.
 _REQUIREMENTS = ("torch", "torchaudio", "transformers", "numpy")
 
-_PAPERS = (folder.CARD, folder.REPORT)
+_CARD_AND_REPORT = (names.CARD, names.REPORT)
 
 
-def register(client: Any, experiment: str, run_id: str, record: Record) -> str | None:
+def register(client: Any, experiment: str, run_id: str, record: MlflowRecord) -> str | None:
     """Log the model of ``record`` with the run ``run_id`` and register it; return the address of its version.
 
-    None where the folder is no longer what was published: another conversion may have replaced it before this
-    record could be sent. What an attempt before this one has left is used, so that nothing is there twice.
+    None if the folder has changed since: another conversion may have replaced it before this record could be sent.
+    What an earlier attempt left is used, so that nothing is logged twice.
     """
     assert record.model is not None
     source = Path(record.model.folder)
@@ -52,11 +53,13 @@ def registered_name(name: str) -> str:
 
 def _is_intact(source: Path, files: dict[str, str]) -> bool:
     with suppress(OSError):
-        return existing.hashes(source) == files and all((source / name).exists() for name in _PAPERS)
+        return file_hashes(source, names.MODEL_FILES) == files and all(
+            (source / name).exists() for name in _CARD_AND_REPORT
+        )
     return False
 
 
-def _new_version(client: Any, experiment: str, run_id: str, record: Record, source: Path, name: str) -> str:
+def _new_version(client: Any, experiment: str, run_id: str, record: MlflowRecord, source: Path, name: str) -> str:
     from mlflow.entities import LoggedModelStatus
     from mlflow.exceptions import MlflowException
     from mlflow.models import Model
@@ -106,9 +109,9 @@ def save(source: Path, path: Path, about: Any) -> None:
     from mlflow.types import ColSpec, Schema, TensorSpec
     from transformers import AutoFeatureExtractor, pipeline
 
-    from ast2hf.huggingface import reload
+    from ast2hf.formats.huggingface import loading
 
-    model, _ = reload.load_model(source, torch.device("cpu"))
+    model = loading.load(source, torch.device("cpu")).model
     model.save_pretrained = lambda save_directory, **_: _link(source, Path(save_directory))
     extractor = AutoFeatureExtractor.from_pretrained(source, local_files_only=True)
     example, _ = soundfile.read(PACKAGED_CLIP, frames=extractor.sampling_rate, dtype="float32")
@@ -122,7 +125,7 @@ def save(source: Path, path: Path, about: Any) -> None:
         ),
         input_example=example,
         pip_requirements=requirements(),
-        model_card=ModelCard.load(source / folder.CARD),
+        model_card=ModelCard.load(source / names.CARD),
     )
     (path / "LICENSE.txt").unlink()  # it would send readers to a page of the Hub with the name of the local folder
 
@@ -138,11 +141,11 @@ def requirements() -> list[str]:
 
 def _link(source: Path, path: Path) -> None:
     path.mkdir()
-    for name in (*existing.HASHED, *_PAPERS):
+    for name in (*names.MODEL_FILES, *_CARD_AND_REPORT):
         (path / name).symlink_to(source / name)
 
 
-def _tags(record: Record) -> dict[str, str]:
+def _tags(record: MlflowRecord) -> dict[str, str]:
     """Those of the run, and what was measured against which tolerance."""
-    told = {name: f"{value:.3g}" for name, value, _ in record.metrics if name.endswith((".max_abs_diff", "tol"))}
-    return {**record.tags, **told}
+    proof = {name: f"{value:.3g}" for name, value, _ in record.metrics if name.endswith((".max_abs_diff", "tol"))}
+    return {**record.tags, **proof}

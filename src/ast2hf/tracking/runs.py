@@ -1,7 +1,7 @@
 """Runs in MLflow: one of each conversion, nested in one of its sweep.
 
-A conversion is sent at its end, when all is known. Its record lies on disk until all of it has arrived, so that a
-server that fails, or a process that is killed meanwhile, costs no record: ``replay`` goes on with the same run.
+A conversion is sent at its end, when everything is known. Its record is kept on disk until all of it has arrived, so
+that no record is lost where a server fails or the process is killed: ``replay`` resumes the same run.
 """
 
 from __future__ import annotations
@@ -13,39 +13,39 @@ from typing import Any
 
 from ast2hf.config import Tracking
 from ast2hf.errors import TrackingError, printable
-from ast2hf.report import record as records
-from ast2hf.report.record import Record
 from ast2hf.tracking import models
-from ast2hf.tracking.store import address, connect, errors_told, experiment_id, owner
+from ast2hf.tracking import record as records
+from ast2hf.tracking.record import MlflowRecord
+from ast2hf.tracking.store import address, as_tracking_error, connect, experiment_id, owner
 
 _PARENT_TAG = "mlflow.parentRunId"
 _RECORD_TAG = "ast2hf.record"
-"""The key of the record that a run is made from, by which one that was begun is found again."""
+"""The key of a run's record, by which a run that was begun is found again."""
 
 
 @dataclass(frozen=True)
-class Sent:
+class Recorded:
     """``run``: the address of the run; ``model``: that of the registered version of its model."""
 
     run: str
     model: str | None
 
 
-def begin(record: Record, tracking: Tracking, outputs: str) -> None:
-    """Open the run of ``record``, a sweep's, for the runs of its jobs to be nested in. Raises TrackingError."""
-    with errors_told("the sweep"):
+def begin(record: MlflowRecord, tracking: Tracking, outputs: str) -> None:
+    """Open the run of ``record``, a sweep's, in which the runs of its jobs are nested. Raises TrackingError."""
+    with as_tracking_error("the sweep"):
         client = connect(tracking)
         _open(client, experiment_id(client, tracking, outputs), record)
 
 
-def send(record: Record, tracking: Tracking, outputs: str, folder: Path) -> Sent:
-    """Send ``record`` as one run, and with it its model. ``outputs``: where a new local store keeps its artifacts.
+def send(record: MlflowRecord, tracking: Tracking, outputs: str, folder: Path) -> Recorded:
+    """Send ``record`` as one run, together with its model. ``outputs``: where a new local store keeps its artifacts.
 
-    Takes bounded time also with a server that fails (see :mod:`ast2hf.tracking.store`). Raises TrackingError; the
+    Takes bounded time even if the server fails (see :mod:`ast2hf.tracking.store`). Raises TrackingError; the
     record then stays in ``folder``, and the conversion itself is not touched.
     """
-    with errors_told(printable(record.name)):
-        path = records.keep(record, folder)
+    with as_tracking_error(printable(record.name)):
+        path = records.save(record, folder)
         client = connect(tracking)
         found = _send(client, experiment_id(client, tracking, outputs), record, tracking)
         path.unlink(missing_ok=True)  # a replay at the same time may have removed it
@@ -55,17 +55,17 @@ def send(record: Record, tracking: Tracking, outputs: str, folder: Path) -> Sent
 def replay(tracking: Tracking, outputs: str) -> int:
     """Send every record under ``outputs`` that has not arrived whole; return their number.
 
-    One that cannot be sent does not stop the others. Raises TrackingError if there were any, at once if the server
-    does not answer.
+    One that cannot be sent does not stop the others. Raises TrackingError if there was such a record, and at once if
+    the server does not answer.
     """
     count = 0
     failed: list[str] = []
-    for path in records.unsent(Path(outputs).expanduser()):
-        with errors_told("what was left"):
+    for path in records.pending(Path(outputs).expanduser()):
+        with as_tracking_error("pending records"):
             client = connect(tracking)
             experiment = experiment_id(client, tracking, outputs)
         try:
-            _send(client, experiment, records.read(path), tracking)
+            _send(client, experiment, records.saved(path), tracking)
         except Exception as error:  # of a server, or of a file that was cut short
             failed.append(f"{printable(path)}: {printable(error)}")
         else:
@@ -73,14 +73,14 @@ def replay(tracking: Tracking, outputs: str) -> int:
             count += 1
     if failed:
         raise TrackingError(
-            f"{count} records sent, {len(failed)} could not be ({failed[0]})",
-            "send them again, or remove what cannot be sent",
+            f"{count} {'record' if count == 1 else 'records'} sent, {len(failed)} could not be ({failed[0]})",
+            "send them again, or delete what cannot be sent",
         )
     return count
 
 
-def _send(client: Any, experiment: str, record: Record, tracking: Tracking) -> Sent:
-    """Every step gives the same when it is done again."""
+def _send(client: Any, experiment: str, record: MlflowRecord, tracking: Tracking) -> Recorded:
+    """Every step may be repeated: doing it again changes nothing."""
     from mlflow.entities import Metric, Param
 
     run_id = _open(client, experiment, record)
@@ -90,14 +90,14 @@ def _send(client: Any, experiment: str, record: Record, tracking: Tracking) -> S
         client.log_artifact(run_id, path)
     model = models.register(client, experiment, run_id, record) if record.model is not None else None
     client.set_terminated(run_id, status=record.status, end_time=record.ended)
-    return Sent(address(tracking, experiment, run_id), model)
+    return Recorded(address(tracking, experiment, run_id), model)
 
 
-def _open(client: Any, experiment: str, record: Record) -> str:
+def _open(client: Any, experiment: str, record: MlflowRecord) -> str:
     """The id of the run of ``record``: the one that was begun before, or a new one.
 
-    There may be more, for mlflow repeats a request whose answer was lost, and this is no request that may be
-    repeated. All but one are deleted, the same whoever looks.
+    There may be several, because mlflow repeats a request whose answer was lost, and repeating this one makes a second
+    run. All but one are deleted; which one stays does not depend on who looks.
     """
     found = _runs_of(client, experiment, record.key)
     if not found:
@@ -105,7 +105,7 @@ def _open(client: Any, experiment: str, record: Record) -> str:
         if record.parent is not None:
             parents = _runs_of(client, experiment, record.parent)
             if not parents:
-                raise LookupError("the run of its sweep is not there")
+                raise LookupError("the run of its sweep does not exist")
             tags[_PARENT_TAG] = min(parents)
         run = client.create_run(experiment, start_time=record.started, run_name=record.name, tags=tags)
         found = {str(run.info.run_id), *_runs_of(client, experiment, record.key)}

@@ -1,9 +1,9 @@
-"""The way to an MLflow server or store: within bounded time, and with what killed processes left open put right.
+"""Connect to MLflow with bounded timeouts, and close runs left open by killed processes.
 
-A server that does not answer at first costs PROBE_TIMEOUT. One that fails later is asked three times in a row, which
-costs 3 seconds of pauses, and where it accepts and then stays silent 20 seconds each time besides: 63 seconds, after
-which nothing more is asked of it. The same holds for artifacts, where the server itself stores them (which is its
-default); where it sends its clients to a bucket, boto3's own limits hold. MLflow's variables overrule those here.
+A server that does not answer at first costs PROBE_TIMEOUT. One that fails later is asked three times in a row, with 3
+seconds of pauses; if it accepts the request and then stays silent, each time costs 20 seconds more. After these 63
+seconds nothing more is asked of it. The same holds for artifacts if the server stores them itself (its default); if it
+sends its clients to a bucket, boto3's own limits hold. MLflow's own environment variables take precedence.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from ast2hf.errors import TrackingError, printable
 from ast2hf.secrets import redact
 
 PROBE_TIMEOUT = 5.0
-"""Seconds for a server to say that it is there, before anything is sent to it."""
+"""Seconds that a server has to answer before anything is sent to it."""
 
 CREATION_TIMEOUT = 120.0
-"""Seconds to wait while other processes use a local store for the first time, which takes each some 2."""
+"""Seconds to wait while other processes create a local store, which takes each about 2."""
 
 _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # the default waits four minutes for a dead server
@@ -42,8 +42,8 @@ _PID_TAG = "ast2hf.pid"
 
 
 @contextmanager
-def errors_told(what: str) -> Iterator[None]:
-    """Raise TrackingError for whatever goes wrong inside; ``what`` was to be recorded."""
+def as_tracking_error(what: str) -> Iterator[None]:
+    """Turn whatever goes wrong inside into a TrackingError; ``what`` was to be recorded."""
     try:
         yield
     except Exception as error:  # mlflow lets the errors of its stores and clients through
@@ -54,26 +54,33 @@ def errors_told(what: str) -> Iterator[None]:
 
 
 def connect(tracking: Tracking) -> Any:
-    """An MlflowClient of ``tracking.uri``, once a server there has said that it is well."""
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    os.environ.pop("MLFLOW_RUN_ID", None)  # inherited, it would make a new run resume another
+    """An MlflowClient of ``tracking.uri``, once a server there has reported that it is healthy."""
     assert tracking.uri is not None
     if is_server(tracking.uri):
         import httpx
 
         httpx.get(f"{tracking.uri.rstrip('/')}/health", timeout=PROBE_TIMEOUT).raise_for_status()
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    _set_process_state()
     import mlflow
 
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
     with _alone(tracking.uri):
         return mlflow.MlflowClient(tracking_uri=tracking.uri)
 
 
+def _set_process_state() -> None:
+    """Everything global that recording in MLflow changes in this process."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    os.environ.pop("MLFLOW_RUN_ID", None)  # inherited, it would make a new run resume another
+    import mlflow  # noqa: F401  it sets the level of its logger
+
+    for name in ("alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
 @contextmanager
 def _alone(uri: str) -> Iterator[None]:
-    """Keep other processes from a SQLite store meanwhile: at its first use mlflow creates tables, one by one."""
+    """Keep other processes out of a SQLite store: at its first use mlflow creates the tables one by one."""
     from sqlalchemy import make_url
 
     database = make_url(uri).database if uri.startswith("sqlite:") else None
@@ -92,6 +99,10 @@ def is_server(uri: str) -> bool:
 
 
 def experiment_id(client: Any, tracking: Tracking, outputs: str) -> str:
+    """The id of ``tracking.experiment``, created where it does not exist; orphaned runs in it are ended.
+
+    ``outputs``: where a new local experiment keeps its artifacts.
+    """
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(tracking.experiment)
@@ -112,7 +123,7 @@ def _end_orphans(client: Any, experiment: str) -> None:
     """End the runs that processes of this machine left open when they were killed."""
     open_here = f"attributes.status = 'RUNNING' and tags.`{_HOST_TAG}` = '{socket.gethostname()}'"
     orphans, token = [], None
-    while True:  # all pages first: those that are ended leave the search, and the next page would begin too late
+    while True:  # all pages first: ended runs leave the search, and the next page would skip as many
         page = client.search_runs([experiment], open_here, page_token=token)
         orphans += [run.info.run_id for run in page if _is_orphan(run.data.tags.get(_PID_TAG, ""))]
         token = page.token
@@ -141,6 +152,7 @@ def owner() -> dict[str, str]:
 
 
 def address(tracking: Tracking, experiment: str, run_id: str) -> str:
+    """Where a person finds the run: of a local store, the command that shows it first."""
     uri = redact(str(tracking.uri))
     if is_server(uri):
         return f"{uri.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
@@ -149,7 +161,7 @@ def address(tracking: Tracking, experiment: str, run_id: str) -> str:
 
 
 def _program() -> str:
-    """How to call mlflow: where the environment is not activated, it is beside this Python and not on the PATH."""
+    """How to call mlflow: without an activated environment it is next to this Python and not on the PATH."""
     if shutil.which("mlflow"):
         return "mlflow"
     path = Path(sys.executable).parent / "mlflow"

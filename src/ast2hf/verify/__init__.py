@@ -1,1 +1,1 @@
-"""The proof: pure comparisons, and the ladder that runs them in order."""
+"""The proof: pure comparisons, the checks made of them, and the evidence that they ask for."""

@@ -1,42 +1,53 @@
-"""The proof as a whole: the written folder, reloaded, against the original on one clip."""
+"""The proof: the checks one after the other, and what they found written into the report."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Mapping
 
-import torch
-
-from ast2hf import device as devices
-from ast2hf.audio import Clip
-from ast2hf.checkpoint.source import Source
-from ast2hf.checkpoint.state_dict import Checkpoint
-from ast2hf.huggingface import reload
-from ast2hf.reference.model import build
-from ast2hf.report.evidence import Evidence
-from ast2hf.run import Model, Run
-from ast2hf.verify import ladder
+from ast2hf.config import DeviceTolerances
+from ast2hf.errors import VerificationError
+from ast2hf.results import BLOCK_RTOL, CheckResult, Conversion, Report
+from ast2hf.verify.checks import CHECKS
+from ast2hf.verify.evidence import Evidence
 
 
-def prove(run: Run, staged: Path, source: Source, checkpoint: Checkpoint, model: Model, clip: Clip) -> None:
-    report, settings = run.report, run.config.model
-    assert report.device is not None
-    device = torch.device(report.device)
-    tolerance = run.config.verify.tolerance(device.type, report.dtype)
-    with run.stages("verify", f"Prove it on {device}"), devices.full_precision():
-        original = checkpoint.load_with_torch()
-        ladder.check_weights(report, staged, model.plan, original)
-        converted_model = ladder.check_load(report, staged, device)
-        features = ladder.check_features(report, staged, model.front_end, clip.waveform, tolerance)
-        run.evidence = Evidence(features[0].numpy())
-        features = features.to(device)
-        reference = build(model.geometry, original).to(device)(features)
-        converted = reload.activations(converted_model, features)
-        run.evidence = replace(
-            run.evidence, original=reference.logits[0].cpu().numpy(), converted=converted.logits[0].cpu().numpy()
-        )
-        ladder.best_labels(report, converted, reference, model.labels, settings.problem_type)
-        ladder.check_outputs(report, converted, reference, tolerance)
-        ladder.check_expected_logits(
-            report, converted.logits, settings.expected_logits, run.config.verify.expected_logits, source, clip
-        )
+def prove(
+    conversion: Conversion, evidence: Evidence, tolerances: Mapping[str, DeviceTolerances], *, to_the_end: bool = False
+) -> None:
+    """Make all checks. The first that fails raises VerificationError, and none is made after it.
+
+    ``to_the_end``: where the failed check compared values, those after it are made all the same.
+    """
+    report, failed = conversion.report, None
+    try:
+        for name, check in CHECKS.items():
+            result = check(evidence, getattr(tolerances.get(name), evidence.device.type, None))
+            report.checks[name] = result
+            if result.status == "failed":
+                failed = failed or result
+                if not (to_the_end and result.tolerance):
+                    break
+    finally:
+        _describe(conversion, evidence)
+    if failed is not None:
+        raise _error(report, failed)
+
+
+def _describe(conversion: Conversion, evidence: Evidence) -> None:
+    conversion.figures = evidence.figures()
+    if not evidence.has_outputs:
+        return
+    report = conversion.report
+    report.blocks, report.top5 = evidence.blocks, evidence.best_labels()
+    failed = [name for name, result in report.checks.items() if result.status == "failed"]
+    if failed:
+        diverged = (block.name for block in report.blocks if not block.relative_diff <= BLOCK_RTOL)
+        report.first_divergence = next(diverged, failed[0])
+
+
+def _error(report: Report, failed: CheckResult) -> VerificationError:
+    where = f"; first divergence: {report.first_divergence}" if report.first_divergence else ""
+    return VerificationError(
+        f"the proof failed at {failed.name} ({failed.title}): {failed.reason}{where}",
+        "nothing was published; the report has the measurements",
+    )

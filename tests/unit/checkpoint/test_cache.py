@@ -5,7 +5,7 @@ import pytest
 import torch
 from filelock import FileLock
 from loopback import CONTENT, SHA256, fetch, kept
-from servers import Reply, Server
+from support.servers import Reply, Server
 
 from ast2hf.checkpoint import cache
 from ast2hf.config import Download
@@ -71,8 +71,8 @@ def test_what_is_fetched_again_must_be_the_same(server, tmp_path, another):
     with pytest.raises(DownloadError) as caught:
         fetch(url, tmp_path)
     found, pin = cache.hashlib.sha256(another).hexdigest(), cache.pin_path(path)
-    assert caught.value.cause == f"{url} has SHA-256 {found} now; when it was first fetched it had {SHA256}"
-    assert caught.value.remedy == f"if its publisher changed it, give model.sha256={found} once, or delete {pin}"
+    assert caught.value.cause == f"{url} now has SHA-256 {found}, but had {SHA256} when it was first downloaded"
+    assert caught.value.remedy == f"if its publisher changed it, set model.sha256={found} once, or delete {pin}"
     assert path.read_bytes() == OTHER
     assert fetch(url, tmp_path, sha256=found).read_bytes() == another
     assert fetch(url, tmp_path).read_bytes() == another
@@ -83,7 +83,7 @@ def test_what_is_fetched_again_must_be_the_same(server, tmp_path, another):
 
 
 def test_the_user_s_hash_is_checked_before_anything_is_kept(server, tmp_path):
-    with pytest.raises(DownloadError, match=f"has SHA-256 {SHA256}, not {'0' * 64} as model.sha256 says"):
+    with pytest.raises(DownloadError, match=f"has SHA-256 {SHA256}, but model.sha256 is {'0' * 64}"):
         fetch(f"{server.url}/model.pth", tmp_path, sha256="0" * 64)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [".locks"]
     assert fetch(f"{server.url}/model.pth", tmp_path, sha256=SHA256).read_bytes() == CONTENT
@@ -100,7 +100,7 @@ def test_a_cached_file_of_another_hash_than_the_user_s_is_replaced(server, tmp_p
 def test_a_hash_file_without_a_hash_is_named(server, tmp_path, content):
     path = fetch(f"{server.url}/model.pth", tmp_path)
     cache.pin_path(path).write_bytes(content)
-    with pytest.raises(DownloadError, match=r"model.pth.sha256 holds no SHA-256; delete it"):
+    with pytest.raises(DownloadError, match=r"model.pth.sha256 does not contain a SHA-256; delete it"):
         fetch(f"{server.url}/model.pth", tmp_path)
 
 
@@ -108,7 +108,7 @@ def test_a_run_waits_for_another_only_so_long(server, tmp_path):
     path = cache.cached_path(f"{server.url}/model.pth", tmp_path)
     lock = tmp_path / "checkpoints" / ".locks" / f"{path.parent.name}.lock"
     lock.parent.mkdir(parents=True)
-    with FileLock(lock), pytest.raises(DownloadError, match=r"another run has been fetching .* for 0.1 s"):
+    with FileLock(lock), pytest.raises(DownloadError, match=r"another run has been downloading .* for 0.1 s"):
         fetch(f"{server.url}/model.pth", tmp_path, limits=Download(1.0, 0.1))
     assert fetch(f"{server.url}/model.pth", tmp_path).read_bytes() == CONTENT
 
@@ -120,11 +120,11 @@ def test_a_cache_that_cannot_be_written_is_named(server, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(DownloadError, match="cannot be kept"):
+    with pytest.raises(DownloadError, match="cannot write the download to"):
         fetch(f"{server.url}/model.pth", tmp_path)
     assert kept(tmp_path) == []
     (tmp_path / "file").write_text("")
-    with pytest.raises(DownloadError, match=r"give paths\.cache="):
+    with pytest.raises(DownloadError, match=r"set paths\.cache="):
         fetch(f"{server.url}/model.pth", tmp_path / "file")
 
 

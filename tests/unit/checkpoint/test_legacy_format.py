@@ -1,7 +1,7 @@
 import struct
 
 import pytest
-from crafted import legacy, mapping, tensor, text
+from support.crafted import legacy, mapping, tensor, text
 
 from ast2hf.checkpoint import container
 from ast2hf.checkpoint.state_dict import open_checkpoint
@@ -27,16 +27,18 @@ def test_the_crafted_file_is_sound(tmp_path):
 @pytest.mark.parametrize("keys", [[], ["1"], ["0", "0"], ["0", "1"], [0], [("0",)]])
 def test_other_storage_keys_than_the_tensors_are_refused(tmp_path, keys):
     message = refusal(legacy(tmp_path / "w.pth", STATE_DICT, keys, WEIGHT))
-    assert "lists other storages than its tensors use" in message
+    assert "lists storages that do not match its tensors" in message
 
 
 def test_a_storage_of_another_size_than_its_tensor_is_refused(tmp_path):
     message = refusal(legacy(tmp_path / "w.pth", STATE_DICT, ["0"], WEIGHT + bytes(4)))
-    assert "storage 0 has another size than its tensors say" in message
+    assert "storage 0 has 5 elements, expected 4" in message
 
 
 def test_bytes_behind_the_storages_are_refused(tmp_path):
-    assert "has 8 bytes more" in refusal(legacy(tmp_path / "w.pth", STATE_DICT, ["0"], WEIGHT, b""))
+    assert "has 8 more bytes than its tensors need" in refusal(
+        legacy(tmp_path / "w.pth", STATE_DICT, ["0"], WEIGHT, b"")
+    )
 
 
 def test_a_huge_pickle_is_refused(tmp_path):
@@ -47,7 +49,7 @@ def test_a_huge_pickle_is_refused(tmp_path):
 
 
 def test_a_storage_behind_the_end_is_refused(tmp_path):
-    assert "ends before storage 0 does" in refusal(legacy(tmp_path / "w.pth", STATE_DICT, ["0"]))
+    assert "ends in the middle of storage 0" in refusal(legacy(tmp_path / "w.pth", STATE_DICT, ["0"]))
 
 
 def test_big_endian_is_refused(tmp_path):

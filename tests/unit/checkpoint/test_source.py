@@ -4,28 +4,29 @@ import io
 import pytest
 import torch
 from conftest import TINY
-from servers import Reply, Server
+from support.servers import Reply, Server
 
 from ast2hf.checkpoint import synthetic
 from ast2hf.checkpoint.source import locate
-from ast2hf.config import Config, Download, Model, Paths
+from ast2hf.config import Download, Variant
 from ast2hf.errors import ConfigurationError, InputError, OutputError
+from ast2hf.families.ast import AST
 from ast2hf.progress import Progress
 
 
-def model(**changes) -> Model:
-    sizes = {key: value for key, value in TINY.as_dict().items() if key in Model.__dataclass_fields__}
-    return Model(**{"name": "tiny", "url": None, **sizes, **changes})
+def model(**changes) -> Variant:
+    sizes = {key: value for key, value in TINY.as_dict().items() if key in Variant.__dataclass_fields__}
+    return Variant(**{"name": "tiny", "url": None, **sizes, **changes})
 
 
-def configured(checkpoint, model, folder) -> Config:
-    return Config(model=model, checkpoint=checkpoint, paths=Paths(cache=str(folder)), download=Download(5.0, 60.0))
+def located(checkpoint, variant, cache, scratch):
+    return locate(checkpoint, variant, AST, cache, Download(5.0, 60.0), scratch, Progress())
 
 
 @pytest.fixture
 def find(tmp_path):
     def find(checkpoint, model):
-        with locate(configured(checkpoint, model, tmp_path / "cache"), tmp_path, Progress()) as source:
+        with located(checkpoint, model, tmp_path / "cache", tmp_path) as source:
             return source
 
     return find
@@ -36,7 +37,7 @@ def test_a_path(find, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     for written in ("a b.pth", "~/a b.pth", str(tmp_path / "a b.pth")):
         found = find(written, model())
-        assert (found.path, found.uri, found.published) == (tmp_path / "a b.pth", str(tmp_path / "a b.pth"), False)
+        assert (found.path, found.uri, found.official) == (tmp_path / "a b.pth", "a b.pth", False)
 
 
 def test_a_path_with_the_hash_that_it_must_have(find):
@@ -49,11 +50,11 @@ def test_a_path_with_the_hash_that_it_must_have(find):
 
 
 @pytest.mark.parametrize(("written", "seed"), [("synthetic", 0), ("synthetic:7", 7)])
-def test_a_stand_in(find, written, seed):
+def test_a_synthetic_one(find, written, seed):
     found = find(written, model())
-    assert (found.uri, found.published) == (f"synthetic:{seed}", False)
+    assert (found.uri, found.official) == (f"synthetic:{seed}", False)
     loaded = torch.load(found.path, weights_only=True)
-    expected = synthetic.state_dict(TINY, seed)
+    expected = synthetic.state_dict(AST, TINY, seed)
     assert loaded.keys() == expected.keys()
     assert all(torch.equal(loaded[name], expected[name]) for name in expected)
 
@@ -61,20 +62,20 @@ def test_a_stand_in(find, written, seed):
 @pytest.mark.parametrize(
     "written", ["synthetic:", "synthetic:x", "synthetic:-1", "synthetic:1.5", "synthetic:" + "9" * 5000]
 )
-def test_a_stand_in_without_a_valid_seed(find, written):
+def test_a_synthetic_one_without_a_valid_seed(find, written):
     with pytest.raises(ConfigurationError, match="has no valid seed"):
         find(written, model())
 
 
-def test_a_stand_in_of_unknown_size(find):
+def test_a_synthetic_one_of_unknown_size(find):
     with pytest.raises(ConfigurationError, match="leaves sizes to its checkpoint"):
         find("synthetic", model(hidden_size=None))
 
 
-def test_a_stand_in_that_cannot_be_written(tmp_path):
+def test_a_synthetic_one_that_cannot_be_written(tmp_path):
     with (
-        pytest.raises(OutputError, match="the stand-in cannot be written"),
-        locate(configured("synthetic", model(), tmp_path), tmp_path / "missing", Progress()),
+        pytest.raises(OutputError, match="the synthetic checkpoint cannot be written"),
+        located("synthetic", model(), tmp_path, tmp_path / "missing"),
     ):
         pass
 
@@ -93,13 +94,13 @@ def test_other_schemes(find, written):
 @pytest.mark.parametrize(
     "written", ["http://[half/x.pth", "http://127.0.0.1:port/x.pth", "https://user:pa/ss@host/x.pth"]
 )
-def test_addresses_that_are_none(find, written):
-    with pytest.raises(ConfigurationError, match="no valid web address"):
+def test_an_invalid_url(find, written):
+    with pytest.raises(ConfigurationError, match="is not a valid URL"):
         find(written, model())
 
 
-def test_nobody_s_home(find):
-    with pytest.raises(InputError, match="no known home directory"):
+def test_an_unknown_user(find):
+    with pytest.raises(InputError, match="unknown user in"):
         find("~nobody-of-this-name/x.pth", model())
 
 
@@ -113,8 +114,8 @@ def test_the_published_address_and_another(find, monkeypatch, tmp_path):
         published = find(None, model(url=url))
         other = find(url, model(url="http://127.0.0.1/other.pth"))
         signed = find(url.replace("dl=1", "signature=abc"), model(url="http://127.0.0.1/other.pth"))
-    assert (published.uri, published.published) == (url, True)
-    assert (other.uri, other.published) == (url, False)
+    assert (published.uri, published.official) == (url, True)
+    assert (other.uri, other.official) == (url, False)
     assert signed.uri == f"{server.url}/x.pth?…"
     assert published.sha256 == other.sha256 == hashlib.sha256(buffer.getvalue()).hexdigest()
     assert published.path == other.path

@@ -6,6 +6,7 @@ import torch
 from conftest import TINY
 
 from ast2hf.checkpoint import synthetic
+from ast2hf.families.ast import AST
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_seed_and_name_each_change_everything():
 
 
 def test_names_and_shapes_are_those_of_the_original():
-    shapes = synthetic.shapes(TINY)
+    shapes = synthetic.shapes(AST, TINY)
     assert len(shapes) == 11 + 12 * TINY.num_hidden_layers + 4
     assert shapes["v.pos_embed"] == (1, 2 + 8 * 4, 64)
     assert shapes["v.blocks.1.attn.qkv.weight"] == (192, 64)
@@ -60,14 +61,14 @@ def test_names_and_shapes_are_those_of_the_original():
     assert shapes["mlp_head.1.weight"] == (7, 64)
     assert shapes["v.head_dist.weight"] == (1000, 64)
     assert shapes["v.head.bias"] == (1000,)
-    assert list(synthetic.state_dict(TINY, 0)) == ["module." + name for name in shapes]
+    assert list(synthetic.state_dict(AST, TINY, 0)) == ["module." + name for name in shapes]
 
 
 def test_the_same_seed_gives_the_same_file(tmp_path):
     files = [tmp_path / folder / "stand-in.pth" for folder in "ab"]
     for file in files:
         file.parent.mkdir()
-        synthetic.write(file, TINY, 5)
+        synthetic.write(file, AST, TINY, 5)
     assert files[0].read_bytes() == files[1].read_bytes()
     loaded = torch.load(files[0], weights_only=True)
     assert torch.equal(loaded["module.v.dist_token"], torch.from_numpy(synthetic.weight("v.dist_token", (1, 1, 64), 5)))

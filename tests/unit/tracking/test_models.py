@@ -11,15 +11,18 @@ from urllib.parse import urlsplit
 import mlflow
 import numpy as np
 import pytest
-from conftest import TINY, TINY_OVERRIDES, compose, convert_and_record
+from ast2hf.report import report as of_run
+from ast2hf.run import Run
+from ast2hf.stages import Stages
+from conftest import TINY, TINY_OVERRIDES, compose
 
 from ast2hf.checkpoint import synthetic
 from ast2hf.errors import TrackingError
-from ast2hf.progress import Progress
-from ast2hf.report import record as records
-from ast2hf.report.report import Report
-from ast2hf.run import Run
+from ast2hf.families.ast import AST
+from ast2hf.results import CheckResult, Report
 from ast2hf.tracking import models, runs
+from ast2hf.tracking import record as records
+from ast2hf.tracking.params import params
 
 OPTIONS = ("experiment=offline", *TINY_OVERRIDES, "tracking.log_model=true")
 
@@ -34,12 +37,20 @@ def outputs(tmp_path_factory):
 def proved(tmp_path_factory):
     """A published model folder and its report."""
     folder = tmp_path_factory.mktemp("proved")
-    synthetic.write(folder / "tiny.pth", TINY, 1)
+    synthetic.write(folder / "tiny.pth", AST, TINY, 1)
     target = folder / "model"
     config = compose(*OPTIONS, "tracking=off", f"checkpoint={folder / 'tiny.pth'}", f"output_dir={target}")
-    run = Run(config, Report(config.model.name), Progress(), folder)
-    convert_and_record(run)
-    return target, run.report
+    run = Run(config, of_run.Report(config.model.name), Stages(), folder)
+    with ExitStack() as afterwards:
+        execution.execute(run, afterwards)
+    found = run.report
+    bounds = {"atol": found.logits.atol, "rtol": found.logits.rtol}
+    measured = {"max_abs_diff": found.logits.max_abs_diff}
+    report = Report(
+        found.model, status=found.status, source=found.source, files=found.files, device=found.device,
+        checks={"logits": CheckResult("logits", "all logits", "passed", None, measured, bounds)},
+    )  # fmt: skip
+    return target, report
 
 
 @pytest.fixture
@@ -58,7 +69,8 @@ def record(config, proved, tmp_path, request):
     published, report = proved
     target = shutil.copytree(published, tmp_path / "model")
     name = request.node.name.replace("[", "-").replace("]", "")
-    return records.build(config, report, tmp_path, target, time.time(), name, None)
+    papers = [target / "README.md", target / "conversion_report.json"]
+    return records.build(report, name, time.time(), params=params(config), artifacts=papers, published=target)
 
 
 @pytest.fixture
@@ -150,26 +162,25 @@ def test_the_state_of_the_process_and_its_folder_are_left_alone(record, send, tm
     assert not list(here.iterdir())
 
 
-def test_no_model_without_a_proof_or_unasked(config, proved, tmp_path):
+def test_no_model_without_a_proof_or_unasked(proved):
     target, report = proved
     failed = dataclasses.replace(report, status="failed")
-    unasked = compose(*OPTIONS, "tracking.log_model=false")
 
-    def model(config, report, target):
-        return records.build(config, report, tmp_path, target, time.time(), "m", None).model
+    def model(report, published):
+        return records.build(report, "m", time.time(), params={}, artifacts=[], published=published).model
 
-    assert model(config, report, target) is not None
-    assert model(config, failed, None) is None
-    assert model(config, failed, target) is None
-    assert model(unasked, report, target) is None
+    assert model(report, target) == records.ProvedModel(str(target), report.files)
+    assert model(failed, None) is None
+    assert model(failed, target) is None
+    assert model(report, None) is None
 
 
 def test_a_kept_record_still_has_its_model(record, tmp_path):
     run_folder = tmp_path / "runs" / "a"
     run_folder.mkdir(parents=True)
-    records.keep(record, run_folder)
-    (path,) = records.unsent(tmp_path)
-    assert records.read(path).model == record.model
+    records.save(record, run_folder)
+    (path,) = records.pending(tmp_path)
+    assert records.saved(path).model == record.model
 
 
 def test_an_upload_that_was_interrupted_is_kept_to_be_sent_later(proved, outputs, tmp_path, monkeypatch):
@@ -181,12 +192,12 @@ def test_an_upload_that_was_interrupted_is_kept_to_be_sent_later(proved, outputs
     config = compose(*OPTIONS, source, f"output_dir={tmp_path / 'model'}", f"paths.outputs={outputs}")
     run_folder = tmp_path / "runs" / "a"
     run_folder.mkdir(parents=True)
-    with pytest.raises(KeyboardInterrupt):
-        convert_and_record(Run(config, Report(config.model.name), Progress(), run_folder))
-    (path,) = records.unsent(tmp_path)
-    told = records.read(path)
-    assert told.model.folder == str(tmp_path / "model")
-    assert told.status == "FINISHED"
+    with pytest.raises(KeyboardInterrupt), ExitStack() as afterwards:
+        execution.execute(Run(config, of_run.Report(config.model.name), Stages(), run_folder), afterwards)
+    (path,) = records.pending(tmp_path)
+    made = records.saved(path)
+    assert made.model.folder == str(tmp_path / "model")
+    assert made.status == "FINISHED"
 
 
 @pytest.mark.parametrize("change", ["other weights", "no weights", "no card", "gone"])
@@ -221,7 +232,7 @@ def test_what_stopped_at_any_step_goes_on_there_and_nothing_is_there_twice(
     client, config, record, send, monkeypatch, tmp_path, step
 ):
     for after in (False, True):  # it fails before the step, or with the answer lost on the way back
-        told = dataclasses.replace(record, name=f"{step}-{after}", key=f"{step}-{after}")
+        made = dataclasses.replace(record, name=f"{step}-{after}", key=f"{step}-{after}")
         with monkeypatch.context() as broken:
             real = getattr(mlflow.MlflowClient, step)
 
@@ -232,19 +243,19 @@ def test_what_stopped_at_any_step_goes_on_there_and_nothing_is_there_twice(
 
             broken.setattr(mlflow.MlflowClient, step, fail)
             with pytest.raises(TrackingError, match="the line is cut"):
-                send(told)
+                send(made)
         run_folder = tmp_path / "runs" / "a"
         run_folder.mkdir(parents=True, exist_ok=True)
-        records.keep(told, run_folder)
+        records.save(made, run_folder)
         runs.replay(config.tracking, str(tmp_path))
 
         experiments = [client.get_experiment_by_name(config.tracking.experiment).experiment_id]
-        (run,) = client.search_runs(experiments, f"attributes.run_name = '{told.name}'")
+        (run,) = client.search_runs(experiments, f"attributes.run_name = '{made.name}'")
         assert run.info.status == "FINISHED"
         assert run.data.metrics["logits.atol"] > 0
-        (version,) = client.search_model_versions(f"name = '{told.name}'")
+        (version,) = client.search_model_versions(f"name = '{made.name}'")
         assert version.run_id == run.info.run_id
         (logged,) = client.search_logged_models(experiments, f"source_run_id = '{run.info.run_id}'")
         assert logged.status == "READY"
         assert [o.model_id for o in run.outputs.model_outputs] == [logged.model_id]
-        assert client.get_model_version_by_alias(told.name, "verified").version == version.version
+        assert client.get_model_version_by_alias(made.name, "verified").version == version.version

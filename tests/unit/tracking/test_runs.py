@@ -13,11 +13,10 @@ import pytest
 from conftest import compose
 
 from ast2hf.errors import TrackingError
-from ast2hf.huggingface import folder
-from ast2hf.report import page
-from ast2hf.report import record as records
-from ast2hf.report.report import INTERRUPTED, Block, Report
+from ast2hf.results import INTERRUPTED, Block, CheckResult, Report
+from ast2hf.tracking import record as records
 from ast2hf.tracking import runs
+from ast2hf.tracking.params import params
 
 
 @pytest.fixture(scope="module")
@@ -28,30 +27,33 @@ def outputs(tmp_path_factory):
 
 @pytest.fixture
 def report():
-    report = Report(
+    return Report(
         model="m", status="passed", device="cpu", source={"uri": "synthetic:0", "sha256": "ab12", "bytes": 7},
         blocks=[Block("embeddings", 0.0, 0.0), Block("blocks.0", 1e-6, 2e-7), Block("pooled", math.nan, math.inf)],
-        timings_s={"read": 0.5, "total": 2.0},
+        timings_s={"read": 0.5, "total": 2.0}, geometry={"hidden_size": 768},
+        checks={
+            "weights": CheckResult("weights", "written weights", "passed", None, {"bit_exact": 160}),
+            "pooled": CheckResult("pooled", "pooled", "passed", None, {"max_abs_diff": 1e-6}, {"atol": 5e-6}),
+            "logits": CheckResult(
+                "logits", "all logits", "failed", "it differs", {"max_abs_diff": math.nan}, {"atol": 2e-5, "rtol": 0.0}
+            ),
+            "loading": CheckResult("loading", "from_pretrained"),
+            "features": CheckResult("features", "features", "not_applicable", "other", {"code": "numpy"}),
+        },
     )  # fmt: skip
-    report.pooled.max_abs_diff, report.pooled.atol = 1e-6, 5e-6
-    report.pooled.decide(True)
-    report.logits.max_abs_diff, report.logits.atol, report.logits.rtol = math.nan, 2e-5, 0.0
-    report.logits.decide(False)
-    return report
 
 
 @pytest.fixture
 def record(outputs, tmp_path, report):
-    def record(*overrides: str, published: bool = True):
+    def record(*overrides: str):
         config = compose(f"paths.outputs={outputs}", *overrides)
-        folder.write_json(tmp_path / folder.REPORT, report.as_dict())
-        target = tmp_path / "model"
-        target.mkdir()
-        (target / folder.CARD).write_text("# card")
-        (target / "model.safetensors").write_bytes(b"weights")
-        page.write(tmp_path, config, report, None)
-        told = records.build(config, report, tmp_path, target if published else None, time.time() - 5, "m", None)
-        address = runs.send(told, config.tracking, str(outputs), tmp_path).run
+        for name in ("conversion_report.json", "report.html"):
+            (tmp_path / name).write_text(name)
+        made = records.build(
+            report, "m", time.time() - 5, params=params(config, report.geometry),
+            artifacts=[tmp_path / "conversion_report.json", tmp_path / "report.html", tmp_path / "not there"],
+        )  # fmt: skip
+        address = runs.send(made, config.tracking, str(outputs), tmp_path).run
         client = mlflow.MlflowClient(tracking_uri=config.tracking.uri)
         return client, client.get_run(address.rpartition("/")[2])
 
@@ -76,9 +78,22 @@ def test_everything_is_recorded(record, outputs):
     assert metrics["pooled.atol"] == 5e-6
     assert metrics["pooled.diff_over_tolerance"] == pytest.approx(0.2)
     assert (metrics["pooled.passed"], metrics["logits.passed"]) == (1, 0)
+    assert metrics["weights.bit_exact"] == 160
+    assert metrics["logits.atol"] == 2e-5
     assert metrics["seconds.total"] == 2.0
-    assert artifacts(client, run) == ["README.md", "conversion_report.json", "differences.png", "report.html"]
+    assert artifacts(client, run) == ["conversion_report.json", "report.html"]
     assert run.info.artifact_uri.startswith((outputs / "mlartifacts").as_uri())
+
+
+def test_a_check_that_was_not_made_has_neither_passed_nor_failed(record):
+    _, run = record()
+    assert not [name for name in run.data.metrics if name.startswith(("loading.", "features."))]
+
+
+def test_what_the_configuration_leaves_to_the_checkpoint_is_recorded_as_it_was_found(record):
+    _, run = record("model=custom", "checkpoint=/home/alice/secret/best.pth")
+    assert run.data.params["model.hidden_size"] == "768"
+    assert run.data.params["checkpoint"] == "best.pth"
 
 
 def test_layers_are_steps(record):
@@ -95,16 +110,15 @@ def test_what_is_not_finite_is_left_to_the_report(record):
 
 def test_a_failed_run_is_recorded_as_failed(record, report):
     report.status, report.error, report.first_divergence = "failed", "it differs", "blocks.0"
-    client, run = record(published=False)
+    _, run = record()
     assert run.info.status == "FAILED"
     assert run.data.tags["error"] == "it differs"
     assert run.data.tags["first_divergence"] == "blocks.0"
-    assert artifacts(client, run) == ["conversion_report.json", "differences.png", "report.html"]
 
 
 def test_an_interrupted_run_is_recorded_as_killed(record, report):
     report.status, report.error = "failed", INTERRUPTED
-    _, run = record(published=False)
+    _, run = record()
     assert run.info.status == "KILLED"
 
 
@@ -137,7 +151,7 @@ def orphan(outputs, record):
         client, run = record()
         opened = client.create_run(run.info.experiment_id, tags={f"ast2hf.{k}": v for k, v in tags.items()})
         settings = compose(f"paths.outputs={outputs}").tracking
-        runs.begin(records.of_sweep(outputs / "next"), settings, str(outputs))
+        runs.begin(records.start_parent(outputs / "next"), settings, str(outputs))
         return client.get_run(opened.info.run_id).info.status
 
     return orphan
@@ -158,17 +172,17 @@ def test_what_could_not_be_sent_is_sent_later_and_once(outputs, record, report):
     folder_of_run = outputs / "runs" / "a"
     folder_of_run.mkdir(parents=True)
     (folder_of_run / "conversion_report.json").write_text("{}")
-    told = records.build(settings, report, folder_of_run, None, time.time(), "late", None)
+    made = records.build(report, "late", time.time(), params={}, artifacts=[folder_of_run / "conversion_report.json"])
     experiments = [run.info.experiment_id]
 
     def named_late():
         return client.search_runs(experiments, "attributes.run_name = 'late'")
 
-    records.keep(told, folder_of_run)
+    records.save(made, folder_of_run)
     assert runs.replay(settings.tracking, str(outputs)) == 1
     assert [r.data.metrics["pooled.atol"] for r in named_late()] == [5e-6]
     assert not (folder_of_run / records.UNSENT).exists()
-    records.keep(told, folder_of_run)  # as if the process had been killed before it removed the file
+    records.save(made, folder_of_run)  # as if the process had been killed before it removed the file
     assert runs.replay(settings.tracking, str(outputs)) == 1
     (once,) = named_late()
     assert once.info.status == "FINISHED"
@@ -180,13 +194,13 @@ def test_what_cannot_be_sent_does_not_keep_back_the_rest(tmp_path, record, outpu
     settings = compose(f"paths.outputs={outputs}")
     for name in ("a", "b", "c"):
         (tmp_path / "runs" / name).mkdir(parents=True)
-    told = records.of_sweep(tmp_path / "good")
-    records.keep(told, tmp_path / "runs" / "a")
+    made = records.start_parent(tmp_path / "good")
+    records.save(made, tmp_path / "runs" / "a")
     (tmp_path / "runs" / "b" / records.UNSENT).write_text('{"key": ')
-    records.keep(replace(told, key="other", parent="gone"), tmp_path / "runs" / "c")
-    with pytest.raises(TrackingError, match="1 records sent, 2 could not be"):
+    records.save(replace(made, key="other", parent="gone"), tmp_path / "runs" / "c")
+    with pytest.raises(TrackingError, match="1 record sent, 2 could not be"):
         runs.replay(settings.tracking, str(tmp_path))
-    left = sorted(path.parent.name for path in records.unsent(tmp_path))
+    left = sorted(path.parent.name for path in records.pending(tmp_path))
     assert left == ["b", "c"]
 
 
@@ -194,7 +208,7 @@ def test_a_conversion_whose_process_is_killed_while_it_sends_is_sent_later(tmp_p
     """Killed, or interrupted: nothing runs after that but what is on disk."""
     client, run = record()
     settings = compose(f"paths.outputs={outputs}").tracking
-    told = records.of_sweep(tmp_path / "interrupted")
+    made = records.start_parent(tmp_path / "interrupted")
     folder_of_run = tmp_path / "runs" / "a"
 
     def interrupted(*_: object, **__: object) -> None:
@@ -202,7 +216,7 @@ def test_a_conversion_whose_process_is_killed_while_it_sends_is_sent_later(tmp_p
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(mlflow.MlflowClient, "log_batch", interrupted)
-        runs.send(told, settings, str(outputs), folder_of_run)
+        runs.send(made, settings, str(outputs), folder_of_run)
     assert runs.replay(settings, str(tmp_path)) == 1
     (once,) = client.search_runs([run.info.experiment_id], "attributes.run_name = 'interrupted'")
     assert once.info.status == "KILLED"

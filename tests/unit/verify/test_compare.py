@@ -42,20 +42,20 @@ def test_other_shapes_are_an_error():
 
 
 def test_bits_tell_zero_from_minus_zero_and_know_nan():
-    assert compare.bits_equal(torch.tensor([NAN]), torch.tensor([NAN]))
-    assert not compare.bits_equal(torch.tensor([0.0]), torch.tensor([-0.0]))
-    assert not compare.bits_equal(torch.zeros(2), torch.zeros(1, 2))
+    assert compare.bitwise_equal(torch.tensor([NAN]), torch.tensor([NAN]))
+    assert not compare.bitwise_equal(torch.tensor([0.0]), torch.tensor([-0.0]))
+    assert not compare.bitwise_equal(torch.zeros(2), torch.zeros(1, 2))
 
 
-def test_first_divergence_names_the_first_beyond_the_tolerance():
-    reference = [torch.ones(3), torch.ones(3), torch.ones(3)]
-    actual = [torch.ones(3), torch.ones(3) * 1.1, torch.ones(3) * 2]
-    assert compare.first_divergence(actual, reference, ["a", "b", "c"], 1e-3) == "b"
-    assert compare.first_divergence(reference, reference, ["a", "b", "c"], 1e-3) is None
-
-
-def test_nan_diverges():
-    assert compare.first_divergence([torch.tensor([NAN])], [torch.tensor([1.0])], ["a"], 1e9) == "a"
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_a_rounding_is_within_half_a_unit_in_the_last_place(dtype):
+    exact = torch.randn(1000, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 3
+    rounded = exact.to(dtype)
+    assert compare.is_rounding_of(rounded, exact)
+    next_one = torch.nextafter(rounded, torch.full_like(rounded, INF))
+    assert not compare.is_rounding_of(next_one, exact)
+    assert not compare.is_rounding_of(rounded[:-1], exact)
+    assert not compare.is_rounding_of(torch.full_like(rounded, NAN), exact)
 
 
 def test_top_and_agreement():

@@ -1,0 +1,105 @@
+"""Conversion and verification from Python: the same settings and the same pipeline as the command has.
+
+Nothing is printed, and no state of the process is changed for longer than a call: logging, environment, threads,
+signals and the caller's own Hydra stay as they are. Calls may be made in several threads; their proofs wait for each
+other, since each uses all cores.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from os import PathLike
+
+from ast2hf import pipeline
+from ast2hf.config import Config
+from ast2hf.errors import Ast2hfError
+from ast2hf.progress import Progress
+from ast2hf.results import Conversion, Report
+
+_Path = str | PathLike[str]
+
+_COMPOSING = threading.Lock()
+"""Hydra composes in one thread at a time: it keeps its state in the process."""
+
+
+def convert(
+    checkpoint: _Path | None = None, *, model: str = "ast_10_10_0_4593", output_dir: _Path | None = None,
+    labels: _Path | None = None, audio: _Path | None = None, device: str = "cpu", overwrite: bool = False,
+    skip_existing: bool = False, overrides: Sequence[str] = (), progress: Progress | None = None,
+) -> Conversion:  # fmt: skip
+    """Convert a checkpoint to a Hugging Face model folder, prove it, and publish it at ``output_dir``.
+
+    ``checkpoint``: a path, a URL, ``synthetic``; None for the official file of ``model``. ``model``: one of the
+    choices of ``ast2hf --help``, ``custom`` for people's own. ``output_dir``: None for ``outputs/models/<name>``.
+    ``labels``, ``audio``: as the keys of the command. ``overrides``: any other keys as on the command line, such as
+    ``["model.mean=-5.1", "model.std=4.2"]``. ``progress``: is called with the stages; by default nothing is shown.
+
+    Raises the errors of :mod:`ast2hf.errors`, each with the report as far as it came in ``report``; then nothing is
+    published, and a folder that was there is as it was.
+    """
+    given = {"checkpoint": checkpoint, "output_dir": output_dir, "labels": labels, "audio": audio}
+    flags = {"overwrite": overwrite, "skip_existing": skip_existing}
+    return _run("convert", {**given, **flags}, model, device, overrides, progress)
+
+
+def verify(
+    folder: _Path, checkpoint: _Path | None = None, *, model: str = "ast_10_10_0_4593", audio: _Path | None = None,
+    device: str = "cpu", overrides: Sequence[str] = (), progress: Progress | None = None,
+) -> Report:  # fmt: skip
+    """Prove a model folder that somebody else made, against the checkpoint it was made from. Writes nothing.
+
+    ``folder``: a local one, or a Hub id such as ``MIT/ast-finetuned-speech-commands-v2``. The rest as in
+    :func:`convert`. Raises VerificationError where it does not compute the same function; its ``report`` has the
+    measurements.
+    """
+    return _run(
+        "verify", {"folder": folder, "checkpoint": checkpoint, "audio": audio}, model, device, overrides, progress
+    ).report
+
+
+def _run(
+    task: str, given: dict[str, _Path | bool | None], model: str, device: str, overrides: Sequence[str],
+    progress: Progress | None,
+) -> Conversion:  # fmt: skip
+    config = _compose([f"task={task}", f"model={model}", f"device={device}", *overrides])
+    for key, value in given.items():  # not as overrides: a path may hold anything that their grammar gives a meaning
+        if value is not None:
+            setattr(config, key, value if isinstance(value, bool) else str(value))
+    from ast2hf.settings import resolve
+    from ast2hf.validation import validate
+
+    resolve(config)
+    validate(config)
+    conversion = Conversion(Report(config.model.name))
+    try:
+        pipeline.run(conversion, config, progress or Progress())
+    except Ast2hfError as error:
+        error.report = conversion.report
+        raise
+    return conversion
+
+
+def _compose(overrides: Sequence[str]) -> Config:
+    """The settings of a command line with ``overrides``. Raises ConfigurationError."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.singleton import Singleton
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from ast2hf.hydra_errors import explain
+    from ast2hf.local_files import conf_folder
+    from ast2hf.settings import register, typed
+
+    with _COMPOSING:
+        before = Singleton.get_state()
+        try:
+            GlobalHydra.instance().clear()
+            register()
+            with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+                return typed(compose("config", overrides=list(overrides)))
+        except (HydraException, OmegaConfBaseException) as error:
+            raise explain(error) from error
+        finally:
+            Singleton.set_state(before)

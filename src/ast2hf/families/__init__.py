@@ -1,0 +1,19 @@
+"""The families of checkpoints that can be converted. Adding one: a folder here, and its line in FAMILIES."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from ast2hf.families import foreign
+from ast2hf.families.ast import AST
+from ast2hf.families.base import Family
+
+FAMILIES: Mapping[str, Family] = {family.name: family for family in (AST,)}
+
+
+def recognise(names: Collection[str]) -> Family:
+    """The family that tensors of these ``names`` belong to. Raises InputError that says what they look like instead."""
+    for family in FAMILIES.values():
+        if family.recognises(names):
+            return family
+    raise foreign.refusal(names)

@@ -1,0 +1,80 @@
+"""What a format of converted models is to the rest of the package."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from ast2hf.families.base import Activations, Family, FrontEnd
+from ast2hf.families.geometry import Geometry
+from ast2hf.mapping.plan import Plan
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from ast2hf.checkpoint.state_dict import Checkpoint
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What is to be made of a checkpoint. ``labels``: a name for each class, None where there is no head."""
+
+    family: Family
+    head: str
+    geometry: Geometry
+    plan: Plan
+    front_end: FrontEnd
+    labels: tuple[str, ...] | None
+    problem_type: str
+    layer_norm_eps: float
+
+
+@dataclass(frozen=True)
+class LoadingInfo:
+    """Names of tensors, as the loading library reports them; a missing one it has filled at random."""
+
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    mismatched: tuple[str, ...]
+
+
+class Loaded(Protocol):
+    """A converted model as its users load it."""
+
+    info: LoadingInfo
+    layer_norm_eps: float
+
+    def features(self, waveform: Tensor, sampling_rate: int) -> Tensor:
+        """(1, frames, bins), on the CPU, of ``waveform``, float32 of shape (samples,) in [-1, 1]."""
+
+    def __call__(self, features: Tensor) -> Activations: ...
+
+    def with_epsilon(self, epsilon: float) -> AbstractContextManager[None]:
+        """Compute with ``epsilon`` in every layer norm for a while."""
+
+
+class Format(Protocol):
+    """One way to write a model. ``model_files`` are those that make it; the card and the report come beside them."""
+
+    name: str
+    model_files: tuple[str, ...]
+
+    def write(self, folder: Path, spec: Spec, checkpoint: Checkpoint) -> None:
+        """The model files of ``spec`` into the empty ``folder``. Raises OutputError, InputError."""
+
+    def load(self, folder: Path, device: torch.device) -> Loaded:
+        """Raises VerificationError where it does not load."""
+
+    def head(self, folder: Path) -> str:
+        """Which head the model of ``folder`` has, as in ``model.head``. Raises InputError."""
+
+    def tensors(self, folder: Path) -> AbstractContextManager[TensorFile]:
+        """The written tensors by the names of the plan's targets. Raises InputError where there is no such file."""
+
+
+class TensorFile(Protocol):
+    def keys(self) -> list[str]: ...
+    def get_tensor(self, name: str) -> Tensor: ...

@@ -1,0 +1,53 @@
+"""The Hugging Face model folder: a safetensors file that transformers loads, and what it needs beside it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from ast2hf.errors import InputError, printable
+from ast2hf.formats.base import Loaded, Spec, TensorFile
+from ast2hf.formats.huggingface import config, names, weights
+from ast2hf.output.files import write_json, writing
+
+if TYPE_CHECKING:
+    import torch
+
+    from ast2hf.checkpoint.state_dict import Checkpoint
+
+
+class HuggingFace:
+    """See :class:`ast2hf.formats.base.Format`."""
+
+    name = "huggingface"
+    model_files: tuple[str, ...] = names.MODEL_FILES
+
+    def write(self, folder: Path, spec: Spec, checkpoint: Checkpoint) -> None:
+        path = folder / names.WEIGHTS
+        with writing(path):
+            weights.write(path, spec.plan, checkpoint)
+        write_json(folder / names.CONFIG, config.config(spec))
+        write_json(folder / names.PREPROCESSOR, config.preprocessor_config(spec))
+
+    def load(self, folder: Path, device: torch.device) -> Loaded:
+        from ast2hf.formats.huggingface import loading  # which imports transformers
+
+        return loading.load(folder, device)
+
+    def head(self, folder: Path) -> str:
+        return config.read_head(folder)
+
+    def tensors(self, folder: Path) -> AbstractContextManager[TensorFile]:
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            return cast("AbstractContextManager[TensorFile]", safe_open(folder / names.WEIGHTS, framework="pt"))
+        except (OSError, SafetensorError) as error:
+            raise InputError(
+                f"{printable(folder.name)} has no readable {names.WEIGHTS} ({printable(error, 100)})",
+                "save the model again with save_pretrained()",
+            ) from None
+
+
+HUGGING_FACE = HuggingFace()

@@ -1,0 +1,114 @@
+"""The written folder as its users load it: ``from_pretrained``, and nothing but."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ast2hf import torchaudio_guard
+from ast2hf.errors import InputError, VerificationError, printable
+from ast2hf.families.base import CLASSIFICATION, Activations
+from ast2hf.formats.base import LoadingInfo
+from ast2hf.formats.huggingface import config
+from ast2hf.formats.huggingface.names import PREPROCESSOR
+
+torchaudio_guard.install()  # before transformers looks for torchaudio
+
+from transformers import AutoFeatureExtractor, AutoModel, AutoModelForAudioClassification  # noqa: E402
+from transformers.utils import logging  # noqa: E402
+
+
+class HuggingFaceModel:
+    """See :class:`ast2hf.formats.base.Loaded`."""
+
+    def __init__(self, folder: Path, model: Any, info: LoadingInfo) -> None:
+        self.info = info
+        self.model = model
+        self.layer_norm_eps = float(model.config.layer_norm_eps)
+        self._folder = folder
+
+    def features(self, waveform: Tensor, sampling_rate: int) -> Tensor:
+        """(1, frames, bins) from the folder's feature extractor. Raises InputError where the folder has none."""
+        path = self._folder / PREPROCESSOR
+        if not path.exists():
+            raise InputError(f"{printable(self._folder.name)} has no {PREPROCESSOR}", "save the feature extractor, too")
+        return _extract(_Extractor(path.read_bytes(), self._folder), waveform, sampling_rate)
+
+    def __call__(self, features: Tensor) -> Activations:
+        encoded: list[Any] = []
+        # The names of the modules differ between versions of transformers; what the encoder returns does not.
+        hook = self.model.base_model.register_forward_hook(lambda _, __, outputs: encoded.append(outputs))
+        try:
+            outputs = self.model(features, output_hidden_states=True)
+        finally:
+            hook.remove()
+        states = encoded[0]
+        logits = outputs.get("logits")
+        return Activations(tuple(outputs.hidden_states), states.last_hidden_state, states.pooler_output, logits)
+
+    @contextmanager
+    def with_epsilon(self, epsilon: float) -> Iterator[None]:
+        norms = [module for module in self.model.modules() if isinstance(module, nn.LayerNorm)]
+        before = [norm.eps for norm in norms]
+        try:
+            for norm in norms:
+                norm.eps = epsilon
+            yield
+        finally:
+            for norm, own in zip(norms, before, strict=True):
+                norm.eps = own
+
+
+def load(folder: Path, device: torch.device) -> HuggingFaceModel:
+    """The model of ``folder`` on ``device`` in float32. Raises VerificationError where transformers cannot load it."""
+    auto = AutoModelForAudioClassification if config.read_head(folder) == CLASSIFICATION else AutoModel
+    try:
+        with _quiet():
+            model, info = auto.from_pretrained(
+                folder, output_loading_info=True, local_files_only=True, dtype=torch.float32
+            )
+    except Exception as error:  # whatever from_pretrained raises, the folder is not one that users can load
+        raise VerificationError(
+            f"transformers cannot load the folder ({printable(type(error).__name__)}: {printable(error)})",
+            "if ast2hf wrote it, this is a defect of the conversion: please report it",
+        ) from error
+    names = {key: tuple(sorted(str(name) for name in value)) for key, value in info.items()}
+    loading = LoadingInfo(names["missing_keys"], names["unexpected_keys"], names["mismatched_keys"])
+    return HuggingFaceModel(folder, model.to(device).eval(), loading)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the progress bars and warnings of transformers, for a while."""
+    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+@dataclass(frozen=True)
+class _Extractor:
+    """A feature extractor is what its file says, wherever that lies."""
+
+    content: bytes
+    folder: Path = field(compare=False)
+
+
+@lru_cache(maxsize=2)  # the jobs of a sweep over one data set share them
+def _extract(extractor_file: _Extractor, waveform: Tensor, sampling_rate: int) -> Tensor:
+    extractor = AutoFeatureExtractor.from_pretrained(extractor_file.folder, local_files_only=True)
+    features = extractor(waveform.numpy(), sampling_rate=sampling_rate, return_tensors="pt")["input_values"]
+    assert isinstance(features, Tensor)
+    return features.to(torch.float32)

@@ -1,0 +1,60 @@
+"""Write ``model.safetensors``: bytes of the source file where a tensor is copied, computed tensors beside them.
+
+Format: 8 bytes length of the header (little-endian), the header as JSON padded with spaces to a multiple of 8, the
+tensors without gaps (safetensors' own README). What is copied goes through one small buffer: safetensors' own writer
+would need every tensor in memory or mapped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+
+from ast2hf.checkpoint.container import BLOCK_SIZE, blocks
+from ast2hf.checkpoint.state_dict import Checkpoint
+from ast2hf.checkpoint.tensor_meta import ITEMSIZE
+from ast2hf.mapping.plan import Plan, Step
+
+_ITEMSIZE = ITEMSIZE["float32"]
+
+
+def header(plan: Plan) -> bytes:
+    """Length and header for the targets of ``plan``, in its order."""
+    entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    position = 0
+    for name, shape in plan.targets.items():
+        end = position + prod(shape) * _ITEMSIZE
+        entries[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [position, end]}
+        position = end
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def write(path: Path, plan: Plan, checkpoint: Checkpoint) -> int:
+    """Write the targets of ``plan`` to a new file; return its size in bytes. Raises OSError."""
+    buffer = bytearray(BLOCK_SIZE)
+    with path.open("xb", buffering=0) as file:
+        _write_all(file.fileno(), memoryview(header(plan)))
+        for step in plan.steps:
+            for block in _elements(step, checkpoint, buffer):
+                _write_all(file.fileno(), block)
+        return file.tell()
+
+
+def _elements(step: Step, checkpoint: Checkpoint, buffer: bytearray) -> Iterator[memoryview]:
+    if step.op.copies:
+        source = checkpoint.tensors[step.sources[0]]
+        if source.is_plain:
+            yield from blocks(checkpoint.fd, source.bytes, buffer)
+            return
+    for tensor in step.op(*map(checkpoint.read, step.sources)):
+        yield memoryview(tensor.contiguous().numpy().tobytes())
+
+
+def _write_all(fd: int, data: memoryview) -> None:
+    while data:
+        data = data[os.write(fd, data) :]

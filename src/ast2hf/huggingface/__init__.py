@@ -1,1 +1,0 @@
-"""The Hugging Face model folder: written, staged, published, reloaded."""

@@ -1,0 +1,58 @@
+"""Is a published folder already what would be made? Its report says so, by hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ast2hf.formats.huggingface.names import REPORT
+
+
+def file_hashes(folder: Path, names: Collection[str]) -> dict[str, str]:
+    """SHA-256 of each of the files ``names`` of ``folder``. Raises OSError where one is missing."""
+    found = {}
+    for name in names:
+        with (folder / name).open("rb") as file:
+            found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def configuration_hash(settings: Mapping[str, Any]) -> str:
+    """SHA-256 of ``settings``, whatever the order of their keys, and of the code that acts on them."""
+    return hashlib.sha256(json.dumps([settings, _code_hash()], sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def _code_hash() -> str:
+    """Of the package's own modules: its version does not change when they are edited in a checkout."""
+    package = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def read_if_current(
+    folder: Path, source: str, configuration: str, names: Collection[str]
+) -> tuple[dict[str, Any] | None, str]:
+    """The report of ``folder`` if it is what would be made; else None, and why not.
+
+    ``source`` and ``configuration``: the hashes of what it would be made from; ``names``: the files of the model.
+    """
+    try:
+        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+        if report["status"] != "passed":
+            return None, "it was not proved"
+        if report["source"]["sha256"] != source:
+            return None, "it was made from another checkpoint"
+        if report["configuration_sha256"] != configuration:
+            return None, "it was made with another configuration, or by another version"
+        if report["files"] != file_hashes(folder, names):
+            return None, "its files have changed"
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, "it has no readable report"
+    return report, ""

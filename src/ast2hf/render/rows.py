@@ -1,0 +1,68 @@
+"""The checks of a report as rows of text, the same for every view. A new check needs nothing here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from ast2hf.results import MAX_ABS_DIFF, CheckResult, Measure, Report
+
+
+class Row(NamedTuple):
+    check: str
+    measured: str
+    tolerance: str
+    status: str
+
+
+def rows(report: Report) -> Iterator[Row]:
+    """One row per check, in the order of the proof."""
+    for check in report.checks.values():
+        made = check.status in ("passed", "failed")
+        yield Row(check.title, essence(check), tolerance(check) if made else "", status(check))
+
+
+def status(check: CheckResult) -> str:
+    return check.status.replace("_", " ")
+
+
+def essence(check: CheckResult) -> str:
+    """What ``check`` measured, in a few words, or why it did not.
+
+    Of a check with a tolerance only the measure that it bounds: the page and the JSON have the others.
+    """
+    if check.status not in ("passed", "failed") or not check.measured:
+        return check.reason or ""
+    if check.tolerance and MAX_ABS_DIFF in check.measured:
+        return measure(MAX_ABS_DIFF, check.measured[MAX_ABS_DIFF])
+    return measures(check.measured)
+
+
+def measures(measured: Mapping[str, Measure]) -> str:
+    """Everything measured, the largest difference first."""
+    ordered = sorted(measured, key=lambda name: name != MAX_ABS_DIFF)
+    return ", ".join(measure(name, measured[name]) for name in ordered)
+
+
+def measure(name: str, value: Measure) -> str:
+    """A count as ``4 dropped``, anything else as ``cosine 0.999999999``."""
+    return f"{value} {words(name)}" if isinstance(value, int) else f"{words(name)} {number(name, value)}"
+
+
+def words(name: str) -> str:
+    """The name of a measure for people: ``max_abs_diff`` is the ``max difference``."""
+    return name.replace("abs_diff", "difference").replace("_", " ")
+
+
+def number(name: str, value: Measure) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.2e}" if value and "diff" in name else f"{value:.9g}"
+
+
+def tolerance(check: CheckResult) -> str:
+    """As it was set, not rounded: a bound that is shown must be the bound that was kept."""
+    if not check.tolerance:
+        return "exact"
+    rtol = check.tolerance.get("rtol")
+    return f"{check.atol or 0.0:g}" + (f" + {rtol:g} of the value" if rtol else "")

@@ -1,0 +1,50 @@
+"""The templates of this folder."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from math import isfinite
+from typing import TYPE_CHECKING
+
+from ast2hf.errors import printable
+
+if TYPE_CHECKING:
+    from jinja2 import Environment, Template
+
+_MARKDOWN = re.compile(r"([\\`*\[\]|])")
+_LONG = 400
+
+
+def html(name: str) -> Template:
+    """Everything put into it is escaped."""
+    environment = _environment(autoescape=True)
+    environment.filters |= {"printable": lambda value: printable(value, _LONG), "percent": _percent}
+    return environment.get_template(name)
+
+
+def markdown(name: str) -> Template:
+    """What comes from outside is put into it with the filter ``cell``."""
+    environment = _environment(autoescape=False)
+    environment.filters["cell"] = cell
+    return environment.get_template(name)
+
+
+def cell(value: object) -> str:
+    """``value`` as one cell of a Markdown table, or in a line of text: it has no formatting and no HTML."""
+    return _MARKDOWN.sub(r"\\\1", escape(printable(value, _LONG), quote=False))
+
+
+def _environment(autoescape: bool) -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("ast2hf", "render"),
+        undefined=StrictUndefined,
+        autoescape=autoescape,
+        keep_trailing_newline=True,
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}" if isfinite(share) else "0"

@@ -1,1 +1,0 @@
-"""What was measured: report.json, the terminal's table, the model card, the plot."""

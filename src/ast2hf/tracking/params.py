@@ -1,0 +1,41 @@
+"""The configuration as flat text for MLflow and the page: no secret and no path of the machine is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ast2hf import privacy
+from ast2hf.secrets import redact
+
+if TYPE_CHECKING:
+    from ast2hf.config import Config
+
+_FILES = ("checkpoint", "labels", "audio", "output_dir", "folder", "data.path", "tracking.uri")
+_FOLDERS = "paths."
+
+
+def params(config: Config, geometry: Mapping[str, int] | None = None) -> dict[str, str]:
+    """Every key, dotted, with its value: of a local file its name, of an address all but its secrets.
+
+    ``geometry``: of the model as it was made; it has the sizes that the configuration leaves to the checkpoint.
+    """
+    sizes = {f"model.{name}": size for name, size in (geometry or {}).items()}
+    flat = _flat("", asdict(config))
+    return {key: _shown(key, sizes.get(key) if value is None else value) for key, value in flat}
+
+
+def _shown(key: str, value: Any) -> str:
+    text = str(value)
+    if "://" not in text and (key in _FILES or key.startswith(_FOLDERS)):
+        return privacy.name(text)
+    return privacy.without_paths(redact(text))
+
+
+def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _flat(f"{prefix}.{key}" if prefix else str(key), inner)
+    else:
+        yield prefix, value

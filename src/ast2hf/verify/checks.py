@@ -1,0 +1,202 @@
+"""The checks of the proof, in the order in which they are made.
+
+Adding one: a function here, and its tolerances in ``conf/verify/default.yaml``. The report, every table, the model card
+and MLflow show what it measures without being told. A check gets the evidence and its tolerance for the device, None
+where the configuration gives none. Its measure ``max_abs_diff`` is the one that ``atol`` bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ast2hf.config import Tolerance
+from ast2hf.errors import ConfigurationError, InputError
+from ast2hf.results import MAX_ABS_DIFF, CheckResult, Measure, Status
+from ast2hf.verify import compare
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ast2hf.families.base import Activations
+    from ast2hf.verify.evidence import Evidence
+
+PLANNED = {"recognition": "family of the checkpoint", "coverage": "tensors of the checkpoint"}
+"""Checks that planning makes, before there is a folder to look at: name and title."""
+
+DEFAULT_EPSILON = 1e-12
+"""``layer_norm_eps`` of transformers' ASTConfig where none is given; the published logits were computed with it."""
+
+NO_HEAD = "the folder has no head"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found."""
+
+    status: Status
+    measured: Mapping[str, Measure] = field(default_factory=dict)
+    tolerance: Mapping[str, float] = field(default_factory=dict)
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    title: str
+    function: Callable[[Evidence, Tolerance | None], Finding]
+
+    def __call__(self, evidence: Evidence, tolerance: Tolerance | None) -> CheckResult:
+        found = self.function(evidence, tolerance)
+        return CheckResult(
+            self.name, self.title, found.status, found.reason, dict(found.measured), dict(found.tolerance)
+        )
+
+
+CHECKS: dict[str, Check] = {}
+
+
+def check(title: str) -> Callable[[Callable[[Evidence, Tolerance | None], Finding]], Check]:
+    """Make a function a check of this ``title``, named as the function is."""
+
+    def register(function: Callable[[Evidence, Tolerance | None], Finding]) -> Check:
+        CHECKS[function.__name__] = Check(function.__name__, title, function)
+        return CHECKS[function.__name__]
+
+    return register
+
+
+def none_reached() -> dict[str, CheckResult]:
+    """All checks in the order of the proof, before any was made."""
+    titles = {**PLANNED, **{name: made.title for name, made in CHECKS.items()}}
+    return {name: CheckResult(name, title) for name, title in titles.items()}
+
+
+def planned(name: str, status: Status, reason: str | None = None, **measured: Measure) -> CheckResult:
+    """The result of one of the checks that planning makes."""
+    return CheckResult(name, PLANNED[name], status, reason, measured)
+
+
+@check("written weights")
+def weights(evidence: Evidence, _: Tolerance | None) -> Finding:
+    """What was copied, mapped back, equals the source bit for bit; what was computed is within half a unit in the last
+    place of the same computation in float64."""
+    copied, computed = evidence.spec.plan.parts()
+    for name in evidence.spec.plan.sources:
+        if not evidence.original[name].isfinite().all():
+            raise InputError(
+                f"tensor {name} has values that are not finite in float32 (NaN, infinity or too large)",
+                "the file is corrupt or training diverged; use another checkpoint",
+            )
+    with evidence.format.tensors(evidence.folder) as written:
+        missing = sorted(evidence.spec.plan.targets.keys() - set(written.keys()))
+        if missing:
+            return Finding("failed", {"missing": len(missing)}, reason=f"{missing[0]} is not in the file")
+        for name, restored in copied.reversed().tensors(written.get_tensor):
+            if not compare.bitwise_equal(restored, evidence.original[name]):
+                return Finding("failed", reason=f"the written weights differ from the source in {name}")
+        for name, exact in computed.tensors(lambda name: evidence.original[name].double()):
+            if not compare.is_rounding_of(written.get_tensor(name), exact):
+                return Finding("failed", reason=f"{name} is not what the same computation in float64 gives")
+    return Finding("passed", {"bit_exact": len(copied.targets), "recomputed": len(computed.targets)})
+
+
+@check("from_pretrained")
+def loading(evidence: Evidence, _: Tolerance | None) -> Finding:
+    """``from_pretrained`` finds each tensor it wants, and wants each it finds."""
+    info = evidence.loaded.info
+    measured = {"missing": len(info.missing), "unexpected": len(info.unexpected), "mismatched": len(info.mismatched)}
+    names = [*info.missing, *info.unexpected, *info.mismatched]
+    if not names:
+        return Finding("passed", measured)
+    return Finding("failed", measured, reason=f"{len(names)} tensors do not fit, the first is {names[0]}")
+
+
+@check("feature extractor")
+def features(evidence: Evidence, tolerance: Tolerance | None) -> Finding:
+    """The folder's feature extractor computes what the authors' front end computes."""
+    return _compare(evidence.features, evidence.original_features, tolerance, "features")
+
+
+@check("last hidden state")
+def last_hidden_state(evidence: Evidence, tolerance: Tolerance | None) -> Finding:
+    """All tokens after the last norm, both models on the same features."""
+    actual, reference = evidence.converted, evidence.reference
+    return _compare(actual.last_hidden_state, reference.last_hidden_state, tolerance, "last_hidden_state")
+
+
+@check("pooled output")
+def pooled(evidence: Evidence, tolerance: Tolerance | None) -> Finding:
+    """The vector before the head."""
+    return _compare(evidence.converted.pooled, evidence.reference.pooled, tolerance, "pooled")
+
+
+@check("all logits")
+def logits(evidence: Evidence, tolerance: Tolerance | None) -> Finding:
+    """Every logit, both models on the same features."""
+    actual, reference = evidence.converted.logits, evidence.reference.logits
+    if actual is None or reference is None:
+        return Finding("not_applicable", reason=NO_HEAD)
+    more: dict[str, Measure] = {"top5_agreement": _top5_agreement(actual, reference), "count": reference.numel()}
+    if evidence.loaded.layer_norm_eps != evidence.spec.layer_norm_eps:
+        with evidence.loaded.with_epsilon(evidence.spec.layer_norm_eps):
+            same = evidence.loaded(evidence.features.to(evidence.device)).logits
+        assert same is not None
+        more["max_abs_diff_with_original_epsilon"] = (same - reference).abs().max().item()
+    return _compare(actual, reference, tolerance, "logits", more)
+
+
+@check("end to end")
+def end_to_end(evidence: Evidence, tolerance: Tolerance | None) -> Finding:
+    """The original on the authors' features against the folder on those of its own extractor, as its users see it."""
+    actual, reference = _outcome(evidence.converted), _outcome(evidence.original_end_to_end)
+    more = {} if evidence.spec.labels is None else {"top5_agreement": _top5_agreement(actual, reference)}
+    return _compare(actual, reference, tolerance, "end_to_end", more)
+
+
+@check("published logits")
+def published_logits(evidence: Evidence, _: Tolerance | None) -> Finding:
+    """The first logits against the published ones, by the procedure that gave these: the class's default epsilon."""
+    if evidence.expected is None:
+        return Finding("not_checked", reason=evidence.not_expected)
+    if evidence.converted.logits is None:
+        return Finding("not_applicable", reason=NO_HEAD)
+    expected = evidence.converted.logits.new_tensor([evidence.expected.values])
+    with evidence.loaded.with_epsilon(DEFAULT_EPSILON):
+        repeated = evidence.loaded(evidence.features.to(evidence.device)).logits
+    assert repeated is not None
+    count = expected.shape[1]
+    as_written = (evidence.converted.logits[:, :count] - expected).abs().max().item()
+    return _compare(
+        repeated[:, :count], expected, Tolerance(evidence.expected.atol), "published_logits",
+        {"max_abs_diff_as_written": as_written}, "checkpoint or clip is not the one that they belong to",
+    )  # fmt: skip
+
+
+def _compare(
+    actual: Tensor, reference: Tensor, tolerance: Tolerance | None, name: str,
+    more: Mapping[str, Measure] | None = None, hint: str = "",
+) -> Finding:  # fmt: skip
+    if tolerance is None:
+        raise ConfigurationError(
+            f"there is no tolerance for {name} on {reference.device.type}",
+            f"give verify.tolerances.{name}.{reference.device.type}.atol",
+        )
+    bounds = {"atol": tolerance.atol, **({"rtol": tolerance.rtol} if tolerance.rtol else {})}
+    found = compare.difference(actual, reference, tolerance.atol, tolerance.rtol)
+    measured: dict[str, Measure] = {
+        MAX_ABS_DIFF: found.max_abs_diff, "mean_abs_diff": found.mean_abs_diff, "cosine": found.cosine, **(more or {})
+    }  # fmt: skip
+    if found.passed:
+        return Finding("passed", measured, bounds)
+    reason = f"the difference is {found.max_abs_diff:.1e}, over the tolerance of {tolerance.atol:.1e}"
+    return Finding("failed", measured, bounds, f"{reason}: {hint}" if hint else reason)
+
+
+def _top5_agreement(actual: Tensor, reference: Tensor) -> float:
+    return compare.agreement(compare.top(reference), compare.top(actual))
+
+
+def _outcome(activations: Activations) -> Tensor:
+    return activations.pooled if activations.logits is None else activations.logits

@@ -1,0 +1,90 @@
+"""What fuzzing runs: the whole way of a checkpoint from its bytes to verified weights, without the forward pass."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from ast2hf.checkpoint import synthetic
+from ast2hf.checkpoint.state_dict import Checkpoint, open_checkpoint
+from ast2hf.config import Variant
+from ast2hf.errors import InputError
+from ast2hf.families import recognise
+from ast2hf.families.ast import AST
+from ast2hf.families.geometry import Geometry
+from ast2hf.formats.base import Spec
+from ast2hf.formats.huggingface import HUGGING_FACE, names, weights
+from ast2hf.mapping.plan import Plan, make_plan
+from ast2hf.verify import checks
+from ast2hf.verify.evidence import Evidence
+
+SMALLEST = Geometry(
+    hidden_size=2,
+    num_hidden_layers=1,
+    num_attention_heads=1,
+    num_labels=2,
+    patch_size=2,
+    frequency_stride=2,
+    time_stride=2,
+    max_length=4,
+    num_mel_bins=4,
+)
+
+_VARIANT = Variant(
+    name="m", num_attention_heads=1, patch_size=2, frequency_stride=2, time_stride=2, max_length=4, num_mel_bins=4,
+    mean=0.0, std=1.0,
+)  # fmt: skip
+
+
+def valid(zipped: bool) -> bytes:
+    """A sound checkpoint, with a shared storage, a transposed tensor and three types: 9 KB as zip, 4 KB as legacy."""
+    tensors = synthetic.state_dict(AST, SMALLEST, 0, prefix="")
+    norm = torch.stack([tensors["v.norm.weight"], tensors["v.norm.bias"]])
+    tensors["v.norm.weight"], tensors["v.norm.bias"] = norm
+    tensors["v.blocks.0.mlp.fc1.weight"] = tensors["v.blocks.0.mlp.fc1.weight"].t().contiguous().t()
+    tensors["mlp_head.1.weight"] = tensors["mlp_head.1.weight"].to(torch.float16)
+    tensors["mlp_head.1.bias"] = tensors["mlp_head.1.bias"].to(torch.float64)
+    buffer = io.BytesIO()
+    wanted = {f"module.{name}": value for name, value in tensors.items() if "v.head" not in name}
+    torch.save(wanted, buffer, _use_new_zipfile_serialization=zipped)
+    return buffer.getvalue()
+
+
+def verify(folder: Path, geometry: Geometry, plan: Plan, checkpoint: Checkpoint) -> None:
+    """Raise AssertionError where the written weights are not those that torch.load reads."""
+    spec = Spec(AST, _VARIANT.head, geometry, plan, AST.front_end(_VARIANT), None, "", 1e-6)
+    original = checkpoint.load_with_torch()
+    evidence = Evidence(spec, HUGGING_FACE, folder, original, clip=None, device=torch.device("cpu"))
+    found = checks.CHECKS["weights"](evidence, None)
+    assert found.status == "passed", found.reason
+
+
+def examiner(folder: Path) -> Callable[[bytes], str | None]:
+    """A function that says of a file why it is refused, or None if it is converted and verified in ``folder``.
+
+    Whatever else the function raises is a defect: a crash, or weights that are not those that torch.load reads.
+    """
+    path, written = folder / "fuzzed.pth", folder / names.WEIGHTS
+
+    def examine(content: bytes) -> str | None:
+        path.write_bytes(content)
+        written.unlink(missing_ok=True)
+        try:
+            with open_checkpoint(path) as checkpoint:
+                family = recognise(checkpoint.shapes)
+                geometry = family.geometry(_VARIANT, checkpoint.shapes)
+                table = family.table(_VARIANT.head)
+                plan = make_plan(table, geometry.num_hidden_layers, geometry.dimensions(), checkpoint.shapes)
+                weights.write(written, plan, checkpoint)
+                verify(folder, geometry, plan, checkpoint)
+        except InputError as error:
+            refusal = str(error)
+        else:
+            return None
+        assert refusal.isprintable()
+        return refusal
+
+    return examine

@@ -1,0 +1,257 @@
+import errno
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ast2hf import signals
+from ast2hf.errors import OutputError
+from ast2hf.output import lock
+from ast2hf.output.lock import SCRATCH, STAGING, check_free, check_place, lock_output
+
+DEAD = "0123456789ab"
+"""The token of a run that was killed."""
+
+
+def publish(target, overwrite=False, content="new"):
+    with lock_output(target) as claim:
+        (claim.new_folder(STAGING) / "config.json").write_text(content)
+        claim.publish(overwrite)
+
+
+def old_folder(path):
+    path.mkdir()
+    (path / "pytorch_model.bin").write_text("old")
+
+
+def old_link(path):
+    (path.parent / "elsewhere").mkdir()
+    (path.parent / "elsewhere" / "kept").write_text("kept")
+    path.symlink_to(path.parent / "elsewhere")
+
+
+def test_published_whole_and_nothing_left_over(tmp_path):
+    publish(tmp_path / "a" / "model")
+    assert (tmp_path / "a" / "model" / "config.json").read_text() == "new"
+    assert os.listdir(tmp_path / "a") == ["model"]
+
+
+def test_what_is_not_published_goes_with_an_error(tmp_path):
+    with pytest.raises(KeyError), lock_output(tmp_path / "model") as claim:
+        for kind in (STAGING, SCRATCH):
+            folder = claim.new_folder(kind)
+            assert folder.parent == tmp_path
+            (folder / "file").write_text("")
+        raise KeyError
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "make",
+    [old_folder, old_link, lambda p: p.write_text("old"), lambda p: p.symlink_to("nowhere"), lambda p: p.mkdir()],
+)
+def test_what_exists_is_refused_or_replaced_whole(tmp_path, make):
+    target = tmp_path / "model"
+    make(target)
+    with pytest.raises(OutputError, match="exists"):
+        check_free(target, overwrite=False)
+    with pytest.raises(OutputError, match="appeared"):
+        publish(target)
+    check_free(target, overwrite=True)
+    publish(target, overwrite=True)
+    assert os.listdir(target) == ["config.json"]
+    assert not target.is_symlink()
+    if (tmp_path / "elsewhere").exists():
+        assert (tmp_path / "elsewhere" / "kept").read_text() == "kept"
+    assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
+
+
+@pytest.mark.parametrize("fault", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_what_ends_it_between_the_two_renames_puts_the_old_one_back(tmp_path, monkeypatch, fault):
+    target = tmp_path / "model"
+    old_folder(target)
+    rename = Path.rename
+
+    def fail(path, to):
+        if path.suffix == f".{STAGING}":
+            raise fault
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OutputError if isinstance(fault, OSError) else KeyboardInterrupt):
+        publish(target, overwrite=True)
+    assert os.listdir(tmp_path) == ["model"]
+    assert os.listdir(target) == ["pytorch_model.bin"]
+
+
+def test_a_signal_waits_until_what_was_replaced_is_gone(tmp_path, monkeypatch):
+    old_folder(tmp_path / "model")
+    remove = shutil.rmtree
+
+    def interrupted(*arguments, **keywords):
+        signal.raise_signal(signal.SIGINT)
+        remove(*arguments, **keywords)
+
+    monkeypatch.setattr(shutil, "rmtree", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        publish(tmp_path / "model", overwrite=True)
+    assert os.listdir(tmp_path) == ["model"]
+    assert os.listdir(tmp_path / "model") == ["config.json"]
+
+
+def test_a_run_killed_between_the_two_renames_is_put_right_by_the_next(tmp_path):
+    old_folder(tmp_path / f".model.{DEAD}.previous")
+    old_folder(tmp_path / f".model.{DEAD}.staging")
+    with lock_output(tmp_path / "model"):
+        assert os.listdir(tmp_path / "model") == ["pytorch_model.bin"]
+    assert os.listdir(tmp_path) == ["model"]
+
+
+@pytest.mark.parametrize("make", [old_folder, old_link, lambda p: p.write_text("old")])
+def test_what_dead_runs_left_is_removed(tmp_path, make):
+    (tmp_path / "model").mkdir()
+    for kind in ("staging", "scratch", "previous"):
+        (tmp_path / kind).mkdir()
+        make(tmp_path / kind / "left")
+        (tmp_path / kind / "left").rename(tmp_path / f".model.{DEAD}.{kind}")
+    with lock_output(tmp_path / "model"):
+        assert sorted(p.name for p in tmp_path.glob(".*")) == [".model.lock"]
+    assert not list(tmp_path.glob(".*"))
+    assert (tmp_path / "model").is_dir()
+    if make is old_link:
+        assert len(list(tmp_path.glob("*/elsewhere/kept"))) == 3
+
+
+def test_what_belongs_to_others_is_left_alone(tmp_path):
+    others = [".model.x.0123456789ab.staging", ".model.staging", ".model.0123.staging", "model.0123456789ab.staging"]
+    for name in others:
+        (tmp_path / name).mkdir()
+    with lock_output(tmp_path / "model"), lock_output(tmp_path / "model.x.0123456789ab"):
+        pass
+    assert sorted(os.listdir(tmp_path)) == sorted(others)
+
+
+def test_a_name_with_the_signs_of_a_pattern(tmp_path):
+    (tmp_path / ".a[1]*.0123456789ab.staging").mkdir()
+    publish(tmp_path / "a[1]*")
+    assert os.listdir(tmp_path) == ["a[1]*"]
+
+
+def test_one_run_at_a_time_has_a_target_and_the_other_is_told_which(tmp_path):
+    with lock_output(tmp_path / "model") as claim:
+        claim.new_folder(STAGING)
+        message = rf"being written by another run \(process {os.getpid()} on {socket.gethostname()}\)"
+        with pytest.raises(OutputError, match=message), lock_output(tmp_path / "model"):
+            pass
+        assert claim.sibling_path(STAGING).exists()
+        publish(tmp_path / "other")
+    assert os.listdir(tmp_path) == ["other"]
+
+
+def test_the_lock_of_a_killed_run_is_free(tmp_path):
+    code = (
+        "import os, sys; from pathlib import Path; from ast2hf.output.lock import lock_output\n"
+        "with lock_output(Path(sys.argv[1])) as claim: claim.new_folder('staging'); os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "model")]).returncode == -9
+    assert len(os.listdir(tmp_path)) == 2
+    publish(tmp_path / "model")
+    assert os.listdir(tmp_path) == ["model"]
+
+
+def test_a_lock_that_was_removed_under_a_waiting_run_is_none(tmp_path, monkeypatch):
+    """It has opened the file before its holder removes it, and gets the lock on a file that is no longer there."""
+    lock_file = tmp_path / ".model.lock"
+    real_open = os.open
+
+    def open_and_lose(path, *arguments, **keywords):
+        fd = real_open(path, *arguments, **keywords)
+        if str(path) == str(lock_file):
+            lock_file.unlink()
+        return fd
+
+    monkeypatch.setattr(os, "open", open_and_lose)
+    with pytest.raises(OutputError, match="another run"), lock_output(tmp_path / "model"):
+        pass
+
+
+def test_a_file_system_without_locks_is_refused(tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.raises(OutputError, match="has locks"), lock_output(tmp_path / "model"):
+        pass
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_modes_follow_the_umask(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        publish(tmp_path / "model")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "model").stat().st_mode) == 0o777 & ~umask
+    assert stat.S_IMODE((tmp_path / "model" / "config.json").stat().st_mode) == 0o666 & ~umask
+
+
+def test_it_is_on_the_disk_before_it_is_published_and_its_name_after(tmp_path, monkeypatch):
+    target, synced = tmp_path / "model", []
+    monkeypatch.setattr(lock, "_fsync", lambda path: synced.append((path.name, target.exists())))
+    publish(target)
+    (file, before), (staging, still_before), (parent, after) = synced
+    assert (file, before, still_before, parent, after) == ("config.json", False, False, tmp_path.name, True)
+    assert staging.endswith(".staging")
+
+
+def test_the_working_directory_and_what_is_above_it_are_refused(tmp_path, monkeypatch):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a" / "b")
+    for target in (tmp_path / "a" / "b", tmp_path / "a", tmp_path):
+        with pytest.raises(OutputError, match="working directory or above"):
+            check_place(target)
+
+
+def test_a_parent_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="not a folder that you may write to"):
+        check_place(tmp_path / "file" / "model")
+
+
+@pytest.fixture
+def raising():
+    """SIGINT and SIGTERM raise exceptions, as in a run."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    hook = sys.unraisablehook
+    signals.raise_exceptions()
+    yield
+    sys.unraisablehook = hook
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("raising")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_as_the_clean_up_begins_leaves_nothing_behind(tmp_path, monkeypatch, number):
+    target = tmp_path / "model"
+    old_folder(target)
+    escape = lock.re.escape
+
+    def signalled(text):
+        monkeypatch.setattr(lock.re, "escape", escape)
+        signal.raise_signal(number)
+        return escape(text)
+
+    with pytest.raises((SystemExit, KeyboardInterrupt)), lock_output(target) as claim:
+        (claim.new_folder(STAGING) / "config.json").write_text("new")
+        claim.new_folder(SCRATCH)
+        claim.publish(overwrite=True)
+        monkeypatch.setattr(lock.re, "escape", signalled)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert (target / "config.json").read_text() == "new"

@@ -1,0 +1,147 @@
+"""The model card, read as the Hub reads it: metadata, and Markdown with tables."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+import samples
+import yaml
+from markdown_it import MarkdownIt
+from samples import HOSTILE
+
+from ast2hf.render import card
+from ast2hf.results import CheckResult
+
+report = pytest.fixture(samples.report)
+headless = pytest.fixture(samples.headless)
+
+
+def read(text):
+    """Metadata, and the tokens of the rest."""
+    _, metadata, body = text.split("---\n", 2)
+    return yaml.safe_load(metadata), MarkdownIt("commonmark").enable("table").parse(body)
+
+
+def tables(tokens):
+    """Each table as rows of the plain text of their cells."""
+    found = []
+    for number, token in enumerate(tokens):
+        match token.type:
+            case "table_open":
+                found.append([])
+            case "tr_open":
+                found[-1].append([])
+            case "th_open" | "td_open":
+                found[-1][-1].append(plain(tokens[number + 1]))
+    return found
+
+
+def plain(token):
+    return "".join(child.content for child in token.children)
+
+
+def snippet(tokens):
+    return next(token.content for token in tokens if token.type == "fence" and token.info == "python")
+
+
+def test_every_check_has_its_row_with_measure_tolerance_and_status(report):
+    _, tokens = read(card.render(report))
+    _, proof = tables(tokens)
+    assert proof == [
+        ["check", "measured", "tolerance", "status"],
+        ["tensors of the checkpoint", "151 mapped, 4 dropped, 160 written", "exact", "passed"],
+        ["written weights", "160 bit exact, 0 recomputed", "exact", "passed"],
+        ["feature extractor", "max difference 0", "0.005", "passed"],
+        ["pooled output", "max difference 1.90e-06", "5e-06", "passed"],
+        ["all logits", "max difference 1.29e-05", "2e-05 + 1e-05 of the value", "passed"],
+        ["published logits", "not the official clip", "", "not checked"],
+    ]
+
+
+def test_what_comes_from_outside_breaks_no_table_and_is_no_html(report):
+    report.model = report.clip = report.labels = report.notes[0] = report.source["uri"] = HOSTILE
+    report.source["prefix"] = HOSTILE
+    report.checks["x"] = CheckResult("x", HOSTILE, "not_checked", HOSTILE)
+    text = card.render(report)
+    metadata, tokens = read(text)
+    provenance, proof = tables(tokens)
+    assert {len(row) for row in provenance} == {2}
+    assert {len(row) for row in proof} == {4}
+    shown = HOSTILE.replace("\x1b", "\\x1b").replace("\n", "\\n")
+    assert proof[-1] == [shown, shown, "", "not checked"]
+    assert [value for _, value in provenance].count(shown) == 4
+    kinds = [token.type for token in tokens] + [c.type for token in tokens for c in token.children or ()]
+    assert not [kind for kind in kinds if kind.startswith(("html", "link", "image"))]
+    assert "<script" not in text
+    assert metadata["library_name"] == "transformers"
+
+
+def test_a_folder_is_not_named_in_its_card(report):
+    text = snippet(read(card.render(report))[1])
+    assert 'folder = "path/to/this/folder"  # or its name on the Hub\n' in text
+    ast.parse(text)
+
+
+def test_on_the_hub_the_snippet_names_the_repository(report):
+    text = snippet(read(card.with_place(card.render(report), "me/model"))[1])
+    assert 'folder = "me/model"\n' in text
+    assert "path/to" not in text
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "activation"),
+    [("multi_label_classification", ".sigmoid()"), ("single_label_classification", ".softmax(dim=0)")],
+)
+def test_the_snippet_scores_as_the_model_was_trained(report, problem_type, activation):
+    report.problem_type = problem_type
+    text = snippet(read(card.render(report))[1])
+    assert activation in text
+    assert "topk(1)" in text
+
+
+def test_an_encoder_alone_shows_what_it_gives_instead(headless):
+    metadata, tokens = read(card.render(headless))
+    assert metadata["pipeline_tag"] == "feature-extraction"
+    text = snippet(tokens)
+    ast.parse(text)
+    assert "AutoModel.from_pretrained(folder)" in text
+    assert "outputs.last_hidden_state" in text
+    assert "outputs.pooler_output" in text
+    assert "logits" not in text
+    (row,) = (row for row in tables(tokens)[1] if row[0] == "all logits")
+    assert row[1:] == ["the folder has no head", "", "not applicable"]
+
+
+def test_the_licence_is_the_authors_where_it_is_known(report):
+    metadata, _ = read(card.render(report, "bsd-3-clause"))
+    assert metadata["license"] == "bsd-3-clause"
+    assert "published under bsd-3-clause" in card.render(report, "bsd-3-clause")
+
+
+def test_and_is_not_invented_where_it_is_not(report):
+    text = card.render(report)
+    metadata, _ = read(text)
+    assert metadata == {
+        "library_name": "transformers",
+        "pipeline_tag": "audio-classification",
+        "tags": ["audio-spectrogram-transformer", "ast2hf"],
+    }
+    assert "whatever their author says" in text
+
+
+def test_it_cites_the_authors_and_explains_the_epsilon(report):
+    _, tokens = read(card.render(report))
+    (citation,) = (token.content for token in tokens if token.info == "bibtex")
+    assert "{{AST: Audio Spectrogram Transformer}}" in citation
+    assert citation.count("{") == citation.count("}")
+    text = card.render(report)
+    assert "one epsilon for all; 1e-06 is used" in text
+
+
+@pytest.mark.parametrize(
+    ("torchaudio", "text"), [("2.9.0+cpu", "torchaudio 2.9.0+cpu"), ("not installed", "the numpy implementation")]
+)
+def test_it_says_which_code_computed_the_features(report, torchaudio, text):
+    report.environment["torchaudio"] = torchaudio
+    assert f"computed by {text}" in card.render(report)

@@ -1,0 +1,157 @@
+"""The page of a conversion: what stands in it, and that nothing from outside can act in it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import samples
+from matplotlib.colors import to_hex
+from samples import HOSTILE, Tags
+
+from ast2hf.render import page, plots, svg
+from ast2hf.results import BLOCK_RTOL, Block, CheckResult, Figures, Report
+
+SETTINGS = {"model.time_stride": "10", "checkpoint": "https://host/a.pth"}
+
+report = pytest.fixture(samples.report)
+headless = pytest.fixture(samples.headless)
+figures = pytest.fixture(samples.figures)
+
+
+def test_everything_that_the_proof_found_stands_in_it(report, figures):
+    found = Tags(page.render(report, figures, SETTINGS))
+    for text in (
+        "passed", "all logits", "max difference 1.29e-05", "2e-05 + 1e-05 of the value", "Speech",
+        "0.9123", "a.pth", "ab12",
+        "1,234,567 bytes", "2024-05-06 07:08:09 UTC", "mean difference", "3.00e-06",
+        "not the official clip", "clip.wav", "a note", "model.time_stride", "blocks.0", "within the tolerance: 7",
+    ):  # fmt: skip
+        assert text in found.text, text
+    assert found.pictures() == ["difference after each block", "differences of the logits", "spectrogram of the clip"]
+
+
+def test_it_refers_to_nothing_outside_and_runs_nothing(report, figures):
+    text = page.render(report, figures, SETTINGS)
+    found = Tags(text)
+    assert not {tag for tag, _ in found.tags} & {"script", "link", "iframe", "object", "embed", "img", "base", "a"}
+    for _, attributes in found.tags:
+        assert not [name for name in attributes if name.startswith("on")]
+        for name in ("src", "href", "xlink:href", "srcset", "action"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:image/png;base64,"))
+    assert set(re.findall(r"url\((.)", text)) == {"#"}
+    assert "@import" not in text
+
+
+def test_ids_are_unique_so_that_pictures_do_not_mix(report, figures):
+    ids = [
+        attributes["id"] for _, attributes in Tags(page.render(report, figures, SETTINGS)).tags if "id" in attributes
+    ]
+    assert len(ids) == len(set(ids))
+
+
+def test_pictures_take_the_colour_of_the_page(report):
+    picture = svg.inline(lambda: plots.blocks(report), "p")
+    assert "currentColor" in picture
+    assert "#000000" not in picture
+
+
+DRAWN = {"defs", "style", "g", "path", "use", "text", "tspan", "clippath", "rect", "image"}
+
+
+def of_the_page(found):
+    """Numbers of tags outside the pictures, which have more or fewer ticks as there is room."""
+    return Counter(tag for tag, _ in found.tags if tag not in DRAWN)
+
+
+def test_what_comes_from_outside_cannot_act(report, figures):
+    plain = of_the_page(Tags(page.render(report, figures, SETTINGS)))
+    report.model = report.clip = report.labels = report.notes[0] = HOSTILE
+    report.source["uri"] = report.first_divergence = HOSTILE
+    report.family = report.head = HOSTILE
+    report.blocks[1] = Block(HOSTILE, 1e-6, 2e-7)
+    report.top5[0] = replace(report.top5[0], label=HOSTILE)
+    pooled = CheckResult("pooled", HOSTILE, "passed", None, {HOSTILE: HOSTILE}, {"atol": 5e-6})
+    report.checks["pooled"] = pooled
+    found = Tags(page.render(report, figures, SETTINGS))
+    assert "script" not in {tag for tag, _ in found.tags}
+    assert not [a for _, a in found.tags if "onload" in a]
+    assert of_the_page(found) == plain + Counter(p=1, b=1), "the line of the first divergence, and nothing else"
+    assert {tag for tag, _ in found.tags} == set(plain) | DRAWN
+    assert "{{ 7*7 }}" in found.text
+    report.status, report.error = "failed", HOSTILE
+    assert "<script" not in page.render(report, figures, SETTINGS)
+
+
+def test_of_a_run_that_failed_before_its_proof(tmp_path):
+    report = Report("m", error="the download failed; try again")
+    text = page.write(tmp_path / page.PAGE, report, None, SETTINGS).read_text()
+    found = Tags(text)
+    assert "the download failed; try again" in found.text
+    assert "not reached" in found.text
+    assert found.pictures() == []
+    assert "passed" not in found.text
+
+
+def test_of_a_failed_proof(report, figures):
+    report.status, report.error, report.first_divergence = "failed", "the logits differ", "blocks.0"
+    samples.fail(report, "logits", max_abs_diff=1.0)
+    found = Tags(page.render(report, figures, SETTINGS))
+    assert "the logits differ" in found.text
+    assert "First divergence: blocks.0" in found.text
+
+
+def test_of_a_proof_that_came_to_the_features(figures):
+    found = Tags(page.render(Report("m", error="e"), Figures(figures.features), SETTINGS))
+    assert found.pictures() == ["spectrogram of the clip"]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_of_what_is_not_finite(report, figures, value):
+    report.status, report.blocks = "failed", [Block("embeddings", value, value), Block("blocks.0", 1.0, math.inf)]
+    samples.fail(report, "logits", max_abs_diff=value, mean_abs_diff=value, cosine=value)
+    report.top5[0] = replace(report.top5[0], converted=value)
+    converted = figures.converted.copy()
+    converted[3] = value
+    found = Tags(page.render(report, Figures(figures.features, figures.original, converted), SETTINGS))
+    assert "1 are not finite" in found.text
+    converted[:] = value
+    found = Tags(page.render(report, Figures(figures.features, figures.original, converted), SETTINGS))
+    assert "differences of the logits" not in found.pictures()
+
+
+def test_of_equal_logits(report, figures):
+    found = Tags(page.render(report, Figures(figures.features, figures.original, figures.original), SETTINGS))
+    assert "within the tolerance: 7" in found.text
+
+
+def test_of_an_encoder_without_a_head(headless, figures):
+    found = Tags(page.render(headless, Figures(figures.features), SETTINGS))
+    assert "the folder has no head" in found.text
+    assert "Best labels" not in found.text
+    assert found.pictures() == ["difference after each block", "spectrogram of the clip"]
+
+
+def test_a_check_that_nobody_here_has_heard_of_is_shown_with_all_it_measured(report):
+    report.checks["loudness"] = CheckResult(
+        "loudness", "loudness of the clip", "passed", None, {"decibel": -23.5, "max_abs_diff": 0.25}, {"atol": 0.5}
+    )
+    text = Tags(page.render(report, None, SETTINGS)).text
+    assert "max difference 2.50e-01" in text
+    assert "decibel" in text
+    assert "-23.5" in text
+
+
+def test_the_plot_is_a_picture_even_of_zero_and_infinite_differences(tmp_path):
+    made = Report("m", blocks=[Block("embeddings", 0.0, 0.0), Block("blocks.0", 1.0, math.inf)])
+    path = plots.differences(made, tmp_path / "d.png")
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_block_is_red_from_where_it_is_said_to_diverge():
+    made = Report("m", blocks=[Block("a", 0.0, BLOCK_RTOL), Block("b", 0.0, BLOCK_RTOL * 1.01)])
+    (axes,) = plots.blocks(made).axes
+    assert [to_hex(bar.get_facecolor()) for bar in axes.patches] == [plots.GOOD, plots.BAD]

@@ -1,0 +1,98 @@
+"""The package's own imports: which module may know which. Those inside functions count, too."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import ast2hf
+
+PACKAGE = Path(ast2hf.__file__).parent
+
+MODULES = {
+    ".".join(("ast2hf", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
+    for path in PACKAGE.rglob("*.py")
+}
+
+
+def imports(path):
+    """The modules of the package that ``path`` imports, those for type checkers alone left out."""
+    found = set()
+    nodes = [ast.parse(path.read_text(encoding="utf-8"))]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {
+                f"{node.module}.{a.name}" if f"{node.module}.{a.name}" in MODULES else node.module for a in node.names
+            }
+        nodes.extend(ast.iter_child_nodes(node))
+    return found & set(MODULES)
+
+
+GRAPH = {name: imports(path) - {name} for name, path in MODULES.items()}
+
+
+def circles(graph):
+    """The groups of modules that import each other, directly or through others."""
+
+    def reachable(start):
+        seen, todo = set(), [start]
+        while todo:
+            for module in graph[todo.pop()] - seen:
+                seen.add(module)
+                todo.append(module)
+        return seen
+
+    reach = {module: reachable(module) for module in graph}
+    return {frozenset(m for m in reach[n] if n in reach[m]) for n in graph if n in reach[n]}
+
+
+def test_there_is_no_circle():
+    assert circles(GRAPH) == set()
+
+
+def test_a_circle_would_be_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == {frozenset({"b", "c"})}
+
+
+def test_results_import_nothing_of_the_package():
+    assert GRAPH["ast2hf.results"] == set()
+
+
+def test_views_read_results_alone():
+    allowed = {"ast2hf.results", "ast2hf.errors", "ast2hf.privacy"}
+    for name, imported in GRAPH.items():
+        if name.startswith("ast2hf.render"):
+            assert {i for i in imported if not i.startswith("ast2hf.render")} <= allowed, name
+
+
+def test_nothing_but_the_command_knows_the_command():
+    for name, imported in GRAPH.items():
+        if not name.startswith(("ast2hf.cli", "ast2hf.sweep")):
+            assert not {i for i in imported if i.startswith(("ast2hf.cli", "ast2hf.sweep"))}, name
+
+
+def test_tracking_alone_imports_mlflow():
+    for name, path in MODULES.items():
+        if not name.startswith("ast2hf.tracking"):
+            assert "import mlflow" not in path.read_text(encoding="utf-8"), name
+
+
+def test_importing_the_package_changes_nothing():
+    code = (
+        "import sys, os, logging, signal\n"
+        "def state(): return (dict(os.environ), list(sys.meta_path), signal.getsignal(signal.SIGINT), sys.excepthook,\n"
+        "    sys.unraisablehook, logging.raiseExceptions, logging.root.level, list(logging.root.handlers))\n"
+        "before = state()\n"
+        "import ast2hf\n"
+        "assert ast2hf.convert and ast2hf.verify\n"
+        "assert state() == before\n"
+        "assert not {'torch', 'transformers', 'mlflow', 'hydra'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
