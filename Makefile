@@ -1,6 +1,6 @@
 # make demo   environment, then one conversion with no network
-# make test   environment, then the whole test suite
-# The rest: make lint, make compat (transformers 4.57), make browser (the report in the MLflow UI), make server (a
+# make test   environment, then the unit tests and a handful of commands
+# The rest: make test-full (all other commands, and models of published size), make lint, make compat (transformers 4.57), make browser (the report in the MLflow UI), make server (a
 # team's tracking server), make scale and make ray (launchers), make faults (bad input), make fuzz, make bench, make clean.
 
 PYTHON ?= python3
@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: demo test lint compat browser server scale ray faults fuzz bench clean
+.PHONY: demo test test-full lint compat browser server scale ray faults fuzz bench clean
 
 demo: $(DEMO)
 	@echo "The converted model is in $(DEMO). To convert it again: rm -r $(DEMO) && make demo"
@@ -19,8 +19,13 @@ demo: $(DEMO)
 $(DEMO): | .venv/ready
 	$(BIN)/python convert.py model=ast_16_16 experiment=offline
 
+QUICK := tests/unit tests/integration/test_smoke.py
+
 test: .venv/ready
-	$(BIN)/python -m pytest -m 'not browser and not scale and not server and not fault'
+	$(BIN)/python -m pytest $(QUICK)
+
+test-full: .venv/ready
+	$(BIN)/python -m pytest $(QUICK:%=--ignore=%) -m 'not browser and not scale and not server and not fault'
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -63,7 +68,7 @@ faults: .venv/ready
 SECONDS ?= 60
 fuzz: .venv/fuzz-ready
 	@mkdir -p outputs/fuzz
-	$(BIN)/python tests/fuzz_intake.py outputs/fuzz -max_total_time=$(SECONDS)
+	PYTHONPATH=tests $(BIN)/python -m support.fuzz_intake outputs/fuzz -max_total_time=$(SECONDS)
 
 bench: .venv/ready .venv-compat/ready
 	$(BIN)/python bench/bench.py --baseline-python $(COMPAT)/python

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ast2hf.errors import ConfigurationError, printable
 
-log = logging.getLogger(__name__)
+_FULL_PRECISION = threading.Lock()
 
 
 def resolve(name: str) -> str:
@@ -37,28 +36,21 @@ def resolve(name: str) -> str:
     return name
 
 
-def use_threads(count: int | None) -> None:
-    """Compute on the CPU with ``count`` threads; None: with one per core. To call before torch is first imported."""
-    if count is not None:
-        os.environ["OMP_NUM_THREADS"] = str(count)  # read once, by the libraries that torch brings
-    import torch
-
-    if count is not None:
-        torch.set_num_threads(count)
-    log.info("threads: %d", torch.get_num_threads())
-
-
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Float32 products in full: no TF32 in matrix products, convolutions and attention; no gradients."""
+    """Float32 products in full: no TF32 in matrix products, convolutions and attention; no gradients.
+
+    These are settings of the process, so one thread at a time may be inside.
+    """
     import torch
 
-    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before[0])
-        torch.backends.cudnn.allow_tf32 = before[1]
+    with _FULL_PRECISION:
+        before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+        torch.set_float32_matmul_precision("highest")
+        torch.backends.cudnn.allow_tf32 = False
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            torch.set_float32_matmul_precision(before[0])
+            torch.backends.cudnn.allow_tf32 = before[1]

@@ -5,50 +5,34 @@ Everything up to the plan needs no torch, so that most faults show at once; tran
 
 from __future__ import annotations
 
-import logging
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ast2hf import device as devices
 from ast2hf import hub_download, local_files
-from ast2hf.checkpoint.source import Source, locate
-from ast2hf.checkpoint.state_dict import Checkpoint, open_checkpoint
-from ast2hf.config import Config, ExpectedLogits, Variant
-from ast2hf.errors import Ast2hfError
-from ast2hf.families import FAMILIES, recognise
+from ast2hf.checkpoint.source import Source
+from ast2hf.config import Config, ExpectedLogits
 from ast2hf.formats.base import Spec
 from ast2hf.formats.huggingface import HUGGING_FACE, names
 from ast2hf.labels import load_labels
-from ast2hf.mapping.plan import make_plan
 from ast2hf.output import lock as output
 from ast2hf.output import up_to_date
 from ast2hf.output.files import write_json, write_text
+from ast2hf.planning import Opened, identify, labels_of, note, open_and_plan
 from ast2hf.privacy import without_paths
 from ast2hf.progress import Progress
+from ast2hf.proof import checks
 from ast2hf.results import INTERRUPTED, CheckResult, Conversion, Report
-from ast2hf.verify import checks
 
 if TYPE_CHECKING:
     from ast2hf.audio import Clip
 
-log = logging.getLogger(__name__)
-
 OFFICIAL_LICENCE = "bsd-3-clause"
 """Of the authors' repository, which the official checkpoints are linked from."""
-
-
-@dataclass(frozen=True)
-class _Opened:
-    """A checkpoint, and what is to be made of it or compared with it."""
-
-    source: Source
-    checkpoint: Checkpoint
-    spec: Spec
 
 
 def run(conversion: Conversion, config: Config, progress: Progress) -> None:
@@ -59,7 +43,8 @@ def run(conversion: Conversion, config: Config, progress: Progress) -> None:
     report = conversion.report
     try:
         {"convert": convert, "verify": verify}[config.task](conversion, config, progress)
-        report.status = "passed"
+        if not config.dry_run:
+            report.status = "passed"
     except BaseException as error:
         report.status = "failed"
         report.error = without_paths(str(error), _local_paths(config)) if isinstance(error, Exception) else INTERRUPTED
@@ -78,9 +63,11 @@ def convert(conversion: Conversion, config: Config, progress: Progress) -> None:
         place = None if config.dry_run else stack.enter_context(output.lock_output(target))
         output.check_free(target, config.overwrite or config.skip_existing)
         scratch = place.new_folder(output.SCRATCH) if place else _temporary_folder(stack)
-        opened = _open(report, config, config.model, scratch, stack, progress)
+        with progress.quiet("inputs"):
+            labels = load_labels(config.labels, config.model)
+        opened = open_and_plan(report, config, config.model, labels, scratch, stack, progress)
         if config.skip_existing or place is None:
-            _identify(report, opened, progress)
+            identify(report, opened, progress)
         if config.skip_existing and _is_current(report, config, opened.spec, target, progress):
             conversion.folder, conversion.skipped = target, True
             return
@@ -91,7 +78,7 @@ def convert(conversion: Conversion, config: Config, progress: Progress) -> None:
         with progress("convert", f"Write {len(opened.spec.plan.targets)} tensors"):
             HUGGING_FACE.write(staged, opened.spec, opened.checkpoint)
         place.start_sync()
-        _identify(report, opened, progress)
+        identify(report, opened, progress)
         _prove(conversion, config, opened, staged, clip, progress)
         with progress("publish", "Publish the model folder"):
             _describe(report, staged, opened.source, progress)
@@ -106,10 +93,11 @@ def verify(conversion: Conversion, config: Config, progress: Progress) -> None:
     with ExitStack() as stack:
         with progress.quiet("inputs"):
             folder = hub_download.model_folder(str(config.folder), names.MODEL_FILES)
+            labels = labels_of(folder, config)
         variant = replace(config.model, head=HUGGING_FACE.head(folder))
-        opened = _open(report, config, variant, _temporary_folder(stack), stack, progress)
+        opened = open_and_plan(report, config, variant, labels, _temporary_folder(stack), stack, progress)
         clip = _import_and_load_clip(report, config, progress)
-        _identify(report, opened, progress)
+        identify(report, opened, progress)
         try:
             _prove(conversion, config, opened, folder, clip, progress, to_the_end=True)
         finally:
@@ -120,90 +108,32 @@ def _begin(report: Report, config: Config) -> None:
     report.checks = checks.none_reached()
     report.device = devices.resolve(config.device.name)
     if config.device.name == "auto":
-        _note(report, f"device=auto is {report.device} here")
-
-
-def _open(
-    report: Report, config: Config, variant: Variant, scratch: Path, stack: ExitStack, progress: Progress
-) -> _Opened:
-    """The checkpoint, vetted, recognised and planned."""
-    with progress.quiet("inputs"):
-        labels = load_labels(config.labels, variant)
-    report.labels = labels.uri
-    cache = local_files.expand(config.paths.cache).absolute()
-    family = FAMILIES[variant.family]
-    source = stack.enter_context(locate(config.checkpoint, variant, family, cache, config.download, scratch, progress))
-    report.source["uri"] = source.uri
-    with progress("read", "Read and vet the checkpoint"):
-        checkpoint = stack.enter_context(open_checkpoint(source.path))
-    report.source |= {"bytes": checkpoint.nbytes, "keys": list(checkpoint.keys), "prefix": checkpoint.prefix}
-    _note(report, *checkpoint.notes)
-    with progress.quiet("convert"):
-        with _deciding(report, "recognition"):
-            family = recognise(checkpoint.shapes)
-        report.checks["recognition"] = checks.planned("recognition", "passed", family=family.name)
-        geometry = family.geometry(variant, checkpoint.shapes)
-        report.family, report.head, report.problem_type = family.name, variant.head, variant.problem_type
-        report.geometry, report.layer_norm_eps = geometry.as_dict(), variant.layer_norm_eps
-        with _deciding(report, "coverage"):
-            plan = make_plan(
-                family.table(variant.head), geometry.num_hidden_layers, geometry.dimensions(), checkpoint.shapes
-            )
-        report.dropped_tensors = dict(plan.dropped)
-        report.checks["coverage"] = checks.planned(
-            "coverage", "passed", None,
-            source=len(checkpoint.tensors), mapped=len(plan.sources), dropped=len(plan.dropped),
-            written=len(plan.targets),
-        )  # fmt: skip
-        front_end = family.front_end(variant)
-        report.front_end = front_end.as_dict()
-        classes = None if geometry.num_labels is None else labels.for_classes(geometry.num_labels)
-        spec = Spec(
-            family, variant.head, geometry, plan, front_end, classes, variant.problem_type, variant.layer_norm_eps
-        )
-        report.configuration_sha256 = _configuration_hash(report, config, spec)
-    return _Opened(source, checkpoint, spec)
-
-
-@contextmanager
-def _deciding(report: Report, name: str) -> Iterator[None]:
-    """Write into the report that the check ``name`` failed, where an error says so."""
-    try:
-        yield
-    except Ast2hfError as error:
-        report.checks[name] = checks.planned(name, "failed", error.cause)
-        raise
+        note(report, f"device=auto is {report.device} here")
 
 
 def _import_and_load_clip(report: Report, config: Config, progress: Progress) -> Clip:
     with progress.importing():
         # Timed here, and not as part of the proof.
         from ast2hf.formats.huggingface import loading  # noqa: F401
-        from ast2hf.verify import proof  # noqa: F401
+        from ast2hf.proof import prove  # noqa: F401
     with progress.quiet("inputs"):
         from ast2hf.audio import load_clip
 
         cache = local_files.expand(config.paths.cache).absolute()
         clip = load_clip(config.audio, config.model, cache)
     report.clip = clip.uri
-    _note(report, *clip.notes)
+    note(report, *clip.notes)
     return clip
 
 
-def _identify(report: Report, opened: _Opened, progress: Progress) -> None:
-    with progress.quiet("read"):  # the hash has been computed meanwhile; what is left of it counts as reading
-        report.source["sha256"] = opened.checkpoint.sha256
-    opened.source.check(opened.checkpoint.sha256)
-
-
 def _prove(
-    conversion: Conversion, config: Config, opened: _Opened, folder: Path, clip: Clip, progress: Progress,
+    conversion: Conversion, config: Config, opened: Opened, folder: Path, clip: Clip, progress: Progress,
     *, to_the_end: bool = False,
 ) -> None:  # fmt: skip
     import torch
 
-    from ast2hf.verify.evidence import Evidence
-    from ast2hf.verify.proof import prove
+    from ast2hf.proof.evidence import Evidence
+    from ast2hf.proof.prove import prove
 
     device = str(conversion.report.device)
     expected, reason = _expected_logits(config, opened.source, clip)
@@ -235,26 +165,12 @@ def _is_current(report: Report, config: Config, spec: Spec, target: Path, progre
             target, report.source["sha256"], str(report.configuration_sha256), HUGGING_FACE.model_files
         )
     if before is None:
-        _note(report, f"not skipped: {reason}")
+        note(report, f"not skipped: {reason}")
         output.check_free(target, config.overwrite)
         return False
-    _note(report, "skipped: the folder is already what would be made; its own report has this proof")
+    note(report, "skipped: the folder is already what would be made; its own report has this proof")
     report.checks |= {name: CheckResult(name, **value) for name, value in before["checks"].items()}
     return True
-
-
-def _configuration_hash(report: Report, config: Config, spec: Spec) -> str:
-    """Of all that decides what is made and how it is proved, and not of where it comes from or goes to."""
-    variant = asdict(config.model)
-    del variant["url"], variant["sha256"], variant["name"]
-    packages = ("ast2hf", "torch", "torchaudio", "transformers", "safetensors")
-    return up_to_date.configuration_hash(
-        {
-            "model": variant, "labels": spec.labels, "audio": config.audio, "device": report.device,
-            "dtype": report.dtype, "verify": asdict(config.verify),
-            "environment": {name: report.environment[name] for name in packages},
-        }
-    )  # fmt: skip
 
 
 def _describe(report: Report, staged: Path, source: Source, progress: Progress) -> None:
@@ -272,17 +188,11 @@ def _note_epsilon(report: Report, spec: Spec) -> None:
     logits = report.checks["logits"]
     same = logits.measured.get("max_abs_diff_with_original_epsilon")
     if isinstance(same, float) and logits.max_abs_diff is not None:
-        _note(
+        note(
             report,
             f"the folder's layer_norm_eps is not the original's {spec.layer_norm_eps:g}: its logits differ by "
             f"{logits.max_abs_diff:.1e}; with the original's epsilon they would differ by {same:.1e}",
         )
-
-
-def _note(report: Report, *texts: str) -> None:
-    for text in texts:
-        log.info("note: %s", text)
-        report.notes.append(text)
 
 
 def _temporary_folder(stack: ExitStack) -> Path:

@@ -11,7 +11,7 @@ from ast2hf.config import MULTI_LABEL, SINGLE_LABEL, Config, Hub, Verify
 from ast2hf.errors import ConfigurationError, first_line, is_printable, printable
 from ast2hf.families import FAMILIES
 from ast2hf.families.base import HEADS
-from ast2hf.verify.checks import CHECKS
+from ast2hf.proof.checks import CHECKS
 
 TASKS = ("convert", "verify", "replay")
 

@@ -52,7 +52,7 @@ def test_other_tensors(cli, came_out):
         (torch.eye(2).to_sparse(), "contains a sparse tensor"),
         (torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8), "contains a quantized tensor"),
         (torch.empty(2, device="meta"), "contains a tensor without values"),
-        (torch.imag(complex_.conj()), "the negative or conjugate of its bytes"),
+        (torch.imag(complex_.conj()), "has the negative or conjugate bit set"),
         (complex_, f"{NAME} has dtype complex64"),
         (torch.ones(2, dtype=torch.bool), f"{NAME} has dtype bool"),
         (torch.ones(2, dtype=torch.int64), f"{NAME} has dtype int64"),

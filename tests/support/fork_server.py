@@ -9,6 +9,7 @@ import importlib
 import itertools
 import json
 import os
+import pkgutil
 import runpy
 import shutil
 import signal
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -86,13 +88,11 @@ def shared() -> ForkServer:
 
 
 def _serve() -> None:
-    import ast2hf.report.model_card
+    import ast2hf
 
-    import ast2hf.cli
-    import ast2hf.tracking.models
-    import ast2hf.tracking.runs
-    import ast2hf.verify.proof  # noqa: F401
-
+    for module in pkgutil.walk_packages(ast2hf.__path__, "ast2hf."):
+        with suppress(ImportError):  # what needs a package that is not installed here
+            importlib.import_module(module.name)
     gc.freeze()  # a collection in a child would copy every page of the imports
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the parents of commands
     print("ready", flush=True)

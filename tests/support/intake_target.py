@@ -18,8 +18,8 @@ from ast2hf.families.geometry import Geometry
 from ast2hf.formats.base import Spec
 from ast2hf.formats.huggingface import HUGGING_FACE, names, weights
 from ast2hf.mapping.plan import Plan, make_plan
-from ast2hf.verify import checks
-from ast2hf.verify.evidence import Evidence
+from ast2hf.proof import checks
+from ast2hf.proof.evidence import Evidence
 
 SMALLEST = Geometry(
     hidden_size=2,

@@ -17,8 +17,8 @@ from ast2hf.families.ast import AST, table
 from ast2hf.formats.huggingface import HUGGING_FACE, config, weights
 from ast2hf.mapping.rules import Rule
 from ast2hf.progress import Progress
+from ast2hf.proof.checks import CHECKS, PLANNED, Check, Finding
 from ast2hf.results import CheckResult, Conversion, Report
-from ast2hf.verify.checks import CHECKS, PLANNED, Check, Finding
 
 ORDER = [*PLANNED, *CHECKS]
 
@@ -252,6 +252,19 @@ def test_what_the_epsilon_of_the_official_conversions_costs_is_said(run, tmp_pat
     assert statuses(conversion.report, "end_to_end") == ["passed"]  # a comparison that fails does not stop the others
 
 
+def test_labels_in_another_order_than_those_of_the_training_are_found(run, tmp_path):
+    names = [f"sound {i}" for i in range(7)]
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps(names))
+    run(f"labels={path}")
+    _, error = verified(run, tmp_path, f"labels={path}")
+    assert error is None
+    path.write_text(json.dumps([*names[:5], names[6], names[5]]))
+    _, error = verified(run, tmp_path, f"labels={path}")
+    assert isinstance(error, VerificationError)
+    assert "class 5 is sound 5 in the folder, sound 6 in the label file" in error.cause
+
+
 def test_a_folder_of_another_checkpoint_is_not_verified(run, tmp_path, tiny_checkpoint):
     run()
     state = torch.load(tiny_checkpoint, weights_only=True)
@@ -299,6 +312,7 @@ def test_a_dry_run_writes_nothing(run, tmp_path):
     conversion, error = run("dry_run=true")
     assert error is None
     assert conversion.report.checks["coverage"].status == "passed"
+    assert conversion.report.status == "failed"  # nothing was proved
     assert conversion.report.source["sha256"]
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.pth"]
 

@@ -76,7 +76,7 @@ def test_no_key_invites_a_secret():
         (["model.max_lenght=3"], "unknown key model.max_lenght; did you mean model.max_length?"),
         (["+foo=1"], "unknown key foo"),
         (["+model.foo=1"], "unknown key model.foo"),
-        (["verify.tolerances.cpu.float32.poled_atol=1"], "did you mean verify.tolerances.cpu.float32.pooled_atol?"),
+        (["verify.tolerances.poled.cpu.atol=1"], "verify.tolerances.poled"),
         (["model=ast_16_61"], "model=ast_16_61 is not a choice; did you mean ast_16_16?"),
         (["device=gpu"], "device=gpu is not a choice; did you mean cpu? choices: auto, cpu, cuda, mps"),
         (["mine.pth"], "mine.pth is not of the form key=value; did you mean checkpoint=mine.pth?"),
@@ -100,22 +100,26 @@ def test_no_key_invites_a_secret():
         (["tracking.uri="], "tracking.uri is empty"),
         (["paths.outputs="], "paths.outputs is empty; give a folder"),
         (["paths.outputs='~nobody-of-this-name/x'"], "unknown user in paths.outputs"),
-        (["task=conver"], "task is conver; choose one of: convert, replay"),
-        (["model.sampling_rate=0"], "model.sampling_rate is 0; give a positive number"),
+        (["task=verify"], "task=verify needs a folder; give task=verify folder="),
+        (["folder=x"], "folder is for task=verify alone"),
+        (["model.family=bert"], "model.family is bert; choose one of: ast"),
+        (["model.head=two"], "model.head is two; choose one of: classification, none"),
+        (["task=conver"], "task is conver; choose one of: convert, verify, replay"),
+        (["model.sampling_rate=0"], "model.sampling_rate is 0; it must be > 0"),
         (["model={a:1}"], "model takes the name of a choice"),
         (["model=ast_16_16,ast_12_12"], "add -m to run one job per value"),
         (["checkpoint=https://a.example/c.pth?dl=1"], """: 'checkpoint="https://a.example/c.pth?dl=1"'"""),
         (["model.problem_type=other"], "choose one of: multi_label_classification, single_label_classification"),
         (["verify.expected_logits=perhaps"], "choose one of: auto, always, never"),
-        (["model.std=0"], "model.std is 0.0; give a positive number"),
-        (["download.deadline_s=0"], "download.deadline_s is 0.0; give a positive number"),
-        (["download.timeout_s=inf"], "download.timeout_s is inf; give a positive number"),
+        (["model.std=0"], "model.std is 0.0; it must be > 0"),
+        (["download.deadline_s=0"], "download.deadline_s is 0.0; it must be > 0"),
+        (["download.timeout_s=inf"], "download.timeout_s is inf; it must be > 0"),
         (["model.sha256=abc"], "model.sha256 is abc; give 64 hexadecimal digits"),
         (["model.mean=nan"], "model.mean is nan"),
-        (["model.name=../x"], "give a name that can be that of a folder"),
+        (["model.name=../x"], "use a name that is a valid folder name"),
         (["hub=pull"], "hub=pull is not a choice; did you mean push? choices: none, push"),
         (["hub=push"], "hub=push needs the name of a repository; add hub.repo_id=me/name"),
-        (["hub.repo_id=me/name"], "hub.repo_id is given, but nothing is to be pushed; add hub=push"),
+        (["hub.repo_id=me/name"], "hub.repo_id is set, but hub=push is not; add hub=push"),
         (
             ["hub=push", "hub.repo_id=datasets/me/name"],
             "hub.repo_id is 'datasets/me/name' (Repo id must be",
@@ -136,17 +140,24 @@ def test_a_wrong_configuration_is_told_in_one_line(overrides, message):
 
 
 @pytest.mark.parametrize("value", [-1.0, 0.0, math.nan, math.inf])
-@pytest.mark.parametrize("key", ["features_atol", "pooled_atol", "logits_atol"])
+@pytest.mark.parametrize("key", ["features.cpu", "pooled.cuda", "end_to_end.mps"])
 def test_tolerances_must_be_positive_numbers(key, value):
-    with pytest.raises(ConfigurationError, match=f"verify.tolerances.cpu.float32.{key}"):
-        validation.validate(compose(f"verify.tolerances.cpu.float32.{key}={value}"))
+    with pytest.raises(ConfigurationError, match=rf"verify.tolerances.{key}.atol is .*; it must be > 0"):
+        validation.validate(compose(f"verify.tolerances.{key}.atol={value}"))
 
 
 @pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
 def test_the_relative_tolerance_may_be_zero_but_not_negative(value):
-    validation.validate(compose("verify.tolerances.cpu.float32.logits_rtol=0"))
-    with pytest.raises(ConfigurationError, match="logits_rtol"):
-        validation.validate(compose(f"verify.tolerances.cpu.float32.logits_rtol={value}"))
+    validation.validate(compose("verify.tolerances.logits.cpu.rtol=0"))
+    with pytest.raises(ConfigurationError, match=r"logits.cpu.rtol is .*; it must be >= 0"):
+        validation.validate(compose(f"verify.tolerances.logits.cpu.rtol={value}"))
+
+
+def test_a_tolerance_of_an_unknown_check_is_refused():
+    config = compose()
+    config.verify.tolerances["logitz"] = config.verify.tolerances["logits"]
+    with pytest.raises(ConfigurationError, match=r"a check in verify.tolerances is logitz; choose one of: .*logits"):
+        validation.validate(config)
 
 
 def test_composing_leaves_no_unresolved_value():

@@ -1,1 +1,1 @@
-"""Find, fetch, vet and read the source: name -> tensor, where its bytes lie, provenance."""
+"""Find, download, validate and read a checkpoint: name -> tensor, where its bytes lie, provenance."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ast2hf.cli import process
 from ast2hf.progress import Progress, Stage
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,11 @@ class _Spinner(Stage):
 
 class TerminalProgress(Progress):
     """Times the stages and shows them on stderr and in the log."""
+
+    @contextmanager
+    def importing(self) -> Iterator[None]:
+        with process.without_garbage_collection(), super().importing():
+            yield
 
     @contextmanager
     def __call__(self, name: str, text: str, bar: bool = False) -> Iterator[Stage]:

@@ -71,6 +71,9 @@ class Format(Protocol):
     def head(self, folder: Path) -> str:
         """Which head the model of ``folder`` has, as in ``model.head``. Raises InputError."""
 
+    def labels(self, folder: Path) -> tuple[str, ...] | None:
+        """The names of the classes of ``folder``, in order; None where it has none. Raises InputError."""
+
     def tensors(self, folder: Path) -> AbstractContextManager[TensorFile]:
         """The written tensors by the names of the plan's targets. Raises InputError where there is no such file."""
 

@@ -37,5 +37,5 @@ class Job:
     def read(cls, path: Path) -> Job:
         """What a job left at ``path``."""
         fields = json.loads(path.read_text(encoding="utf-8"))
-        checks = {name: tuple(pair) for name, pair in fields.pop("checks").items()}
+        checks = {name: tuple(pair) for name, pair in fields.pop("checks", {}).items()}
         return cls(**fields, checks=checks)

@@ -16,8 +16,7 @@ OTHER = CONTENT.replace(b"\x00\x00\x80\x3f", b"\x00\x00\x80\x3e", 1)
 
 
 @pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+def server():
     with Server() as server:
         server.replies["/model.pth"] = [Reply(body=CONTENT)]
         yield server

@@ -104,8 +104,7 @@ def test_an_unknown_user(find):
         find("~nobody-of-this-name/x.pth", model())
 
 
-def test_the_published_address_and_another(find, monkeypatch, tmp_path):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+def test_the_published_address_and_another(find):
     buffer = io.BytesIO()
     torch.save({"w": torch.ones(1)}, buffer)
     with Server() as server:

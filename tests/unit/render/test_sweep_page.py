@@ -59,12 +59,26 @@ def test_each_row_leads_to_its_report_and_names_its_model_folder():
     assert "alice" not in text
 
 
-def test_a_row_shows_the_logits_or_the_first_check_with_a_tolerance():
-    assert sweep_page.row(Job(checks=logits(1e-5)))[4:7] == ("logits", "1.00e-05", "2e-05")
-    other = {"weights": (None, None), "last_hidden_state": (1e-6, 5e-6), "pooled": (2e-6, 5e-6), "logits": (None, None)}
-    assert sweep_page.row(Job(checks=other))[4:7] == ("last hidden state", "1.00e-06", "5e-06")
-    assert sweep_page.row(Job())[4:7] == ("", "", "")
-    assert len(sweep_page.row(Job())) == len(sweep_page.COLUMNS)
+def test_a_row_has_each_check_that_compared_values_in_any_job():
+    jobs = [
+        Job(checks={"weights": (None, None), "pooled": (2e-6, 5e-6), "logits": (None, 2e-5)}),
+        Job(checks={"end_to_end": (1e-5, 2e-3)}),
+    ]
+    checks = sweep_page.compared_checks(jobs)
+    assert checks == ["pooled", "logits", "end_to_end"]
+    first, second = (sweep_page.row(job, checks) for job in jobs)
+    assert list(first) == list(second)
+    assert (first["pooled"], first["pooled tolerance"]) == ("2.00e-06", "5e-06")
+    assert (first["logits"], first["logits tolerance"], first["end_to_end"]) == ("", "2e-05", "")
+    assert (second["pooled"], second["end_to_end"]) == ("", "1.00e-05")
+    found = Tags(sweep_page.render("s", jobs, {})).text
+    assert "end to end" in found
+    assert "of 5e-06" in found
+
+
+def test_the_error_of_a_job_names_no_folder_of_the_machine():
+    row = sweep_page.row(Job(error="labels /home/alice/secret/labels.csv cannot be read"), [])
+    assert row["error"] == "labels labels.csv cannot be read"
 
 
 def test_the_labels_of_the_axis_of_a_sweep_are_decades():

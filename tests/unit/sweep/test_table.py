@@ -4,10 +4,10 @@ from ast2hf.sweep import table
 from ast2hf.sweep.job import Job
 
 JOBS = [
-    Job(0, "ast-finetuned-audioset-10-10-0.448-v2", "passed", {"logits": [1e-5, 2e-5], "load": [None, None]}, 12.3,
+    Job(0, "ast-finetuned-audioset-10-10-0.448-v2", "passed", {"logits": (1e-5, 2e-5), "load": (None, None)}, 12.3,
         "/a/very/long/path/to/outputs/models/ast-finetuned-audioset-10-10-0.448-v2_checkpoint=best_audio_model.pth",
         overrides=["model=x", "checkpoint=checkpoints/of/an/experiment/best_audio_model.pth", "device=cpu"]),
-    Job(5, "m", "failed", {"end_to_end": [None, 1e-3]}, error="e" * 300, number=1),
+    Job(5, "m", "failed", {"end_to_end": (None, 1e-3)}, error="e" * 300, number=1),
 ]  # fmt: skip
 
 
@@ -17,7 +17,7 @@ def test_the_terminal_shows_a_column_per_check_and_errors_and_folders_below(caps
     inside, below = out[: out.index("┘")], out[out.index("┘") :]
     assert all(len(line) <= 110 for line in inside.splitlines())
     assert "Sweep: 1 of 2 jobs passed" in inside
-    for text in ("logits", "end_to_end", "1.00e-05", "12.3", "device=cpu"):
+    for text in ("logits", "end to end", "1.00e-05", "12.3", "device=cpu"):
         assert text in inside
     assert "load" not in inside
     assert "eee" not in inside
@@ -30,8 +30,8 @@ def test_the_columns_of_the_file_follow_from_the_checks(tmp_path):
     with path.open(encoding="utf-8") as file:
         first, second = csv.DictReader(file)
     assert (first["logits"], first["logits tolerance"], first["end_to_end"]) == ("1.00e-05", "2e-05", "")
-    assert (second["end_to_end"], second["end_to_end tolerance"], second["logits"]) == ("", "1e-03", "")
-    assert (first["folder"], first["error"]) == (JOBS[0].folder, "")
+    assert (second["end_to_end"], second["end_to_end tolerance"], second["logits"]) == ("", "0.001", "")
+    assert (first["folder"], first["error"]) == (JOBS[0].folder.rpartition("/")[2], "")  # the file leaves the machine
     assert second["error"] == "e" * 300
 
 

@@ -11,15 +11,12 @@ from urllib.parse import urlsplit
 import mlflow
 import numpy as np
 import pytest
-from ast2hf.report import report as of_run
-from ast2hf.run import Run
-from ast2hf.stages import Stages
 from conftest import TINY, TINY_OVERRIDES, compose
+from support.conversions import convert_and_record
 
 from ast2hf.checkpoint import synthetic
 from ast2hf.errors import TrackingError
 from ast2hf.families.ast import AST
-from ast2hf.results import CheckResult, Report
 from ast2hf.tracking import models, runs
 from ast2hf.tracking import record as records
 from ast2hf.tracking.params import params
@@ -40,17 +37,7 @@ def proved(tmp_path_factory):
     synthetic.write(folder / "tiny.pth", AST, TINY, 1)
     target = folder / "model"
     config = compose(*OPTIONS, "tracking=off", f"checkpoint={folder / 'tiny.pth'}", f"output_dir={target}")
-    run = Run(config, of_run.Report(config.model.name), Stages(), folder)
-    with ExitStack() as afterwards:
-        execution.execute(run, afterwards)
-    found = run.report
-    bounds = {"atol": found.logits.atol, "rtol": found.logits.rtol}
-    measured = {"max_abs_diff": found.logits.max_abs_diff}
-    report = Report(
-        found.model, status=found.status, source=found.source, files=found.files, device=found.device,
-        checks={"logits": CheckResult("logits", "all logits", "passed", None, measured, bounds)},
-    )  # fmt: skip
-    return target, report
+    return target, convert_and_record(config, folder).report
 
 
 @pytest.fixture
@@ -192,8 +179,8 @@ def test_an_upload_that_was_interrupted_is_kept_to_be_sent_later(proved, outputs
     config = compose(*OPTIONS, source, f"output_dir={tmp_path / 'model'}", f"paths.outputs={outputs}")
     run_folder = tmp_path / "runs" / "a"
     run_folder.mkdir(parents=True)
-    with pytest.raises(KeyboardInterrupt), ExitStack() as afterwards:
-        execution.execute(Run(config, of_run.Report(config.model.name), Stages(), run_folder), afterwards)
+    with pytest.raises(KeyboardInterrupt):
+        convert_and_record(config, run_folder)
     (path,) = records.pending(tmp_path)
     made = records.saved(path)
     assert made.model.folder == str(tmp_path / "model")

@@ -6,11 +6,10 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from ast2hf.results import FRAME_SHIFT_MS
+
 if TYPE_CHECKING:
     from torch import Tensor
-
-FRAME_SHIFT = 10.0
-"""Milliseconds between frames."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class KaldiFbank:
             window_type="hanning",
             num_mel_bins=self.num_mel_bins,
             dither=0.0,
-            frame_shift=FRAME_SHIFT,
+            frame_shift=FRAME_SHIFT_MS,
         )
         fbank = F.pad(fbank, (0, 0, 0, max(0, self.max_length - fbank.shape[0])))[: self.max_length]
         normalised: Tensor = (fbank - self.mean) / (2 * self.std)

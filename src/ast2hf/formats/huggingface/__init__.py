@@ -38,6 +38,9 @@ class HuggingFace:
     def head(self, folder: Path) -> str:
         return config.read_head(folder)
 
+    def labels(self, folder: Path) -> tuple[str, ...] | None:
+        return config.read_labels(folder)
+
     def tensors(self, folder: Path) -> AbstractContextManager[TensorFile]:
         from safetensors import SafetensorError, safe_open
 

@@ -70,14 +70,8 @@ def preprocessor_config(spec: Spec) -> dict[str, Any]:
 
 def read_head(folder: Path) -> str:
     """Which head the model of ``folder`` has, as in ``model.head``. Raises InputError where it holds another model."""
-    try:
-        found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        architecture = str((found.get("architectures") or [ARCHITECTURES[CLASSIFICATION]])[0])
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{printable(folder.name)} has no readable {CONFIG} ({printable(error, 100)})",
-            "give the folder or the Hub id of a model as folder=…",
-        ) from None
+    architectures = _read(folder).get("architectures")
+    architecture = str(architectures[0]) if isinstance(architectures, list) and architectures else "unknown model"
     by_class = {name: head for head, name in ARCHITECTURES.items()}
     if architecture not in by_class:
         raise InputError(
@@ -85,3 +79,24 @@ def read_head(folder: Path) -> str:
             f"give a folder of one of: {', '.join(by_class)}",
         )
     return by_class[architecture]
+
+
+def read_labels(folder: Path) -> tuple[str, ...] | None:
+    """The names of the classes, in order; None where the model has none. Raises InputError."""
+    names = _read(folder).get("id2label")
+    if not isinstance(names, dict) or not all(str(i) in names for i in range(len(names))):
+        return None
+    return tuple(str(names[str(i)]) for i in range(len(names)))
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        found = error
+    if not isinstance(found, dict):
+        raise InputError(
+            f"{printable(folder.name)} has no readable {CONFIG} ({printable(found, 100)})",
+            "give the folder or the Hub id of a model as folder=…",
+        )
+    return found

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from ast2hf.config import DeviceTolerances
 from ast2hf.errors import VerificationError
+from ast2hf.proof.checks import CHECKS
+from ast2hf.proof.evidence import Evidence
 from ast2hf.results import BLOCK_RTOL, CheckResult, Conversion, Report
-from ast2hf.verify.checks import CHECKS
-from ast2hf.verify.evidence import Evidence
 
 
 def prove(

@@ -14,8 +14,8 @@ from ast2hf.audio import Clip
 from ast2hf.config import MULTI_LABEL, ExpectedLogits
 from ast2hf.families.base import Activations
 from ast2hf.formats.base import Format, Loaded, Spec
+from ast2hf.proof import compare
 from ast2hf.results import Block, Figures, Label
-from ast2hf.verify import compare
 
 
 @dataclass

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 from ast2hf.config import Tolerance
 from ast2hf.errors import ConfigurationError, InputError
+from ast2hf.proof import compare
 from ast2hf.results import MAX_ABS_DIFF, CheckResult, Measure, Status
-from ast2hf.verify import compare
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ast2hf.families.base import Activations
-    from ast2hf.verify.evidence import Evidence
+    from ast2hf.proof.evidence import Evidence
 
 PLANNED = {"recognition": "family of the checkpoint", "coverage": "tensors of the checkpoint"}
 """Checks that planning makes, before there is a folder to look at: name and title."""

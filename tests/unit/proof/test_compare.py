@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ast2hf.errors import VerificationError
-from ast2hf.verify import compare
+from ast2hf.proof import compare
 
 NAN, INF = math.nan, math.inf
 

@@ -1,0 +1,126 @@
+"""A checkpoint, opened, recognised and planned: the part of the pipeline that needs no torch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ast2hf import local_files
+from ast2hf.checkpoint.source import Source, locate
+from ast2hf.checkpoint.state_dict import Checkpoint, open_checkpoint
+from ast2hf.config import Config, Variant
+from ast2hf.errors import Ast2hfError, VerificationError, printable
+from ast2hf.families import FAMILIES, recognise
+from ast2hf.formats.base import Spec
+from ast2hf.formats.huggingface import HUGGING_FACE
+from ast2hf.labels import Labels, load_labels
+from ast2hf.mapping.plan import make_plan
+from ast2hf.output import up_to_date
+from ast2hf.progress import Progress
+from ast2hf.proof import checks
+from ast2hf.results import Report
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A checkpoint, and what is to be made of it or compared with it."""
+
+    source: Source
+    checkpoint: Checkpoint
+    spec: Spec
+
+
+def open_and_plan(
+    report: Report, config: Config, variant: Variant, labels: Labels, scratch: Path, stack: ExitStack,
+    progress: Progress,
+) -> Opened:  # fmt: skip
+    """The checkpoint, vetted, recognised and planned."""
+    report.labels = labels.uri
+    cache = local_files.expand(config.paths.cache).absolute()
+    family = FAMILIES[variant.family]
+    source = stack.enter_context(locate(config.checkpoint, variant, family, cache, config.download, scratch, progress))
+    report.source["uri"] = source.uri
+    with progress("read", "Read and vet the checkpoint"):
+        checkpoint = stack.enter_context(open_checkpoint(source.path))
+    report.source |= {"bytes": checkpoint.nbytes, "keys": list(checkpoint.keys), "prefix": checkpoint.prefix}
+    note(report, *checkpoint.notes)
+    with progress.quiet("convert"):
+        with _deciding(report, "recognition"):
+            family = recognise(checkpoint.shapes)
+        report.checks["recognition"] = checks.planned("recognition", "passed", family=family.name)
+        geometry = family.geometry(variant, checkpoint.shapes)
+        report.family, report.head, report.problem_type = family.name, variant.head, variant.problem_type
+        report.geometry, report.layer_norm_eps = geometry.as_dict(), variant.layer_norm_eps
+        with _deciding(report, "coverage"):
+            plan = make_plan(
+                family.table(variant.head), geometry.num_hidden_layers, geometry.dimensions(), checkpoint.shapes
+            )
+        report.dropped_tensors = dict(plan.dropped)
+        report.checks["coverage"] = checks.planned(
+            "coverage", "passed", None,
+            source=len(checkpoint.tensors), mapped=len(plan.sources), dropped=len(plan.dropped),
+            written=len(plan.targets),
+        )  # fmt: skip
+        front_end = family.front_end(variant)
+        report.front_end = front_end.as_dict()
+        classes = None if geometry.num_labels is None else labels.for_classes(geometry.num_labels)
+        spec = Spec(
+            family, variant.head, geometry, plan, front_end, classes, variant.problem_type, variant.layer_norm_eps
+        )
+        report.configuration_sha256 = _configuration_hash(report, config, spec)
+    return Opened(source, checkpoint, spec)
+
+
+@contextmanager
+def _deciding(report: Report, name: str) -> Iterator[None]:
+    """Write into the report that the check ``name`` failed, where an error says so."""
+    try:
+        yield
+    except Ast2hfError as error:
+        report.checks[name] = checks.planned(name, "failed", error.cause)
+        raise
+
+
+def identify(report: Report, opened: Opened, progress: Progress) -> None:
+    with progress.quiet("read"):  # the hash has been computed meanwhile; what is left of it counts as reading
+        report.source["sha256"] = opened.checkpoint.sha256
+    opened.source.check(opened.checkpoint.sha256)
+
+
+def labels_of(folder: Path, config: Config) -> Labels:
+    """The folder's own labels, which must be those of ``labels=`` where that is given."""
+    found = HUGGING_FACE.labels(folder)
+    if config.labels is not None and found is not None:
+        expected = load_labels(config.labels, config.model).for_classes(len(found))
+        for index, (own, wanted) in enumerate(zip(found, expected, strict=True)):
+            if own != wanted:
+                raise VerificationError(
+                    f"class {index} is {printable(own, 60)} in the folder, {printable(wanted, 60)} in the label file",
+                    "correct id2label in its config.json, or give the label file of the training",
+                )
+    return Labels(found, folder.name)
+
+
+def _configuration_hash(report: Report, config: Config, spec: Spec) -> str:
+    """Of all that decides what is made and how it is proved, and not of where it comes from or goes to."""
+    variant = asdict(config.model)
+    del variant["url"], variant["sha256"], variant["name"]
+    packages = ("ast2hf", "torch", "torchaudio", "transformers", "safetensors")
+    return up_to_date.configuration_hash(
+        {
+            "model": variant, "labels": spec.labels, "audio": config.audio, "device": report.device,
+            "dtype": report.dtype, "verify": asdict(config.verify),
+            "environment": {name: report.environment[name] for name in packages},
+        }
+    )  # fmt: skip
+
+
+def note(report: Report, *texts: str) -> None:
+    for text in texts:
+        log.info("note: %s", text)
+        report.notes.append(text)

@@ -1,0 +1,63 @@
+import json
+
+import pytest
+
+from ast2hf.output import up_to_date
+from ast2hf.output.up_to_date import configuration_hash, file_hashes, read_if_current
+
+NAMES = ("config.json", "model.safetensors")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in NAMES:
+        (tmp_path / name).write_text(name)
+    report = {
+        "status": "passed", "source": {"sha256": "source"}, "configuration_sha256": "configuration",
+        "files": file_hashes(tmp_path, NAMES),
+    }  # fmt: skip
+    (tmp_path / "conversion_report.json").write_text(json.dumps(report))
+    return tmp_path
+
+
+def current(folder, source="source", configuration="configuration"):
+    report, reason = read_if_current(folder, source, configuration, NAMES)
+    assert (report is None) == bool(reason)
+    return reason
+
+
+def test_a_folder_is_current_if_all_it_was_made_from_is_the_same(folder):
+    assert current(folder) == ""
+    assert "another checkpoint" in current(folder, source="other")
+    assert "another configuration" in current(folder, configuration="other")
+
+
+def test_a_folder_whose_files_or_report_changed_is_not_current(folder):
+    (folder / "config.json").write_text("changed")
+    assert "files have changed" in current(folder)
+    (folder / "config.json").unlink()
+    assert "no readable report" in current(folder)
+    (folder / "conversion_report.json").write_text('{"status": "failed"}')
+    assert "not proved" in current(folder)
+    (folder / "conversion_report.json").write_text("[]")
+    assert "no readable report" in current(folder)
+
+
+def test_the_order_of_settings_does_not_matter_and_their_values_do():
+    assert configuration_hash({"a": 1, "b": 2}) == configuration_hash({"b": 2, "a": 1})
+    assert configuration_hash({"a": 1}) != configuration_hash({"a": 2})
+
+
+def test_an_edit_of_the_package_makes_every_folder_old(tmp_path, monkeypatch):
+    """Its version does not change when it is edited in a checkout."""
+    package = tmp_path / "ast2hf"
+    (package / "output").mkdir(parents=True)
+    (package / "one.py").write_text("x = 1\n")
+    monkeypatch.setattr(up_to_date, "__file__", str(package / "output" / "up_to_date.py"))
+    up_to_date._code_hash.cache_clear()
+    before = configuration_hash({})
+    (package / "one.py").write_text("x = 2\n")
+    up_to_date._code_hash.cache_clear()
+    assert configuration_hash({}) != before
+    monkeypatch.undo()
+    up_to_date._code_hash.cache_clear()
