@@ -1,7 +1,7 @@
 # make demo   environment, then one conversion with no network
 # make test   environment, then the unit tests and a handful of commands
 # The rest: make test-full (all other commands, and models of published size), make lint, make compat (transformers 4.57), make browser (the report in the MLflow UI), make server (a
-# team's tracking server), make scale and make ray (launchers), make faults (bad input), make fuzz, make bench, make clean.
+# team's tracking server), make scale and make ray (launchers), make faults (bad input), make fuzz, make dist (wheel and sdist), make bench, make clean.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: demo test test-full lint compat browser server scale ray faults fuzz bench clean
+.PHONY: demo test test-full lint compat browser server scale ray faults fuzz dist bench clean
 
 demo: $(DEMO)
 	@echo "The converted model is in $(DEMO). To convert it again: rm -r $(DEMO) && make demo"
@@ -70,13 +70,20 @@ fuzz: .venv/fuzz-ready
 	@mkdir -p outputs/fuzz
 	PYTHONPATH=tests $(BIN)/python -m support.fuzz_intake outputs/fuzz -max_total_time=$(SECONDS)
 
+# Wheel and sdist, and whether they work for somebody who has nothing else: in a fresh environment (some minutes).
+dist: .venv/ready
+	.ci/dist
+
 bench: .venv/ready .venv-compat/ready
 	$(BIN)/python bench/bench.py --baseline-python $(COMPAT)/python
 
-.venv/ready: pyproject.toml constraints.txt src/ast2hf_torchaudio_guard.pth
+.venv/ready: pyproject.toml constraints.txt
 	$(call environment,.venv)
 	$(BIN)/pip install --quiet --constraint constraints.txt hatchling editables setuptools
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	@# Beside a CPU-only torch, a script without ast2hf needs the guard to load a model. In this environment alone.
+	@$(BIN)/python -c 'import torchaudio' 2>/dev/null || { cd .venv/lib/python*/site-packages \
+		&& echo 'import ast2hf.torchaudio_guard as guard; guard.install()' > ast2hf_torchaudio_guard.pth; }
 	@touch $@
 
 .venv/ray-ready: .venv/ready

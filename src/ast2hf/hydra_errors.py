@@ -12,7 +12,9 @@ import sys
 from hydra.errors import MissingConfigException, OverrideParseException
 
 from ast2hf.errors import ConfigurationError, first_line, printable
+from ast2hf.local_files import conf_folder
 from ast2hf.settings import GROUPS, nearest, unknown_key
+from ast2hf.validation import TASKS
 
 
 def explain(error: Exception) -> ConfigurationError:
@@ -88,9 +90,21 @@ def _missing_launcher(missing: str) -> ConfigurationError | None:
 
 def _unparsable(override: str | None) -> ConfigurationError:
     shown = printable(override or "")
-    key, _, value = shown.partition("=")
+    key, equals, value = shown.partition("=")
+    if not equals:
+        return ConfigurationError(f"{shown} is not of the form key=value", f"{_named(shown)}see --help")
     quoted = f"""'{key}="{value}"'"""
     return ConfigurationError(
         f"{shown} cannot be parsed",
         f"put a value with special characters into double quotes, and the whole into single ones: {quoted}",
     )
+
+
+def _named(word: str) -> str:
+    """A question that puts the key before a ``word`` which was given without one, or nothing."""
+    if word in TASKS:
+        return f"did you mean task={word}? "
+    if "." in word or "/" in word:
+        return f"did you mean checkpoint={word}? "
+    groups = [group for group in GROUPS if (conf_folder() / group / f"{word}.yaml").is_file()]
+    return f"did you mean {groups[0]}={word}? " if groups else ""

@@ -18,6 +18,17 @@ from ast2hf.errors import ConfigurationError, printable
 GROUPS = ("model", "device", "verify", "tracking", "hub", "paths", "experiment", "sweep", "scale")
 """Groups of choices under ``conf/``."""
 
+_AUTHORS_NAMES = {
+    "fstride": "model.frequency_stride",
+    "tstride": "model.time_stride",
+    "audio_length": "model.max_length",
+    "dataset_mean": "model.mean",
+    "dataset_std": "model.std",
+    "n_class": "model.num_labels",
+    "gpu": "device=cuda",
+}
+"""What the options of the authors' training script are called here."""
+
 
 def register() -> None:
     """Tell Hydra of the schema, and OmegaConf of the two resolvers that ``conf/`` uses. May be called again."""
@@ -83,9 +94,9 @@ def _threads(launcher: Mapping[str, Any]) -> int | None:
 
 def unknown_key(key: str) -> ConfigurationError:
     """The error for a key that does not exist, with the nearest that does."""
-    return ConfigurationError(
-        f"unknown key {printable(key)}", f"{nearest(key, [*GROUPS, *keys()])}see --cfg job for all keys"
-    )
+    here = _AUTHORS_NAMES.get(key.rpartition(".")[2])
+    question = f"did you mean {here}? " if here else nearest(key, [*GROUPS, *keys()])
+    return ConfigurationError(f"unknown key {printable(key)}", f"{question}see --cfg job for all keys")
 
 
 def nearest(name: str, names: list[str]) -> str:

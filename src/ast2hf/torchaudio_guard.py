@@ -5,8 +5,9 @@ The torchaudio 2.11 wheel carries a compiled extension linked against CUDA libra
 whether torchaudio is installed. All that either needs, ``torchaudio.compliance.kaldi``, is pure Python.
 
 The guard is a meta path finder: it lets ``torchaudio._extension`` load as usual and, only where that fails for a
-missing library, puts an empty one with the same attributes in its place. It is installed at interpreter start-up by
-``ast2hf_torchaudio_guard.pth``, so that converted models load in any script run in this environment.
+missing library, puts an empty one with the same attributes in its place. Modules of ast2hf install it before they
+import torchaudio or transformers; importing ast2hf itself does not. Scripts without ast2hf need a torchaudio that fits
+torch.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import hydra
 from hydra.errors import HydraException
@@ -13,15 +12,16 @@ from ast2hf import hydra_errors
 from ast2hf.cli import errors, process, signals
 from ast2hf.cli.job import jobs, run_job
 from ast2hf.errors import Ast2hfError
+from ast2hf.local_files import conf_folder
 from ast2hf.sweep.callback import Sweep
 
 
-def launch(conf: Path, debug: bool) -> int:
-    """Run what ``sys.argv`` asks for, with the configuration folder ``conf``. Returns the exit code."""
+def launch(debug: bool) -> int:
+    """Run what ``sys.argv`` asks for. Returns the exit code."""
     process.tune_process()
     signals.raise_exceptions()
     try:
-        code, refused = _run_jobs(conf, debug)
+        code, refused = _run_jobs(debug)
         if Sweep.active is None:
             return code or (jobs[0].code if jobs else 0)
         try:
@@ -34,10 +34,10 @@ def launch(conf: Path, debug: bool) -> int:
         signals.end_at_once()
 
 
-def _run_jobs(conf: Path, debug: bool) -> tuple[int, bool]:
+def _run_jobs(debug: bool) -> tuple[int, bool]:
     """The exit code of what went wrong outside of the jobs, and whether it was the configuration of one of them."""
     try:
-        hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(run_job)()
+        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(run_job)()
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # Hydra raises ValueError for a null group
         return errors.show(hydra_errors.explain(error), debug), not isinstance(error, ValueError)
     except Exception as error:

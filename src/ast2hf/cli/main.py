@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+
+from ast2hf.cli import help as help_text
+
+BROKEN_PIPE = 141
 
 
 def main() -> int:
     """Run the command line in ``sys.argv``. Returns the exit code."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # until launch(): an interrupted import would print a traceback
+    code = 0
+    try:
+        code = _run()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:  # as in `ast2hf --help | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at its exit
+        return code or BROKEN_PIPE
+    return code
+
+
+def _run() -> int:
+    if help_text.is_requested(sys.argv[1:]):
+        help_text.show(sys.argv[1:])
+        return 0
     from ast2hf import secrets
     from ast2hf.cli import errors
     from ast2hf.cli.launch import launch
     from ast2hf.errors import ConfigurationError
-    from ast2hf.local_files import conf_folder
 
     sys.argv[1:] = secrets.put_aside(flags_first(sys.argv[1:]))
     if any(map(secrets.has_token, sys.argv[1:])):
@@ -25,7 +44,7 @@ def main() -> int:
             ),
             debug=False,
         )
-    return launch(conf_folder(), debug="debug=true" in sys.argv)
+    return launch(debug="debug=true" in sys.argv)
 
 
 def flags_first(arguments: list[str]) -> list[str]:

@@ -18,6 +18,7 @@ from ast2hf.privacy import local_paths, without_paths
 from ast2hf.progress import Progress
 from ast2hf.render import terminal
 from ast2hf.results import Conversion
+from ast2hf.stdout import printing
 from ast2hf.sweep import naming
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def failure_recorded(task: Task, on_exit: ExitStack) -> Iterator[None]:
             _draw_page(task)
             on_exit.callback(_record, task, required=False)  # the first error is the one to show
         if isinstance(error, VerificationError):
-            with _printing(task.run_folder):
+            with printing(task.run_folder):
                 terminal.show_failure(task.conversion.report, list(_kept(task.run_folder)))
         raise
 
@@ -80,18 +81,10 @@ def finish(task: Task) -> Recorded | None:
                 content = card.with_place(written, str(config.hub.repo_id)).encode()
                 pushed = hub_upload.push(conversion.folder, config.hub, content)
     finally:  # what is published is shown, pushed or not
-        with _printing(task.run_folder):
+        with printing(task.run_folder):
             verdict = "planned, nothing written" if config.dry_run else None
             terminal.show(conversion.report, list(_lines(task, recorded, pushed)), verdict)
     return recorded
-
-
-@contextmanager
-def _printing(run_folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"cannot write to stdout ({error.strerror})", f"the result is in {run_folder}") from error
 
 
 def _lines(task: Task, recorded: Recorded | None, pushed: str | None) -> Iterator[tuple[str, str]]:

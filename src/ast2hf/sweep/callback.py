@@ -25,9 +25,10 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from ast2hf.config import Tracking
-from ast2hf.errors import ConfigurationError, OutputError, TrackingError
+from ast2hf.errors import ConfigurationError, TrackingError
 from ast2hf.local_files import write_atomically
 from ast2hf.settings import fill_tracking_uri
+from ast2hf.stdout import printing
 from ast2hf.sweep import naming
 from ast2hf.sweep.job import FILENAME, NOT_STARTED, Job
 
@@ -129,10 +130,8 @@ class Sweep(Callback):
         address = self._finish_parent(jobs, files, passed=bool(jobs) and not code)
         if not jobs:
             raise ConfigurationError("the sweep has no jobs", "does a glob match nothing? See --help for the choices")
-        try:
+        with printing(self.folder):
             table.show(jobs, files, address)
-        except OSError as error:
-            raise OutputError(f"cannot write to stdout ({error.strerror})", f"the table is in {self.folder}") from error
         return code
 
     def _finish_parent(self, jobs: Sequence[Job], files: Sequence[Path], passed: bool) -> str | None:

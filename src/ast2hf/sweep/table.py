@@ -51,7 +51,6 @@ def show(jobs: Sequence[Job], files: Sequence[Path], tracked: str | None) -> Non
         console.print(Text(f"table      {printable(path)}"), soft_wrap=True)
     if tracked:
         console.print(Text(f"mlflow     {tracked}"), soft_wrap=True)
-    sys.stdout.flush()
 
 
 def write(jobs: Sequence[Job], folder: Path) -> list[Path]:

@@ -100,6 +100,9 @@ def save(source: Path, path: Path, about: Any) -> None:
     In it the files of ``source`` are links: the upload reads through them, and the weights are not written once more.
     The input is a waveform, float32 of shape (samples,) at the rate of the feature extractor.
     """
+    from ast2hf import torchaudio_guard
+
+    torchaudio_guard.install()  # before transformers looks for torchaudio
     import mlflow.transformers
     import numpy as np
     import soundfile
@@ -134,7 +137,7 @@ def requirements() -> list[str]:
     """What serves the model anywhere, in the versions it was proved with.
 
     Without local versions (``2.13.0+cpu``), which other package indexes do not have. An environment elsewhere with a
-    CPU-only torch needs ast2hf as well, for its torchaudio guard.
+    CPU-only torch needs a torchaudio that was built for it.
     """
     return [f"{package}=={version(package).partition('+')[0]}" for package in _REQUIREMENTS]
 

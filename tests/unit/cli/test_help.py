@@ -1,0 +1,52 @@
+import subprocess
+import sys
+
+import pytest
+from support import ROOT
+
+from ast2hf.cli.main import main
+
+
+def help_of(monkeypatch, capsys, *arguments, program="/usr/bin/ast2hf"):
+    monkeypatch.setattr(sys, "argv", [program, *arguments])
+    assert main() == 0
+    return capsys.readouterr().out
+
+
+def test_help_names_the_program_the_groups_and_their_choices(monkeypatch, capsys):
+    out = help_of(monkeypatch, capsys, "--help")
+    for shown in ("  ast2hf experiment=offline", "Exit codes", "auto, cpu, cuda, mps", "none, push", "ast_16_16"):
+        assert shown in out
+    assert "{" not in out
+    assert max(map(len, out.splitlines())) <= 110
+    assert not [path.stem for path in (ROOT / "conf").glob("*/*.yaml") if path.stem not in out]
+
+
+def test_in_a_clone_the_program_is_a_script(monkeypatch, capsys):
+    assert "  python convert.py -m" in help_of(monkeypatch, capsys, "-h", program="/clone/convert.py")
+
+
+@pytest.mark.parametrize("flag", [["--config-dir", "{}"], ["--config-dir={}"], ["-cd", "{}"]])
+def test_the_choices_of_another_folder_are_listed_too(monkeypatch, capsys, tmp_path, flag):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.yaml").touch()
+    arguments = [argument.format(tmp_path) for argument in flag]
+    assert ", custom, mine" in help_of(monkeypatch, capsys, *arguments, "--help")
+
+
+def test_help_imports_neither_hydra_nor_omegaconf():
+    code = (
+        "import sys; sys.modules['hydra'] = sys.modules['omegaconf'] = None; sys.argv = ['ast2hf', '--help']; "
+        "from ast2hf.cli.main import main; sys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Usage: ast2hf" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", ["--help", "--cfg job", "--info defaults", "--hydra-help"])
+def test_a_reader_that_stops_reading_gets_no_traceback(arguments, tmp_path):
+    command = f"{sys.executable} {ROOT / 'convert.py'} {arguments} | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stderr == ""
+    assert done.stdout in ("0\n", "141\n")
