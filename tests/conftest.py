@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import tempfile
 from pathlib import Path
 
 import pytest
-from support import ROOT
+from support import ROOT, http_server
 from support.command_line import Cli
 from support.models import TINY, TINY_OVERRIDES, VARIANTS, compose, geometry_of, model_of
 from support.result import Result
@@ -99,7 +98,4 @@ def cli(tmp_path: Path) -> Cli:
 
 @pytest.fixture
 def free_port() -> int:
-    """A port of the loopback address on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return http_server.free_port()

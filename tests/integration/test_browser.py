@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import signal
-import socket
-import subprocess
-import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.request import urlopen
 
 import mlflow
 import pytest
 from conftest import Cli
 from support import browser
+from support.mlflow_server import MlflowServer
 
 pytestmark = pytest.mark.browser
-
-START = 120
-"""Seconds that a server may take to answer for the first time."""
 
 
 @dataclass(frozen=True)
@@ -50,41 +40,8 @@ def ui(tmp_path_factory):
     experiment = client.get_experiment_by_name("ast2hf").experiment_id
     runs = client.search_runs([experiment])
     (parent,) = (run for run in runs if "mlflow.parentRunId" not in run.data.tags)
-    with served(store, cli.folder) as address:
-        yield Ui(address, experiment, parent, [run for run in runs if run is not parent], cli.outputs)
-
-
-@contextlib.contextmanager
-def served(store: str, folder: Path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--workers", "1"]
-    server = subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", str(port)],
-        cwd=folder,
-        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        stdout=(folder / "server.log").open("wb"),
-        stderr=subprocess.STDOUT,
-        start_new_session=True,  # a group of its own, so that its workers end with it
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        end = time.monotonic() + START
-        while True:
-            assert server.poll() is None, (folder / "server.log").read_text()
-            assert time.monotonic() < end, (folder / "server.log").read_text()
-            with contextlib.suppress(OSError), urlopen(f"{address}/health", timeout=5):
-                break
-            time.sleep(0.2)
-        yield address
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        try:
-            server.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, signal.SIGKILL)
-            server.wait()
+    with MlflowServer(cli.folder, store, str(cli.folder / "not asked for")) as server:
+        yield Ui(server.url, experiment, parent, [run for run in runs if run is not parent], cli.outputs)
 
 
 def names(runs):

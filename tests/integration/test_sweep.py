@@ -109,7 +109,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(cli):
         ("not proved", "it was not proved"),
     ],
 )
-def test_what_is_not_what_would_be_made_is_not_skipped(cli, change, why):
+def test_skip_existing_converts_again_where_the_folder_differs(cli, change, why):
     assert cli.tiny().code == 0
     report = cli.model_folder() / "conversion_report.json"
     weights = cli.model_folder() / "model.safetensors"

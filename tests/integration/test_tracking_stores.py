@@ -20,7 +20,8 @@ import pytest
 from conftest import TINY_OVERRIDES, compose
 from support import postgresql
 from support.fork_server import Command
-from support.mlflow_server import MlflowServer, Proxy, free_port
+from support.http_server import free_port
+from support.mlflow_server import MlflowServer, Proxy
 from test_tracking_server import CREATE, LAST_ARTIFACT, check_whole, recorded, replay, run_folders
 
 from ast2hf.tracking import store

@@ -24,6 +24,7 @@ _OTHER_EACH_TIME = (
     (r"127\.0\.0\.1:\d+", "127.0.0.1"),
     (r"process \d+ on [^\s)]+", "process PID on HOST"),
     (r"storage \d+", "storage KEY"),
+    (r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_\d+_", "TIME_PID_"),
     (r"\.[0-9a-f]{12}\.(staging|scratch)", r".TOKEN.\1"),
 )
 

@@ -93,6 +93,7 @@ def _serve() -> None:
     for module in pkgutil.walk_packages(ast2hf.__path__, "ast2hf."):
         with suppress(ImportError):  # what needs a package that is not installed here
             importlib.import_module(module.name)
+    assert "datasets" not in sys.modules, "it keeps the address of the Hub from its import on; each command has its own"
     gc.freeze()  # a collection in a child would copy every page of the imports
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the parents of commands
     print("ready", flush=True)
