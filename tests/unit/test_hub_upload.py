@@ -97,6 +97,19 @@ def test_another_card_can_be_sent_and_the_folder_stays_as_it_is(server, folder):
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == CONTENT
 
 
+@pytest.fixture
+def progress_bars():
+    """Those of huggingface_hub are enabled, as in a new process; other tests may have disabled them."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    were_disabled = are_progress_bars_disabled()
+    enable_progress_bars()
+    yield
+    if were_disabled:
+        disable_progress_bars()
+
+
+@pytest.mark.usefixtures("progress_bars")
 @pytest.mark.parametrize("fails", [False, True])
 def test_the_global_state_of_huggingface_hub_is_restored(server, folder, monkeypatch, fails):
     from huggingface_hub.utils import are_progress_bars_disabled, get_session
