@@ -1,3 +1,4 @@
+import signal
 import subprocess
 import sys
 
@@ -5,6 +6,14 @@ import pytest
 from support import ROOT
 
 from ast2hf.cli.main import main
+
+
+@pytest.fixture(autouse=True)
+def _own_signal_handler():
+    """main() sets one for its process, which here is that of the tests."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def help_of(monkeypatch, capsys, *arguments, program="/usr/bin/ast2hf"):
