@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 
-from ast2hf.secrets import given, redact
+from ast2hf.secrets import redact
 
 axes: list[str] = []
 """The swept keys, set by the callback in each process that runs jobs of a sweep. Empty in a single run."""
@@ -34,7 +34,7 @@ def suffix(overrides: Sequence[str]) -> str:
 
 def _short(override: str) -> str:
     """``override`` as part of a file name. Where something had to be left out, a hash keeps it unique."""
-    key, _, value = given(override).partition("=")
+    key, _, value = override.partition("=")
     shown = redact(value).partition("?")[0]
     short = re.sub(r"[^A-Za-z0-9._-]", "", shown.rstrip("/").rpartition("/")[2])[-40:]
     if short == value:
