@@ -49,6 +49,15 @@ COMMAND_INTERVAL = 0.02
 
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "HF_HUB_OFFLINE": "1"}
 
+PROGRAM = (ROOT / "convert.py",)
+
+WITHOUT_END_TO_END = (
+    "-c",
+    "import sys; from ast2hf.proof import checks; del checks.CHECKS['end_to_end'];"
+    "from ast2hf.cli.main import main; sys.exit(main())",
+)
+"""The same command without the forward that the usual procedure has no counterpart of."""
+
 Workload = Callable[[], Measurement]
 
 
@@ -173,15 +182,18 @@ class Bench:
         with self._output() as output:
             return run([*command, output, json.dumps(sizes | front_end)], COMMAND_INTERVAL).measurement()
 
-    def command(self, *overrides: str) -> Measurement:
+    def command(self, *overrides: str, program: Sequence[object] = PROGRAM) -> Measurement:
         with self._output() as output:
             fixed = ("audio=packaged", "labels=none", "overwrite=true", f'paths.outputs="{output}"')
-            command = [sys.executable, ROOT / "convert.py", *overrides, *fixed]
-            return run(command, COMMAND_INTERVAL).measurement()
+            return run([sys.executable, *program, *overrides, *fixed], COMMAND_INTERVAL).measurement()
 
-    def one(self, *overrides: str) -> Measurement:
+    def one(self, *overrides: str, program: Sequence[object] = PROGRAM) -> Measurement:
         warm(self.variant.checkpoint)
-        return self.command(f"model={CHOICE}", f'checkpoint="{self.variant.checkpoint}"', *overrides)
+        checkpoint = f'checkpoint="{self.variant.checkpoint}"'
+        return self.command(f"model={CHOICE}", checkpoint, *overrides, program=program)
+
+    def python(self, *arguments: object) -> Measurement:
+        return run([sys.executable, *arguments], STAGE_INTERVAL).measurement()
 
     def tracked(self) -> Measurement:
         """Into a store that exists after the warm-up: it is made once, and takes seconds."""
@@ -231,6 +243,7 @@ def measure_all(bench: Bench, stages: int, commands: int) -> dict[str, list[Meas
     }
     whole = {
         "baseline": lambda: bench.baseline(bench.variant),
+        "without": lambda: bench.one("tracking=off", "~verify.tolerances.end_to_end", program=WITHOUT_END_TO_END),
         "command": lambda: bench.one("tracking=off"),
         "tracked": bench.tracked,
     }
@@ -239,8 +252,13 @@ def measure_all(bench: Bench, stages: int, commands: int) -> dict[str, list[Meas
         "one_process": lambda: bench.processes(1),
         "two_processes": lambda: bench.processes(2),
     }
+    start: dict[str, Workload] = {
+        "import_hydra": lambda: bench.python("-c", "import hydra"),
+        "help": lambda: bench.python(*PROGRAM, "--help"),
+    }
     found: dict[str, list[Measurement]] = {}
     try:
+        measure(found, start, stages, warm_up=1)
         measure(found, one, stages, warm_up=1)
         measure(found, whole, commands, warm_up=1)
         measure(found, eight, commands, warm_up=0)  # the same programs, just run

@@ -23,7 +23,7 @@ from ast2hf.output import lock as output
 from ast2hf.output import up_to_date
 from ast2hf.output.files import write_json, write_text
 from ast2hf.planning import Opened, identify, labels_of, note, open_and_plan
-from ast2hf.privacy import without_paths
+from ast2hf.privacy import local_paths, without_paths
 from ast2hf.progress import Progress
 from ast2hf.proof import checks
 from ast2hf.results import INTERRUPTED, CheckResult, Conversion, Report
@@ -47,7 +47,7 @@ def run(conversion: Conversion, config: Config, progress: Progress) -> None:
             report.status = "passed"
     except BaseException as error:
         report.status = "failed"
-        report.error = without_paths(str(error), _local_paths(config)) if isinstance(error, Exception) else INTERRUPTED
+        report.error = without_paths(str(error), local_paths(config)) if isinstance(error, Exception) else INTERRUPTED
         raise
     finally:
         report.timings_s = progress.seconds
@@ -197,11 +197,3 @@ def _note_epsilon(report: Report, spec: Spec) -> None:
 
 def _temporary_folder(stack: ExitStack) -> Path:
     return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ast2hf-")))
-
-
-def _local_paths(config: Config) -> list[str]:
-    """What an error may name and a record must not: the paths that the user gave, as given and in full."""
-    given = [config.checkpoint, config.labels, config.audio, config.output_dir, config.folder]
-    given += [config.paths.outputs, config.paths.cache]
-    local = [path for path in given if path and "://" not in path]
-    return [*local, *(os.path.abspath(Path(path).expanduser()) for path in local if not path.startswith("~"))]  # noqa: PTH100

@@ -12,6 +12,7 @@ from ast2hf.errors import ConfigurationError, first_line, is_printable, printabl
 from ast2hf.families import FAMILIES
 from ast2hf.families.base import HEADS
 from ast2hf.proof.checks import CHECKS
+from ast2hf.results import NO_HEAD
 
 TASKS = ("convert", "verify", "replay")
 
@@ -40,6 +41,11 @@ def validate(config: Config) -> None:
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise ConfigurationError(f"model.sha256 is {printable(sha256, 80)}", "give 64 hexadecimal digits")
     _validate_hub(config.hub)
+    if config.model.head == NO_HEAD and config.tracking.enabled and config.tracking.log_model:
+        raise ConfigurationError(
+            "tracking.log_model=true registers a classifier, and model.head=none makes an encoder",
+            "leave one of them out",
+        )
     name = config.model.name
     if not name or not is_printable(name) or "/" in name or name in (".", ".."):
         raise ConfigurationError(f"model.name is {printable(repr(name))}", "use a name that is a valid folder name")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ast2hf.privacy import without_paths
+from ast2hf.privacy import setting, without_paths
 
 NAMES = st.text(string.ascii_letters + string.digits + "-_äß", min_size=3, max_size=12)
 PARTS = st.lists(NAMES, min_size=2, max_size=5, unique=True)
@@ -65,10 +65,28 @@ def test_what_is_no_path_stays(text):
         ("https://host/data/a.pth", ["/data/a.pth", "data/a.pth"], "https://host/data/a.pth"),
         (r"a [x] b\c.pth", [r"a [x] b\c.pth"], "c.pth"),
         ("none", ["none", ""], "none"),
+        ("sqlite:////my out/mlflow.db is locked", ["/my out"], "sqlite:///mlflow.db is locked"),
+        ("sqlite+pysqlite:////my out/a.db, file:///my out/b", ["/my out"], "sqlite+pysqlite:///a.db, file:///b"),
     ],
 )
 def test_known_paths_may_be_relative_or_have_spaces(text, known, expected):
     assert without_paths(text, known) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("checkpoint", "my data/best run.pth", "best run.pth"),
+        ("checkpoint", "https://host/data/a.pth", "https://host/data/a.pth"),
+        ("checkpoint", "synthetic:1", "synthetic:1"),
+        ("paths.outputs", "/my data/out", "out"),
+        ("tracking.uri", "sqlite:////my data/out/mlflow.db", "sqlite:///mlflow.db"),
+        ("hub.repo_id", "me/model", "me/model"),
+        ("hub.commit_message", "of /data/best.pth", "of best.pth"),
+    ],
+)
+def test_a_setting_that_names_a_file_has_its_name_alone(key, value, expected):
+    assert setting(key, value) == expected
 
 
 @given(PARTS, BEFORE, AFTER, st.sampled_from(["/", "~/", "~me/", "C:\\", "C:/"]))

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from ast2hf.cli import errors, process
 from ast2hf.config import Config
 from ast2hf.errors import Ast2hfError, ConfigurationError, HubError, printable
+from ast2hf.privacy import local_paths, without_paths
 from ast2hf.results import Conversion, Report
 from ast2hf.settings import register, resolve, typed
 from ast2hf.sweep import naming
@@ -32,6 +33,7 @@ def run_job(composed: DictConfig) -> Job:
     """Run one composed job. Expected errors are shown here, not raised."""
     process.tune_process()
     report = Report("")
+    config: Config | None = None
     with ExitStack() as on_exit:
         try:
             config = typed(composed)
@@ -41,7 +43,7 @@ def run_job(composed: DictConfig) -> Job:
             _require_own_repository(composed.hub)
             job = _replay(config) if config.task == "replay" else _run(config, report, on_exit)
         except Exception as error:
-            job = _failed(errors.to_expected(error), report, bool(composed.debug))
+            job = _failed(errors.to_expected(error), report, bool(composed.debug), config)
         jobs.append(job)
     return job
 
@@ -66,9 +68,11 @@ def _run(config: Config, report: Report, on_exit: ExitStack) -> Job:
     return replace(_job(report, 0), status=status, folder=str(folder), tracked=recorded.run if recorded else None)
 
 
-def _failed(error: Ast2hfError, report: Report, debug: bool) -> Job:
+def _failed(error: Ast2hfError, report: Report, debug: bool, config: Config | None) -> Job:
+    """Show ``error`` in full; in the table of a sweep, which leaves the machine, it has no paths."""
     log.error("failed", exc_info=error)
-    job = replace(_job(report, errors.show(error, debug)), error=str(error))
+    known = local_paths(config) if config else []
+    job = replace(_job(report, errors.show(error, debug)), error=without_paths(str(error), known))
     written = report.status == "passed" and isinstance(error, HubError)
     return replace(job, status="not pushed") if written else job
 

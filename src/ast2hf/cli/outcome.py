@@ -14,6 +14,7 @@ from ast2hf.config import Config
 from ast2hf.errors import ConfigurationError, OutputError, TrackingError, VerificationError
 from ast2hf.formats.huggingface import names
 from ast2hf.output.files import write_json, writing
+from ast2hf.privacy import local_paths, without_paths
 from ast2hf.progress import Progress
 from ast2hf.render import terminal
 from ast2hf.results import Conversion
@@ -37,7 +38,7 @@ class Task:
     run_folder: Path
 
     def note(self, text: str) -> None:
-        self.conversion.report.notes.append(text)
+        self.conversion.report.notes.append(without_paths(text, local_paths(self.config)))
 
 
 @contextmanager

@@ -27,7 +27,6 @@ from omegaconf import DictConfig, OmegaConf
 from ast2hf.config import Tracking
 from ast2hf.errors import ConfigurationError, TrackingError
 from ast2hf.local_files import write_atomically
-from ast2hf.secrets import redact
 from ast2hf.settings import fill_tracking_uri
 from ast2hf.stdout import printing
 from ast2hf.sweep import naming
@@ -163,4 +162,4 @@ def combinations(overrides: Sequence[Override]) -> list[list[str]]:
 
 
 def _shown(overrides: Sequence[str]) -> list[str]:
-    return [redact(o) for o in naming.distinguishing_overrides(overrides)]
+    return [naming.for_tables(o) for o in naming.distinguishing_overrides(overrides)]

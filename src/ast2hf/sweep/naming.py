@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 
+from ast2hf import privacy
 from ast2hf.secrets import redact
 
 axes: list[str] = []
@@ -32,11 +33,18 @@ def suffix(overrides: Sequence[str]) -> str:
     return "".join(f"_{_short(o)}" for o in distinguishing if o.partition("=")[0] not in _NAMED_ELSEWHERE)
 
 
+def for_tables(override: str) -> str:
+    """``override`` as in the table of a sweep, which leaves the machine: with names in place of local paths."""
+    key, _, value = override.partition("=")
+    shown = privacy.setting(key, redact(value))
+    return f"{key}={shown}" if shown == redact(value) else _short(override)  # two paths may end in one name
+
+
 def _short(override: str) -> str:
     """``override`` as part of a file name. Where something had to be left out, a hash keeps it unique."""
     key, _, value = override.partition("=")
     shown = redact(value).partition("?")[0]
-    short = re.sub(r"[^A-Za-z0-9._-]", "", shown.rstrip("/").rpartition("/")[2])[-40:]
+    short = re.sub(r"[^A-Za-z0-9._-]", "", re.split(r"[/\\]", shown.rstrip("/\\"))[-1])[-40:]
     if short == value:
         return f"{key}={value}"
     return f"{key}={short}-{hashlib.sha256(value.encode()).hexdigest()[:6]}"

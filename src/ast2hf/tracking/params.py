@@ -12,9 +12,6 @@ from ast2hf.secrets import redact
 if TYPE_CHECKING:
     from ast2hf.config import Config
 
-_FILES = ("checkpoint", "labels", "audio", "output_dir", "folder", "data.path", "tracking.uri")
-_FOLDERS = "paths."
-
 
 def params(config: Config, geometry: Mapping[str, int] | None = None) -> dict[str, str]:
     """Every key, dotted, with its value: of a local file its name, of an address all but its secrets.
@@ -23,14 +20,7 @@ def params(config: Config, geometry: Mapping[str, int] | None = None) -> dict[st
     """
     sizes = {f"model.{name}": size for name, size in (geometry or {}).items()}
     flat = _flat("", asdict(config))
-    return {key: _shown(key, sizes.get(key) if value is None else value) for key, value in flat}
-
-
-def _shown(key: str, value: Any) -> str:
-    text = str(value)
-    if "://" not in text and (key in _FILES or key.startswith(_FOLDERS)):
-        return privacy.name(text)
-    return privacy.without_paths(redact(text))
+    return {key: privacy.setting(key, redact(str(sizes.get(key) if value is None else value))) for key, value in flat}
 
 
 def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:

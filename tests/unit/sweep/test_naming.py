@@ -1,7 +1,7 @@
 import pytest
 
 from ast2hf.sweep import naming
-from ast2hf.sweep.naming import _short
+from ast2hf.sweep.naming import _short, for_tables
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,28 @@ def test_values_that_lose_something_are_told_apart():
     assert one != two
     assert one.startswith("checkpoint=a.pth-")
     assert "/" not in _short("checkpoint='http://h/a b.pth?x=1'")
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("checkpoint=synthetic:1", "checkpoint=synthetic:1"),
+        ("checkpoint=best.pth", "checkpoint=best.pth"),
+        ("hub.repo_id=me/model", "hub.repo_id=me/model"),
+        ("checkpoint='https://host/a.pth?token=x'", "checkpoint='https://host/a.pth?…'"),
+    ],
+)
+def test_in_a_table_a_value_is_as_it_was_given(override, expected):
+    assert for_tables(override) == expected
+
+
+@pytest.mark.parametrize("folder", ["/secret/one", "secret/one", "'/my secret/one'", r"C:\secret\one"])
+def test_in_a_table_no_folder_of_a_local_file_is_left(folder):
+    separator = "\\" if "\\" in folder else "/"
+    shown = for_tables(f"checkpoint={folder}{separator}a.pth")
+    assert shown.startswith("checkpoint=a.pth-")
+    assert shown != for_tables(f"checkpoint={folder}{separator}b{separator}a.pth")
+    assert "secret" not in shown + _short(f"checkpoint={folder}{separator}a.pth")
 
 
 @pytest.mark.parametrize(
