@@ -1,14 +1,12 @@
 """Secrets stay where they are: none gets into a log, a record, a file or a message.
 
-A token has no place in the configuration, and none on the command line. An address may carry a secret (user and
-password, or the query of a signed link). It is used as it is given, and shown without them.
+A token has no place in the configuration. An address may hold a secret (user and password, or the query of a signed
+link): it is used as it is given, and shown without. Neither has a place on the command line.
 """
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import MutableMapping
 
 _ADDRESS = re.compile(r"://([^\s'\"<>|]*)")  # without the scheme before it: looking for that is slow in long names
 
@@ -20,12 +18,6 @@ _PLAIN_PARAMETERS = re.compile(r"(dl|raw|download)=[01]|(dl|raw|download)=(true|
 _SECRET_KEY = re.compile(r"[^=]*(token|passw|secret|api_?key|access_?key|credential)[^=]*=", re.IGNORECASE)
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
 """A token of the Hugging Face Hub."""
-
-_QUOTED = re.compile(r"([\"'])([A-Za-z][A-Za-z0-9+.-]*://(?:(?!\1).)*)\1")
-_UNQUOTED = re.compile(r"(?<=[=,\[])([A-Za-z][A-Za-z0-9+.-]*://[^\s'\",=\[\]{}()]*)(?=$|[,\]])")
-
-_VARIABLE = "AST2HF_ADDRESS_"
-_REFERENCE = re.compile(r"\$\{oc\.env:(" + _VARIABLE + r"\d+)\}")
 
 
 def redact(text: str) -> str:
@@ -50,26 +42,3 @@ def _without_secrets(rest: str) -> str:
 def has_token(argument: str) -> bool:
     """Whether a command line's ``argument`` gives what looks like a token or a password."""
     return bool(_SECRET_KEY.match(argument) or _TOKEN.search(argument))
-
-
-def put_aside(arguments: list[str], environment: MutableMapping[str, str] = os.environ) -> list[str]:
-    """``arguments``, in which each address with a secret is replaced by a reference to a variable of ``environment``.
-
-    Hydra writes the command line to files before any of our code runs; the processes of a sweep inherit the variable.
-    An address that has to be quoted and is not stays: Hydra refuses it.
-    """
-
-    def aside(match: re.Match[str]) -> str:
-        address = match[match.lastindex or 0]
-        if redact(address) == address:
-            return match[0]
-        name = f"{_VARIABLE}{sum(key.startswith(_VARIABLE) for key in environment) + 1}"
-        environment[name] = address
-        return match[0].replace(address, f"${{oc.env:{name}}}")
-
-    return [_UNQUOTED.sub(aside, _QUOTED.sub(aside, argument)) for argument in arguments]
-
-
-def given(override: str) -> str:
-    """``override`` as the user gave it: with secrets, never to be shown."""
-    return _REFERENCE.sub(lambda match: os.environ.get(match[1], match[0]), override)

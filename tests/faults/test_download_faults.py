@@ -38,7 +38,7 @@ def run(cli, server):
     """Fetch the checkpoint from the server and plan its conversion."""
 
     def run(*arguments, path="/tiny.pth"):
-        result = cli(*OFFLINE, checkpoint_at(server, path), *PLAN, *arguments)
+        result = cli(*OFFLINE, CHECKPOINT, *PLAN, *arguments, **address_of(server, path))
         assert SECRET not in result.out + result.err
         assert SECRET not in "".join(p.read_text() for p in cli.outputs.glob("runs/*/*") if p.is_file())
         return result
@@ -46,8 +46,12 @@ def run(cli, server):
     return run
 
 
-def checkpoint_at(server, path="/tiny.pth"):
-    return f"checkpoint='{server.url}{path}?token={SECRET}'"
+CHECKPOINT = "checkpoint=${oc.env:CHECKPOINT_URL}"
+"""An address with a secret is refused on the command line."""
+
+
+def address_of(server, path="/tiny.pth"):
+    return {"CHECKPOINT_URL": f"{server.url}{path}?token={SECRET}"}
 
 
 def kept(cli):
@@ -215,7 +219,7 @@ def test_after_a_kill_the_next_run_goes_on_or_begins_anew(cli, run, server, cont
     half = len(content) // 2
     stalled = Reply(body=content, etag=etag, cut=half, promise=len(content), stalls=True)
     server.replies["/tiny.pth"] = [stalled, Reply(body=content, etag=etag)]
-    command = cli.start(*OFFLINE, *PLAN, checkpoint_at(server))
+    command = cli.start(*OFFLINE, *PLAN, CHECKPOINT, **address_of(server))
     while not any(p.stat().st_size for p in cache_of(cli).rglob("tiny.pth.part")):
         assert command.is_running(), command.wait()
         time.sleep(0.01)
@@ -243,9 +247,9 @@ def test_a_refused_connection_names_the_host(cli, free_port, came_out):
 def test_with_the_file_in_the_cache_no_network_is_needed(cli, content, came_out):
     with Server() as server:
         server.replies["/tiny.pth"] = [Reply(body=content)]
-        checkpoint = checkpoint_at(server)
-        assert cli(*OFFLINE, checkpoint, *PLAN).code == 0
-    result = cli(*OFFLINE, checkpoint, *PLAN)
+        address = address_of(server)
+        assert cli(*OFFLINE, CHECKPOINT, *PLAN, **address).code == 0
+    result = cli(*OFFLINE, CHECKPOINT, *PLAN, **address)
     assert result.code == 0, result.err
     came_out(result, requests=len(server.requests))
 
@@ -253,7 +257,7 @@ def test_with_the_file_in_the_cache_no_network_is_needed(cli, content, came_out)
 @pytest.mark.fault(58, "four runs of one URL at once")
 def test_four_runs_share_one_download(cli, server, content, came_out):
     server.replies["/tiny.pth"] = [Reply(body=content, pause=0.05)]
-    commands = [cli.start(*OFFLINE, *PLAN, checkpoint_at(server)) for _ in range(4)]
+    commands = [cli.start(*OFFLINE, *PLAN, CHECKPOINT, **address_of(server)) for _ in range(4)]
     results = [command.wait() for command in commands]
     assert [result.code for result in results] == [0] * 4, results
     assert server.requests == [("GET", "/tiny.pth")]

@@ -80,18 +80,35 @@ def test_a_token_in_the_query_of_a_url(seen, server, tmp_path, multirun):
     audio = ("labels=none", "audio=packaged", "tracking=mlflow")
     for name, code in (("a.pth", 0), ("page.pth", 4), ("missing.pth", 4)):
         url = server.url.replace("http://", f"http://user:{CANARY}@") + f"/{name}?token={CANARY}&dl=1"
-        several = ("-m", f'checkpoint="{url}","{url}2"') if multirun else (f'checkpoint="{url}"',)
-        result, places = seen(*audio, *several, "debug=true", f"output_dir=out/{name}${{hydra:job.num}}")
+        several = ("-m", "checkpoint=${oc.env:ONE},${oc.env:TWO}") if multirun else ("checkpoint=${oc.env:ONE}",)
+        output = f"output_dir=out/{name}${{hydra:job.num}}" if multirun else f"output_dir=out/{name}"
+        result, places = seen(*audio, *several, "debug=true", output, ONE=url, TWO=f"{url}2")
         assert result.code == code, result.err
         assert places == []
     assert "GET" in {method for method, _ in server.requests}
 
 
-@pytest.mark.fault(70, "an unquoted URL with a token")
-def test_a_token_in_an_unquoted_url(seen):
-    result, places = seen("experiment=offline", f"checkpoint=http://h/a.pth?token={CANARY}", "debug=true")
+@pytest.mark.fault(70, "an address with a secret on the command line")
+@pytest.mark.parametrize(
+    ("argument", "variable"),
+    [
+        (f"checkpoint=http://h/a.pth?token={CANARY}", "CHECKPOINT_URL"),
+        (f'checkpoint="http://h/a.pth?token=x{CANARY[3:]}"', "CHECKPOINT_URL"),
+        (f"tracking.uri=http://user:x{CANARY[3:]}@127.0.0.1:5000", "TRACKING_URI"),
+    ],
+)
+def test_an_address_with_a_secret_on_the_command_line(seen, cli, came_out, argument, variable):
+    result, places = seen("experiment=offline", argument, "debug=true")
     assert result.code == 2, result.err
+    if CANARY in argument:
+        assert "the command line gives a token or password" in result.error_line
+    else:
+        assert f"export {variable}='…'" in result.error_line
+        assert f"='${{oc.env:{variable}}}'" in result.error_line
+    assert CANARY[3:] not in result.out + result.err
     assert places == []
+    assert list(cli.folder.iterdir()) == []  # refused before Hydra writes anything
+    came_out(result)
 
 
 @pytest.mark.fault(70, "a password in tracking.uri")
@@ -99,7 +116,8 @@ def test_a_password_in_the_tracking_address(seen, server, free_port):
     server.replies["/health"] = [Reply(500)]
     for port in (free_port, server.url.rpartition(":")[2]):
         uri = f"http://user:{CANARY}@127.0.0.1:{port}"
-        result, places = seen("experiment=offline", f"tracking.uri={uri}", "overwrite=true", "debug=true")
+        tracking = "tracking.uri=${oc.env:TRACKING_URI}"
+        result, places = seen("experiment=offline", tracking, "overwrite=true", "debug=true", TRACKING_URI=uri)
         assert result.code == 0, result.err
         assert "not recorded" in result.out
         assert places == []
@@ -127,7 +145,7 @@ def test_control_characters_are_escaped(cli, server, came_out):
 def test_a_closed_stdout(cli, came_out):
     result = cli.cold("experiment=offline", "tracking=off", *TINY_OVERRIDES, wrapper=CLOSED_STDOUT)
     assert result.code == 6, result.err
-    assert "cannot be printed to stdout (it is closed)" in result.error_line
+    assert "cannot write to stdout (it is closed)" in result.error_line
     report = json.loads((cli.model_folder() / "conversion_report.json").read_text())
     assert report["status"] == "passed"
     came_out(result, proof=report["status"])

@@ -35,27 +35,3 @@ def test_tokens_are_noticed(argument):
 @pytest.mark.parametrize("argument", ["checkpoint=token.pth", "model=ast_16_16", "labels=half_token", "--help", "-m"])
 def test_what_is_no_token(argument):
     assert not secrets.has_token(argument)
-
-
-@pytest.mark.parametrize(
-    ("argument", "left", "kept"),
-    [
-        ('checkpoint="https://h/a.pth?k=v"', 'checkpoint="${oc.env:AST2HF_ADDRESS_1}"', ["https://h/a.pth?k=v"]),
-        ("checkpoint='https://h/a.pth?k=v'", "checkpoint='${oc.env:AST2HF_ADDRESS_1}'", ["https://h/a.pth?k=v"]),
-        ("tracking.uri=http://u:p@h:5000", "tracking.uri=${oc.env:AST2HF_ADDRESS_1}", ["http://u:p@h:5000"]),
-        (
-            'checkpoint="https://h/a?k=1","https://h/b?dl=1",http://u@h/c,d.pth',
-            'checkpoint="${oc.env:AST2HF_ADDRESS_1}","https://h/b?dl=1",${oc.env:AST2HF_ADDRESS_2},d.pth',
-            ["https://h/a?k=1", "http://u@h/c"],
-        ),
-        ("checkpoint=https://h/a.pth?k=v", "checkpoint=https://h/a.pth?k=v", []),
-        ("checkpoint=https://h/a.pth", "checkpoint=https://h/a.pth", []),
-    ],
-)
-def test_addresses_with_secrets_are_put_aside(argument, left, kept, monkeypatch):
-    environment = {}
-    assert secrets.put_aside([argument], environment) == [left]
-    assert list(environment.values()) == kept
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    assert secrets.given(left) == argument

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ast2hf.local_files import conf_folder
+from ast2hf.cli.arguments import config_folders
 
 _WIDTH = 110
 
@@ -29,17 +29,9 @@ def _program() -> str:
 
 def _groups(arguments: Sequence[str]) -> Iterator[str]:
     choices: dict[str, set[str]] = {}
-    for folder in (conf_folder(), *_config_dirs(arguments)):
+    for folder in config_folders(arguments):
         for path in folder.glob("*/*.yaml"):
             choices.setdefault(path.parent.name, set()).add(path.stem)
     for group in sorted(choices):
         line = f"  {group:<13} {', '.join(sorted(choices[group]))}"
         yield from textwrap.wrap(line, _WIDTH, subsequent_indent=" " * 16, break_on_hyphens=False)
-
-
-def _config_dirs(arguments: Sequence[str]) -> Iterator[Path]:
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        if argument in ("--config-dir", "-cd"):
-            yield Path(following)
-        elif argument.startswith("--config-dir="):
-            yield Path(argument.partition("=")[2])

@@ -30,27 +30,16 @@ def _run() -> int:
     if help_text.is_requested(sys.argv[1:]):
         help_text.show(sys.argv[1:])
         return 0
-    from ast2hf import secrets
-    from ast2hf.cli import errors
+    from ast2hf.cli import arguments, errors
     from ast2hf.cli.launch import launch
     from ast2hf.errors import ConfigurationError
 
-    sys.argv[1:] = secrets.put_aside(flags_first(sys.argv[1:]))
-    if any(map(secrets.has_token, sys.argv[1:])):
-        return errors.show(
-            ConfigurationError(
-                "the command line gives a token or password, and would leave it in files and in the shell's history",
-                "export HF_TOKEN=…, or log in with: hf auth login",
-            ),
-            debug=False,
-        )
-    return launch(debug="debug=true" in sys.argv)
-
-
-def flags_first(arguments: list[str]) -> list[str]:
-    """Move ``-m`` before the overrides: between two of them, argparse would refuse those behind it."""
-    multirun = {"-m", "--multirun"}
-    return [a for a in arguments if a in multirun] + [a for a in arguments if a not in multirun]
+    sys.argv[1:] = arguments.flags_first(sys.argv[1:])
+    try:
+        arguments.require_no_secrets(sys.argv[1:])
+    except ConfigurationError as error:
+        return errors.show(error, debug=False)
+    return launch(debug=arguments.wants_debug(sys.argv[1:]))
 
 
 if __name__ == "__main__":

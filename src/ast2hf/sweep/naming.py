@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from ast2hf import privacy
-from ast2hf.secrets import given, redact
+from ast2hf.secrets import redact
 
 axes: list[str] = []
 """The swept keys, set by the callback in each process that runs jobs of a sweep. Empty in a single run."""
@@ -35,14 +35,14 @@ def suffix(overrides: Sequence[str]) -> str:
 
 def for_tables(override: str) -> str:
     """``override`` as in the table of a sweep, which leaves the machine: with names in place of local paths."""
-    key, _, value = given(override).partition("=")
+    key, _, value = override.partition("=")
     shown = privacy.setting(key, redact(value))
     return f"{key}={shown}" if shown == redact(value) else _short(override)  # two paths may end in one name
 
 
 def _short(override: str) -> str:
     """``override`` as part of a file name. Where something had to be left out, a hash keeps it unique."""
-    key, _, value = given(override).partition("=")
+    key, _, value = override.partition("=")
     shown = redact(value).partition("?")[0]
     short = re.sub(r"[^A-Za-z0-9._-]", "", re.split(r"[/\\]", shown.rstrip("/\\"))[-1])[-40:]
     if short == value:

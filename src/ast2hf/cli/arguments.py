@@ -1,0 +1,78 @@
+"""What must be known of the command line before Hydra reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from ast2hf import secrets
+from ast2hf.errors import ConfigurationError
+from ast2hf.local_files import conf_folder
+
+
+def flags_first(arguments: Sequence[str]) -> list[str]:
+    """Move ``-m`` before the overrides: between two of them, argparse would refuse those behind it."""
+    multirun = {"-m", "--multirun"}
+    return [a for a in arguments if a in multirun] + [a for a in arguments if a not in multirun]
+
+
+def config_folders(arguments: Sequence[str]) -> Iterator[Path]:
+    """Where Hydra looks for choices: what ``--config-dir`` names goes before the folder of the package."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if argument in ("--config-dir", "-cd"):
+            yield Path(following)
+        elif argument.startswith("--config-dir="):
+            yield Path(argument.partition("=")[2])
+    yield conf_folder()
+
+
+def require_no_secrets(arguments: Sequence[str]) -> None:
+    """Raise ConfigurationError for a token, a password, or an address that holds one.
+
+    Hydra writes the command line to files before any of our code runs.
+    """
+    for argument in arguments:
+        if secrets.has_token(argument):
+            raise ConfigurationError(
+                "the command line gives a token or password, and would leave it in files and in the shell's history",
+                "export HF_TOKEN=…, or log in with: hf auth login",
+            )
+        if secrets.redact(argument) != argument:
+            key = argument.partition("=")[0].lstrip("+")
+            key = "checkpoint" if "://" in key else key  # an address alone
+            variable = key.upper().replace(".", "_") + ("" if key.endswith(("uri", "url")) else "_URL")
+            raise ConfigurationError(
+                "the command line gives an address that may hold a secret (a password, or the query of a signed link), "
+                "and would leave it in files and in the shell's history",
+                f"export {variable}='…', and give {key}='${{oc.env:{variable}}}'",
+            )
+
+
+def wants_debug(arguments: Sequence[str]) -> bool:
+    """Whether ``debug`` is true, also where the configuration as a whole cannot be composed."""
+    values = {key.lstrip("+"): value.strip("'\"") for key, _, value in (a.partition("=") for a in arguments)}
+    if "debug" in values:
+        return _is_true(values["debug"])
+    if "experiment" in values:
+        for folder in config_folders(arguments):
+            path = folder / "experiment" / f"{values['experiment']}.yaml"
+            if path.is_file():
+                return _is_true(_debug_of(path))
+    return False
+
+
+def _debug_of(experiment: Path) -> object:
+    with suppress(Exception):  # the file may be what cannot be composed
+        from omegaconf import OmegaConf
+
+        return OmegaConf.select(OmegaConf.load(experiment), "debug")
+    return None
+
+
+def _is_true(value: object) -> bool:
+    from omegaconf import BooleanNode
+
+    with suppress(Exception):
+        return str(BooleanNode(value)) == "True"
+    return False
