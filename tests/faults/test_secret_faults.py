@@ -127,7 +127,7 @@ def test_control_characters_are_escaped(cli, server, came_out):
 def test_a_closed_stdout(cli, came_out):
     result = cli.cold("experiment=offline", "tracking=off", *TINY_OVERRIDES, wrapper=CLOSED_STDOUT)
     assert result.code == 6, result.err
-    assert "cannot be printed to stdout (it is closed)" in result.error_line
+    assert "cannot write to stdout (it is closed)" in result.error_line
     report = json.loads((cli.model_folder() / "conversion_report.json").read_text())
     assert report["status"] == "passed"
     came_out(result, proof=report["status"])

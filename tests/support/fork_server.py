@@ -86,9 +86,10 @@ def shared() -> ForkServer:
 
 
 def _serve() -> None:
-    import ast2hf.report.model_card
-
-    import ast2hf.cli
+    import ast2hf.cli.launch
+    import ast2hf.formats.huggingface.loading
+    import ast2hf.pipeline
+    import ast2hf.render.card
     import ast2hf.tracking.models
     import ast2hf.tracking.runs
     import ast2hf.verify.proof  # noqa: F401
