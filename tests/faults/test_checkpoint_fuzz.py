@@ -73,6 +73,6 @@ def test_the_fuzzing_notices_what_is_no_clean_error(examine, monkeypatch, broken
     def fail(*_: object) -> None:
         raise broken
 
-    monkeypatch.setattr("support.intake_target.resolve", fail)
+    monkeypatch.setattr("support.intake_target.recognise", fail)
     with pytest.raises(broken):
         examine(valid(zipped=True))

@@ -43,8 +43,8 @@ def test_the_number_of_labels(cli, refused, came_out):
 def test_labels_that_are_wrong_are_named_by_their_line(cli, refused, came_out):
     good = [f"{i},{name}" for i, name in enumerate(NAMES)]
     for content, message in (
-        (csv(*good[:6], "6,name 2"), "labels.csv, line 8: label name 2 stands already at line 4"),
-        (csv(*good[:6], "5,other"), "line 8: index 5 stands twice"),
+        (csv(*good[:6], "6,name 2"), "labels.csv, line 8: duplicate label name 2 (first on line 4)"),
+        (csv(*good[:6], "5,other"), "line 8: duplicate index 5"),
         (csv(*good[:6], "6,"), "line 8: the label is empty"),
         (csv(*good[:5], "6,name 6"), "index 5 is missing"),
         (csv(*good[:6], "6,caf\xe9").decode().encode("latin-1"), "line 8: not UTF-8 text"),

@@ -90,7 +90,7 @@ def test_artifacts_that_cannot_be_uploaded(cli, store, came_out):
     (cli.outputs / "mlartifacts").unlink()
     again = cli("task=replay")
     assert again.code == 0, again.err
-    assert "1 records sent" in again.out
+    assert "1 record sent to sqlite:///" in again.out
     client, (run,) = store()
     assert run.info.status == "FINISHED"
     assert "report.html" in [artifact.path for artifact in client.list_artifacts(run.info.run_id)]

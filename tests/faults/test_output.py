@@ -96,7 +96,7 @@ def test_a_disk_that_is_full_keeps_the_folder_that_is_to_be_replaced(cli, disk, 
 
 
 @pytest.mark.fault(47, "a file system that is full at each file written")
-def test_a_disk_that_is_full_of_the_stand_in(cli, disk):
+def test_a_disk_that_is_full_of_the_synthetic_checkpoint(cli, disk):
     disk.leave(100)
     result = cli(*tiny("synthetic"), f"output_dir={disk.folder / 'model'}")
     assert result.code == 6
@@ -173,7 +173,7 @@ def test_a_limit_on_the_size_of_files(cli, tiny_checkpoint, came_out):
 
 
 @pytest.mark.fault(49, "a parent on a read-only file system")
-def test_a_parent_that_is_read_only_is_told_before_anything_is_loaded(cli, disk, tiny_checkpoint, came_out):
+def test_a_parent_that_is_read_only_is_refused_before_anything_is_loaded(cli, disk, tiny_checkpoint, came_out):
     disk.mount("-o", "remount,ro")
     result = cli.tiny(f"checkpoint={tiny_checkpoint}", f"output_dir={disk.folder / 'a' / 'model'}")
     came_out(result)

@@ -88,10 +88,13 @@ class Fault:
 
 @dataclass(frozen=True)
 class Request:
+    """``head``: the request line and the headers, as text. ``body``: not that of an upload, which is kept as a file."""
+
     method: str
     path: str
     token: str | None
     body: bytes
+    head: str
 
 
 class HubServer(HttpServer):
@@ -175,7 +178,8 @@ class _Handler(Handler):
         self.body = b"" if upload else self._body(length)
         self.token = (self.headers.get("Authorization") or "").removeprefix("Bearer ") or None
         with hub.lock:
-            hub.requests.append(Request(self.command, unquote(path), self.token, self.body))
+            head = f"{unquote(self.requestline)}\n{self.headers}"
+            hub.requests.append(Request(self.command, unquote(path), self.token, self.body, head))
             fault = next((f for f in hub.faults if f.times and f.method == self.command and f.path in path), None)
             if fault:
                 fault.times -= 1
