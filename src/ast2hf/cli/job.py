@@ -59,7 +59,9 @@ def _run(config: Config, report: Report, on_exit: ExitStack) -> Job:
         hub_upload.check()
     conversion = Conversion(report)
     run_folder = Path(HydraConfig.get().runtime.output_dir)
-    task = outcome.Task(config, conversion, TerminalProgress(), run_folder)
+    task = outcome.Task(
+        config, conversion, TerminalProgress(outcome.NEEDED if config.tracking.enabled else ()), run_folder
+    )
     with outcome.failure_recorded(task, on_exit):
         pipeline.run(conversion, config, task.progress)
     recorded = outcome.finish(task)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib import import_module
 
 _DEFAULTS = {
     "TRANSFORMERS_VERBOSITY": "error",
@@ -26,6 +28,17 @@ def tune_process() -> None:
 def set_threads(count: int) -> None:
     """Let the libraries that torch brings compute with ``count`` threads. To be called before torch is imported."""
     os.environ["OMP_NUM_THREADS"] = str(count)  # they read it once
+
+
+def import_in_background(modules: Sequence[str]) -> None:
+    """Import ``modules`` in a thread, beside work that leaves Python's lock free. What is missing is left out."""
+
+    def run() -> None:
+        for module in modules:
+            with suppress(ImportError):
+                import_module(module)
+
+    threading.Thread(target=run, name="imports").start()
 
 
 @contextmanager
