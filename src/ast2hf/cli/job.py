@@ -80,11 +80,7 @@ def _failed(error: Ast2hfError, report: Report, debug: bool, config: Config | No
 
 
 def _job(report: Report, code: int) -> Job:
-    compared = {
-        name: (check.max_abs_diff, check.atol)
-        for name, check in report.checks.items()
-        if check.status in ("passed", "failed") and check.tolerance
-    }
+    compared = {name: (check.max_abs_diff, check.atol) for name, check in report.checks.items()}
     return Job(code, report.model, report.status, compared, report.timings_s.get("total"))
 
 
