@@ -11,7 +11,7 @@ import mlflow
 import pytest
 import torch
 from conftest import ROOT, TINY, TINY_OVERRIDES, compose
-from huggingface_hub import HfApi
+from huggingface_hub import snapshot_download
 from support.hub_server import WRITER, Fault, HubServer
 
 from ast2hf.device import full_precision
@@ -57,7 +57,8 @@ def test_the_pushed_model_loads_by_its_name_and_is_proved_again(cli, hub, tiny_c
 
     # What the Hub gives back, against the checkpoint and the original architecture, as in the proof.
     fetched = tmp_path / "fetched"
-    HfApi(endpoint=hub.url, token=WRITER).snapshot_download("me/tiny", local_dir=fetched)
+    with hub.of_this_process(HF_HOME=str(tmp_path / "home of this process")):
+        snapshot_download("me/tiny", local_dir=fetched)
     report = json.loads((fetched / "conversion_report.json").read_text())
     assert existing.hashes(fetched) == report["files"]
     original = {k.removeprefix("module."): v for k, v in torch.load(tiny_checkpoint, weights_only=True).items()}
