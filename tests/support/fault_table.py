@@ -63,7 +63,9 @@ def came_out(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., No
 
     def tell(result: Result | Exception | None = None, **measured: object) -> None:
         text = words(result, **measured)
-        for found, shown in ((re.escape(str(tmp_path)), "…"), *_OTHER_EACH_TIME):
+        # The first is that of the cli.
+        folders = ((re.escape(f"{tmp_path}/work/"), ""), (re.escape(str(tmp_path)), "…"))
+        for found, shown in (*folders, *_OTHER_EACH_TIME):
             text = re.sub(found, shown, text)
         request.node.user_properties.append(("came_out", text if len(text) <= _SHOWN else text[:_SHOWN] + "…"))
 
