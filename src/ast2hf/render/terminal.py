@@ -31,8 +31,8 @@ def show(report: Report, lines: Iterable[tuple[str, str]], verdict: str | None =
 
 
 def show_failure(report: Report, lines: Iterable[tuple[str, str]]) -> None:
-    """Print to stdout how far the proof got: the checks, and ``lines``. Raises OSError."""
-    _print(report, lines, report.status, labels=False)
+    """Print to stdout how far the proof got: the checks, the notes, and ``lines``. Raises OSError."""
+    _print(report, [*_notes(report), *lines], report.status, labels=False)
 
 
 def about(report: Report) -> Iterator[tuple[str, str]]:
@@ -41,10 +41,13 @@ def about(report: Report) -> Iterator[tuple[str, str]]:
     yield "source", str(report.source["uri"]) + ("" if size is None else f" ({size:,} bytes)")
     yield "sha256", str(report.source["sha256"])
     yield "device", f"{report.device}, {report.dtype}"
-    for note in report.notes:
-        yield "note", note
+    yield from _notes(report)
     if report.timings_s:
         yield "seconds", ", ".join(f"{name} {seconds:.2f}" for name, seconds in report.timings_s.items())
+
+
+def _notes(report: Report) -> Iterator[tuple[str, str]]:
+    return (("note", note) for note in report.notes)
 
 
 def _print(report: Report, lines: Iterable[tuple[str, str]], verdict: str, labels: bool) -> None:

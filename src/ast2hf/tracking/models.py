@@ -68,9 +68,7 @@ def _new_version(client: Any, experiment: str, run_id: str, record: MlflowRecord
     # By the client and not by mlflow.transformers.log_model, which would take the store from the state of the process.
     with tempfile.TemporaryDirectory(prefix="ast2hf-") as scratch:
         path = Path(scratch) / "model"
-        about = Model(
-            artifact_path=logged.artifact_location, model_uuid=logged.model_id, model_id=logged.model_id, run_id=run_id
-        )
+        about = Model(model_uuid=logged.model_id, model_id=logged.model_id, run_id=run_id)
         save(source, path, about)
         client.log_model_artifacts(logged.model_id, str(path))
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
@@ -109,6 +107,7 @@ def save(source: Path, path: Path, about: Any) -> None:
     import torch
     from huggingface_hub import ModelCard
     from mlflow.models import ModelSignature
+    from mlflow.models.model import MLMODEL_FILE_NAME
     from mlflow.types import ColSpec, Schema, TensorSpec
     from transformers import AutoFeatureExtractor, pipeline
 
@@ -131,6 +130,8 @@ def save(source: Path, path: Path, about: Any) -> None:
         model_card=ModelCard.load(source / names.CARD),
     )
     (path / "LICENSE.txt").unlink()  # it would send readers to a page of the Hub with the name of the local folder
+    about.flavors[mlflow.transformers.FLAVOR_NAME]["source_model_name"] = source.name  # was the path of this machine
+    about.save(str(path / MLMODEL_FILE_NAME))
 
 
 def requirements() -> list[str]:

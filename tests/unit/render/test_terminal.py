@@ -40,13 +40,14 @@ def test_of_a_dry_run_the_title_says_so(report, capsys):
 
 def test_a_failure_shows_how_far_the_proof_got(report, capsys):
     report.status = "failed"
+    report.notes = ["the folder's layer_norm_eps is not the original's"]
     samples.fail(report, "logits", max_abs_diff=float("nan"))
     terminal.show_failure(report, [("report", "r.json")])
     text = capsys.readouterr().out
     assert first_line(text) == "m: failed"
     assert ["all logits", "max difference nan", "2e-05 + 1e-05 of the value", "failed"] in cells(text)
     assert "Speech" not in text
-    assert "report     r.json" in text
+    assert text.endswith("note       the folder's layer_norm_eps is not the original's\nreport     r.json\n")
 
 
 def test_a_check_that_does_not_apply(headless, capsys):

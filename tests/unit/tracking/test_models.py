@@ -91,7 +91,7 @@ def test_the_version_tells_of_its_proof_and_belongs_to_its_run(client, record, s
     assert (logged.status, logged.source_run_id) == ("READY", run_id)
 
 
-def test_it_says_what_goes_in_and_out_and_what_it_needs(client, record, send):
+def test_it_says_what_goes_in_and_out_and_what_it_needs(client, record, send, outputs, tmp_path):
     send(record)
     path = files_of(client.get_model_version(record.name, "1"))
     about = mlflow.models.Model.load(path)
@@ -105,6 +105,9 @@ def test_it_says_what_goes_in_and_out_and_what_it_needs(client, record, send):
         "mlflow", "numpy", "torch", "torchaudio", "transformers",
     ]  # fmt: skip
     assert not (path / "LICENSE.txt").exists()
+    about_text = (path / "MLmodel").read_text()
+    assert "source_model_name: model\n" in about_text
+    assert not [folder for folder in (tmp_path, outputs) if str(folder) in about_text]
 
 
 def test_requirements_are_versions_that_every_index_has(monkeypatch):
