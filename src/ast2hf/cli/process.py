@@ -26,8 +26,10 @@ def tune_process() -> None:
 
 
 def set_threads(count: int) -> None:
-    """Let the libraries that torch brings compute with ``count`` threads. To be called before torch is imported."""
-    os.environ["OMP_NUM_THREADS"] = str(count)  # they read it once
+    """Let torch compute with ``count`` threads, also where a job before this one has imported it."""
+    os.environ["OMP_NUM_THREADS"] = str(count)  # read once, by the libraries that torch brings
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(count)
 
 
 def import_in_background(modules: Sequence[str]) -> None:
