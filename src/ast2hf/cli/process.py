@@ -5,10 +5,13 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
+
+log = logging.getLogger(__name__)
 
 _DEFAULTS = {
     "TRANSFORMERS_VERBOSITY": "error",
@@ -26,8 +29,17 @@ def tune_process() -> None:
 
 
 def set_threads(count: int) -> None:
-    """Let the libraries that torch brings compute with ``count`` threads. To be called before torch is imported."""
-    os.environ["OMP_NUM_THREADS"] = str(count)  # they read it once
+    """Compute on the CPU with ``count`` threads."""
+    os.environ["OMP_NUM_THREADS"] = str(count)  # the libraries that torch brings read it once, at its import
+    if "torch" in sys.modules:  # by a job before this one
+        sys.modules["torch"].set_num_threads(count)
+
+
+def log_threads() -> None:
+    """To the log of the run, once torch is imported."""
+    import torch
+
+    log.info("threads: %d", torch.get_num_threads())
 
 
 def import_in_background(modules: Sequence[str]) -> None:

@@ -56,6 +56,7 @@ class TerminalProgress(Progress):
     def importing(self) -> Iterator[None]:
         with process.without_garbage_collection(), super().importing():
             yield
+        process.log_threads()
 
     @contextmanager
     def __call__(self, name: str, text: str, bar: bool = False) -> Iterator[Stage]:
