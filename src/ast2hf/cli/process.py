@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 
+log = logging.getLogger(__name__)
+
 _DEFAULTS = {
     "TRANSFORMERS_VERBOSITY": "error",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
@@ -27,10 +29,17 @@ def tune_process() -> None:
 
 
 def set_threads(count: int) -> None:
-    """Let torch compute with ``count`` threads, also where a job before this one has imported it."""
-    os.environ["OMP_NUM_THREADS"] = str(count)  # read once, by the libraries that torch brings
-    if torch := sys.modules.get("torch"):
-        torch.set_num_threads(count)
+    """Compute on the CPU with ``count`` threads."""
+    os.environ["OMP_NUM_THREADS"] = str(count)  # the libraries that torch brings read it once, at its import
+    if "torch" in sys.modules:  # by a job before this one
+        sys.modules["torch"].set_num_threads(count)
+
+
+def log_threads() -> None:
+    """To the log of the run, once torch is imported."""
+    import torch
+
+    log.info("threads: %d", torch.get_num_threads())
 
 
 def import_in_background(modules: Sequence[str]) -> None:
