@@ -21,7 +21,7 @@ NO_TORCH = "import sys; sys.modules['torch'] = sys.modules['transformers'] = sys
 def test_the_synthetic_checkpoint_is_not_left_behind(cli):
     assert cli.tiny().code == 0
     (run,) = (cli.outputs / "runs").iterdir()
-    assert sorted(p.name for p in run.iterdir()) == [".hydra", "conversion_report.json", "ast2hf.log"]
+    assert sorted(p.name for p in run.iterdir()) == [".hydra", "ast2hf.log", "conversion_report.json"]
 
 
 def test_seeds_give_other_weights_and_the_same_seed_the_same(cli):
@@ -151,6 +151,8 @@ def test_the_snippet_of_the_model_card_runs(cli):
     assert cli.tiny().code == 0
     card = (cli.model_folder() / "README.md").read_text()
     snippet = card.split("```python\n")[1].split("```")[0]
+    assert snippet.count("path/to/this/folder") == 1
+    snippet = snippet.replace("path/to/this/folder", str(cli.model_folder()))
     done = subprocess.run([sys.executable, "-c", snippet], cwd=cli.folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "LABEL_" in done.stdout

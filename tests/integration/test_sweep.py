@@ -78,6 +78,14 @@ def test_other_axes_get_folders_of_their_own(cli, tiny_checkpoint):
     assert len({row["overrides"] for row in table(cli)}) == 4
 
 
+def test_each_job_computes_with_its_own_number_of_threads(cli):
+    result = cli.tiny("-m", "threads=1,3")
+    assert result.code == 0, result.err
+    for number, count in enumerate((1, 3)):
+        (log,) = cli.outputs.glob(f"multiruns/*/{number}_*/ast2hf.log")
+        assert f"threads: {count}\n" in log.read_text()
+
+
 def test_a_glob_that_matches_nothing_is_an_error(cli):
     result = cli("experiment=offline", "tracking=off", "-m", "model=glob(nothing*)")
     assert result.code == 2

@@ -92,7 +92,7 @@ def convert(cli, url, experiment, *arguments):
 def replay(cli, server, experiment, count):
     result = cli("task=replay", f"tracking.uri='{server.url}'", f"tracking.experiment={experiment}")
     assert result.code == 0, result.err
-    assert f"{count} records sent" in result.out
+    assert ("1 record sent" if count == 1 else f"{count} records sent") in result.out
     assert not list(cli.outputs.rglob("unsent_record.json"))
 
 

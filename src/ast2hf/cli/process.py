@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,8 +25,10 @@ def tune_process() -> None:
 
 
 def set_threads(count: int) -> None:
-    """Let the libraries that torch brings compute with ``count`` threads. To be called before torch is imported."""
-    os.environ["OMP_NUM_THREADS"] = str(count)  # they read it once
+    """Let torch compute with ``count`` threads, also where a job before this one has imported it."""
+    os.environ["OMP_NUM_THREADS"] = str(count)  # read once, by the libraries that torch brings
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(count)
 
 
 @contextmanager

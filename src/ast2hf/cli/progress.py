@@ -49,6 +49,9 @@ class TerminalProgress(Progress):
     def importing(self) -> Iterator[None]:
         with process.without_garbage_collection(), super().importing():
             yield
+        import torch
+
+        log.info("threads: %d", torch.get_num_threads())
 
     @contextmanager
     def __call__(self, name: str, text: str, bar: bool = False) -> Iterator[Stage]:
