@@ -140,7 +140,7 @@ def test_only_the_files_of_the_model_are_sent(push, hub, cli, came_out):
     told += [path.read_bytes() for path in hub.folder.iterdir()]
     found = [body for body in told if canary.encode() in body or base64.b64encode(canary.encode())[:12] in body]
     assert not found
-    came_out(result, files_sent=len(sent), requests=len(hub.requests), requests_with_anything_else=len(found))
+    came_out(result, files_sent=len(sent), requests=len(hub.requests), requests_with_what_was_planted=len(found))
 
 
 @pytest.mark.fault(68, "the proof fails")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import soundfile
@@ -93,7 +95,7 @@ def test_other_clips_are_adapted_and_that_is_said(cli, came_out):
     assert result.code == 0, result.err
     said = ["2 channels of the clip are averaged into one", "the clip is resampled from 44100 Hz to 16000 Hz"]
     assert all(text in result.out for text in said)
-    came_out(result, said=[line.strip() for line in result.out.splitlines() if "the clip" in line])
+    came_out(result, said=re.findall(r"^note +(.*)", result.out, re.MULTILINE))
 
 
 @pytest.mark.fault(39, "a clip that states no rate")

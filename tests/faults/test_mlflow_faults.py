@@ -45,7 +45,8 @@ def test_what_mlflow_cannot_store_is_left_to_the_report(cli, store, tiny_checkpo
     failed = next(check for check in report["checks"].values() if check["status"] == "failed")
     assert failed["measured"]["max_abs_diff"] is None
     came_out(
-        result, run=run.info.status, characters_of_the_parameter=len(run.data.params["hub.commit_message"]),
+        exit_code=result.code, run=run.info.status,
+        characters_of_the_parameter=len(run.data.params["hub.commit_message"]),
         metrics_of_the_logits=[name for name in run.data.metrics if name.startswith("logits.")],
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ import sys
 import mlflow
 import pytest
 from conftest import ROOT, TINY, TINY_OVERRIDES
-from huggingface_hub import HfApi
+from huggingface_hub import snapshot_download
 from support.hub_server import WRITER, Fault, HubServer
 
 from ast2hf.formats.huggingface import names
@@ -49,7 +49,8 @@ def test_the_pushed_model_loads_by_its_name_and_is_proved_again(cli, hub, tiny_c
     assert len(remote["logits"]) == TINY.num_labels
 
     fetched = tmp_path / "fetched"
-    HfApi(endpoint=hub.url, token=WRITER).snapshot_download("me/tiny", local_dir=fetched)
+    with hub.of_this_process(HF_HOME=str(tmp_path / "home of this process")):
+        snapshot_download("me/tiny", local_dir=fetched)
     report = json.loads((fetched / "conversion_report.json").read_text())
     assert file_hashes(fetched, names.MODEL_FILES) == report["files"]
     assert 'folder = "me/tiny"' in (fetched / "README.md").read_text()

@@ -59,7 +59,9 @@ def _run(config: Config, report: Report, on_exit: ExitStack) -> Job:
         hub_upload.check()
     conversion = Conversion(report)
     run_folder = Path(HydraConfig.get().runtime.output_dir)
-    task = outcome.Task(config, conversion, TerminalProgress(), run_folder)
+    task = outcome.Task(
+        config, conversion, TerminalProgress(outcome.NEEDED if config.tracking.enabled else ()), run_folder
+    )
     with outcome.failure_recorded(task, on_exit):
         pipeline.run(conversion, config, task.progress)
     recorded = outcome.finish(task)
@@ -78,11 +80,7 @@ def _failed(error: Ast2hfError, report: Report, debug: bool, config: Config | No
 
 
 def _job(report: Report, code: int) -> Job:
-    compared = {
-        name: (check.max_abs_diff, check.atol)
-        for name, check in report.checks.items()
-        if check.status in ("passed", "failed") and check.tolerance
-    }
+    compared = {name: (check.max_abs_diff, check.atol) for name, check in report.checks.items()}
     return Job(code, report.model, report.status, compared, report.timings_s.get("total"))
 
 

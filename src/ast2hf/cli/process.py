@@ -6,8 +6,10 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib import import_module
 
 _DEFAULTS = {
     "TRANSFORMERS_VERBOSITY": "error",
@@ -29,6 +31,17 @@ def set_threads(count: int) -> None:
     os.environ["OMP_NUM_THREADS"] = str(count)  # read once, by the libraries that torch brings
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(count)
+
+
+def import_in_background(modules: Sequence[str]) -> None:
+    """Import ``modules`` in a thread, beside work that leaves Python's lock free. What is missing is left out."""
+
+    def run() -> None:
+        for module in modules:
+            with suppress(ImportError):
+                import_module(module)
+
+    threading.Thread(target=run, name="imports").start()
 
 
 @contextmanager

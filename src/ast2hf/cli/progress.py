@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from ast2hf.cli import process
@@ -43,7 +43,14 @@ class _Spinner(Stage):
 
 
 class TerminalProgress(Progress):
-    """Times the stages and shows them on stderr and in the log."""
+    """Times the stages and shows them on stderr and in the log.
+
+    ``beside_proof``: modules that are needed after the proof, and are imported while it computes.
+    """
+
+    def __init__(self, beside_proof: Sequence[str] = ()) -> None:
+        super().__init__()
+        self._beside_proof = beside_proof
 
     @contextmanager
     def importing(self) -> Iterator[None]:
@@ -56,6 +63,8 @@ class TerminalProgress(Progress):
     @contextmanager
     def __call__(self, name: str, text: str, bar: bool = False) -> Iterator[Stage]:
         start = time.perf_counter()
+        if name == "verify":
+            process.import_in_background(self._beside_proof)
         with _Spinner(text, bar) as stage, self.quiet(name):
             yield stage
         seconds = time.perf_counter() - start

@@ -36,6 +36,7 @@ def render(report: Report, licence: str | None = None) -> str:
         metadata=metadata.to_yaml().strip(),
         rows=list(rows(report)),
         has_head=has_head,
+        is_synthetic=str(report.source["uri"]).startswith("synthetic:"),
         activation="softmax(dim=0)" if report.problem_type == _SINGLE_LABEL else "sigmoid()",
         frame_shift=f"{report.front_end.get('frame_shift_ms', FRAME_SHIFT_MS):g}",
         features_by=features_by(report),

@@ -44,9 +44,9 @@ class Job(Protocol):
 
 
 def shown_check(checks: Mapping[str, tuple[float | None, float | None]]) -> str | None:
-    """The name of the check that stands for a job: that of the logits, else the first that has a tolerance."""
+    """The name of the check that stands for a job: that of the logits, else the last that compared values."""
     measured = [name for name, (found, atol) in checks.items() if found is not None and atol]
-    return LOGITS if LOGITS in measured else next(iter(measured), None)
+    return LOGITS if LOGITS in measured else next(reversed(measured), None)
 
 
 def differences(report: Report, path: Path) -> Path:

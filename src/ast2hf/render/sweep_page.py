@@ -32,7 +32,8 @@ class Job(plots.Job, Protocol):
 
 def compared_checks(jobs: Sequence[Job]) -> list[str]:
     """The checks that compared values, or would have, in any of ``jobs``, in the order of the proof."""
-    return list(dict.fromkeys(name for job in jobs for name, pair in job.checks.items() if pair != (None, None)))
+    names = dict.fromkeys(name for job in jobs for name in job.checks)
+    return [name for name in names if any(job.checks.get(name, (None, None)) != (None, None) for job in jobs)]
 
 
 def row(job: Job, checks: Sequence[str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +19,9 @@ from ast2hf.sweep.job import Job
 
 _WIDTH = 110
 """Columns where stdout is not a terminal."""
+
+_FIGURE = 8
+"""Columns of a measured difference."""
 
 _PAGE = "report.html"
 """What a job whose conversion is recorded has in its folder."""
@@ -32,21 +36,30 @@ def show(jobs: Sequence[Job], files: Sequence[Path], tracked: str | None) -> Non
     Raises OSError.
     """
     checks = sweep_page.compared_checks(jobs)
-    shown = ("job", "model", "overrides", "status", *checks, "seconds")
-    passed = sum(not job.code for job in jobs)
-    table = Table(title=f"Sweep: {passed} of {len(jobs)} jobs passed", title_justify="left", title_style="bold")
+    rows = [sweep_page.row(job, checks) for job in jobs]
+    overrides = ["overrides"] if any(texts["overrides"] for texts in rows) else []
+    shown = ("job", "model", *overrides, "status", *checks, "seconds")
+    title = f"Sweep: {sum(not job.code for job in jobs)} of {len(jobs)} jobs passed"
+    table = Table(
+        title=title, title_justify="left", title_style="bold",
+        box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False, show_edge=False,
+    )  # fmt: skip
     for name in shown:
+        text, folds = name.replace("_", " "), name in ("model", "overrides")
+        # As narrow as can be: what the figures leave is for the names.
+        narrow = max(_FIGURE, *map(len, text.split())) if name in checks else None
         right = name in (*checks, "seconds")
-        table.add_column(name.replace("_", " "), overflow="fold", justify="right" if right else "left")
-    for job in jobs:
-        texts = sweep_page.row(job, checks)
+        table.add_column(
+            text, overflow="fold", justify="right" if right else "left", width=narrow, no_wrap=not folds and not narrow
+        )
+    for texts in rows:
         table.add_row(*(Text(texts[name], style=_STYLES.get(texts[name], "")) for name in shown))
     console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
     console.print(table)
     for job in jobs:
-        for name, text in (("folder", job.folder), ("error", job.error)):
-            if text:
-                console.print(Text(f"{f'job {job.number}':<10} {name}: {printable(text, 400)}"), soft_wrap=True)
+        for what, known in (("folder", job.folder), ("error", job.error)):
+            if known:
+                console.print(Text(f"{f'job {job.number}':<10} {what}: {printable(known, 400)}"), soft_wrap=True)
     for path in files:
         console.print(Text(f"table      {printable(path)}"), soft_wrap=True)
     if tracked:

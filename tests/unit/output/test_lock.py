@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ast2hf import signals
+from ast2hf.cli import signals
 from ast2hf.errors import OutputError
 from ast2hf.output import lock
 from ast2hf.output.lock import SCRATCH, STAGING, check_free, check_place, lock_output
@@ -228,10 +228,8 @@ def test_a_parent_that_is_a_file_is_refused(tmp_path):
 def raising():
     """SIGINT and SIGTERM raise exceptions, as in a run."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    hook = sys.unraisablehook
     signals.raise_exceptions()
     yield
-    sys.unraisablehook = hook
     for number, handler in before.items():
         signal.signal(number, handler)
 

@@ -145,3 +145,9 @@ def test_it_cites_the_authors_and_explains_the_epsilon(report):
 def test_it_says_which_code_computed_the_features(report, torchaudio, text):
     report.environment["torchaudio"] = torchaudio
     assert f"computed by {text}" in card.render(report)
+
+
+def test_a_card_of_synthetic_weights_says_that_they_mean_nothing(report):
+    assert "synthetic" not in card.render(report)
+    report.source["uri"] = "synthetic:0"
+    assert "The weights are synthetic" in card.render(report)

@@ -14,15 +14,26 @@ JOBS = [
 def test_the_terminal_shows_a_column_per_check_and_errors_and_folders_below(capsys):
     table.show(JOBS, [], None)
     out = capsys.readouterr().out
-    inside, below = out[: out.index("┘")], out[out.index("┘") :]
+    inside, _, below = out.partition("job 0  ")
+    below = "job 0  " + below
     assert all(len(line) <= 110 for line in inside.splitlines())
     assert "Sweep: 1 of 2 jobs passed" in inside
-    for text in ("logits", "end to end", "1.00e-05", "12.3", "device=cpu"):
+    for text in ("logits", "end to", "1.00e-05", "12.3", "device=cpu"):
         assert text in inside
     assert "load" not in inside
     assert "eee" not in inside
     assert f"job 0      folder: {JOBS[0].folder}" in below
     assert f"job 1      error: {'e' * 300}" in below
+
+
+def test_with_the_checks_of_a_proof_the_names_still_have_room(capsys):
+    checks = ("features", "last_hidden_state", "pooled", "logits", "end_to_end")
+    name = "ast-finetuned-audioset-16-16-0.442"
+    table.show([Job(0, name, "passed", dict.fromkeys(checks, (1.23e-5, 2e-5)), 46.6)], [], None)
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 110 for line in lines)
+    assert any(name in line for line in lines), lines
+    assert not any("overrides" in line for line in lines)
 
 
 def test_the_columns_of_the_file_follow_from_the_checks(tmp_path):
