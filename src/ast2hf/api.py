@@ -1,6 +1,6 @@
 """Conversion and verification from Python: the same settings and the same pipeline as the command has.
 
-Nothing is printed, and no state of the process is changed for longer than a call: logging, environment, threads,
+Nothing is printed, recorded in MLflow or pushed to the Hub, and no state of the process is changed for longer than a call: logging, environment, threads,
 signals and the caller's own Hydra stay as they are. Calls may be made in several threads; their proofs wait for each
 other, since each uses all cores.
 """
@@ -13,7 +13,7 @@ from os import PathLike
 
 from ast2hf import pipeline
 from ast2hf.config import Config
-from ast2hf.errors import Ast2hfError
+from ast2hf.errors import Ast2hfError, ConfigurationError
 from ast2hf.progress import Progress
 from ast2hf.results import Conversion, Report
 
@@ -69,6 +69,7 @@ def _run(
     from ast2hf.settings import resolve
     from ast2hf.validation import validate
 
+    _require_own_matters(config)
     resolve(config)
     validate(config)
     conversion = Conversion(Report(config.model.name))
@@ -78,6 +79,14 @@ def _run(
         error.report = conversion.report
         raise
     return conversion
+
+
+def _require_own_matters(config: Config) -> None:
+    """Raise ConfigurationError for what only the command does: it has the process, the record and the Hub."""
+    if config.threads is not None:
+        raise ConfigurationError("threads is a setting of the command", "call torch.set_num_threads() before")
+    if config.hub.push:
+        raise ConfigurationError("hub=push is a choice of the command", "push the folder with huggingface_hub")
 
 
 def _compose(overrides: Sequence[str]) -> Config:

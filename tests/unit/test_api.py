@@ -76,6 +76,8 @@ def test_a_folder_of_another_checkpoint_does_not_verify(tiny_checkpoint, tmp_pat
         ({"device": "gpu"}, "device=gpu is not a choice"),
         ({"overrides": ["model.max_lenght=3"]}, "did you mean model.max_length"),
         ({"overrides": ["model.std=0"]}, "model.std is 0.0"),
+        ({"overrides": ["threads=2"]}, "threads is a setting of the command"),
+        ({"overrides": ["hub=push", "hub.repo_id=me/name"]}, "hub=push is a choice of the command"),
     ],
 )
 def test_wrong_settings_are_the_errors_of_the_command(arguments, message):
