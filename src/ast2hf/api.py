@@ -1,8 +1,8 @@
 """Conversion and verification from Python: the same settings and the same pipeline as the command has.
 
-Nothing is printed, recorded in MLflow or pushed to the Hub, and no state of the process is changed for longer than a call: logging, environment, threads,
-signals and the caller's own Hydra stay as they are. Calls may be made in several threads; their proofs wait for each
-other, since each uses all cores.
+Nothing is printed, recorded in MLflow or pushed to the Hub, and no state of the process is changed for longer than a
+call: logging, environment, threads, signals and the caller's own Hydra stay as they are. Calls may be made in several
+threads; their proofs wait for each other, since each uses all cores.
 """
 
 from __future__ import annotations
