@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -32,6 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Before the tests are imported, because libraries read these variables when they are.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell has ignored for what it runs behind it
     caches = Path(tempfile.mkdtemp(prefix="ast2hf-tests-"))
     config.add_cleanup(lambda: shutil.rmtree(caches, ignore_errors=True))
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
