@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
@@ -106,13 +106,14 @@ def nearest(name: str, names: list[str]) -> str:
 
 
 def keys(schema: type = Config, prefix: str = "") -> Iterator[str]:
-    """Every key of the configuration, dotted."""
+    """Every key of the configuration, dotted; ``CHECK`` stands for the name of any check."""
     hints = get_type_hints(schema)
     for f in fields(schema):
         yield prefix + f.name
+        below = "CHECK." if get_origin(hints[f.name]) is dict else ""
         for kind in (hints[f.name], *get_args(hints[f.name])):
             if isinstance(kind, type) and is_dataclass(kind):
-                yield from keys(kind, f"{prefix}{f.name}.")
+                yield from keys(kind, f"{prefix}{f.name}.{below}")
 
 
 def _flat(value: object, prefix: str = "") -> Iterator[str]:

@@ -74,6 +74,7 @@ def test_no_key_invites_a_secret():
     [
         (["modl=ast_16_16"], "unknown key modl; did you mean model?"),
         (["model.max_lenght=3"], "unknown key model.max_lenght; did you mean model.max_length?"),
+        (["verify.tolerances.cpu.atol=1"], "did you mean verify.tolerances.CHECK.cpu.atol?"),
         (["+foo=1"], "unknown key foo"),
         (["+model.foo=1"], "unknown key model.foo"),
         (["verify.tolerances.poled.cpu.atol=1"], "verify.tolerances.poled"),
