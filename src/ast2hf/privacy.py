@@ -24,7 +24,7 @@ _LOCAL_SCHEMES = ("file", "sqlite")
 _LOCAL_URL = rf"(?<![A-Za-z0-9+.-])(?:{'|'.join(_LOCAL_SCHEMES)})(?:\+\w+)?://+?"
 """Up to the path, which has a slash of its own."""
 
-_FILES = ("checkpoint", "labels", "audio", "output_dir", "folder", "data.path", "tracking.uri")
+_FILES = ("checkpoint", "labels", "audio", "output_dir", "folder", "tracking.uri")
 _FOLDERS = "paths."
 """Settings that name a file or a folder of the machine, and the beginning of others that do."""
 

@@ -25,6 +25,10 @@ def validate(config: Config) -> None:
             "folder is for task=verify alone" if config.folder is not None else "task=verify needs a folder",
             "give task=verify folder=FOLDER_OR_HUB_ID checkpoint=FILE",
         )
+    if config.task == "verify" and (config.hub.push or config.tracking.log_model):
+        raise ConfigurationError(
+            "task=verify writes no model that could be pushed or logged", "leave out hub=push and tracking.log_model"
+        )
     _require_choice("model.family", config.model.family, FAMILIES)
     _require_choice("model.head", config.model.head, HEADS)
     _require_choice("model.problem_type", config.model.problem_type, (MULTI_LABEL, SINGLE_LABEL))

@@ -103,6 +103,8 @@ def test_no_key_invites_a_secret():
         (["paths.outputs='~nobody-of-this-name/x'"], "unknown user in paths.outputs"),
         (["task=verify"], "task=verify needs a folder; give task=verify folder="),
         (["folder=x"], "folder is for task=verify alone"),
+        (["task=verify", "folder=x", "hub=push", "hub.repo_id=me/name"], "task=verify writes no model that could be"),
+        (["task=verify", "folder=x", "tracking.log_model=true"], "task=verify writes no model that could be"),
         (["model.family=bert"], "model.family is bert; choose one of: ast"),
         (["model.head=two"], "model.head is two; choose one of: classification, none"),
         (["task=conver"], "task is conver; choose one of: convert, verify, replay"),
