@@ -87,7 +87,10 @@ def _blocks(axes: Axes, found: Sequence[Block]) -> None:
 
 
 def histogram(figures: Figures, logits: CheckResult) -> Figure | None:
-    """Of converted - original over all logits, with the tolerance of their check. None if no difference is finite."""
+    """Of converted - original over all logits. None if no difference is finite.
+
+    With the tolerance of their check, where that was made.
+    """
     import numpy as np
 
     if figures.original is None or figures.converted is None:
@@ -103,6 +106,13 @@ def histogram(figures: Figures, logits: CheckResult) -> Figure | None:
     edge = max(float(abs(difference).max()), atol) * 1.08 or 1.0
     figure = _figure(5.4, 3.3)
     axes = figure.add_subplot()
+    axes.set_ylabel("logits")
+    axes.xaxis.set_major_formatter(_scientific())
+    axes.locator_params(axis="x", nbins=5)
+    axes.set_xlabel("converted \N{MINUS SIGN} original")
+    if logits.atol is None:
+        axes.hist(difference, bins=_BINS, range=(-edge, edge), color=LINE)
+        return figure
     axes.hist(
         [difference[within], difference[~within]],
         bins=_BINS, range=(-edge, edge), stacked=True, color=[GOOD, BAD],
@@ -111,9 +121,6 @@ def histogram(figures: Figures, logits: CheckResult) -> Figure | None:
     for sign in (-1, 1):
         axes.axvline(sign * atol, color=LINE, linestyle="--", linewidth=1)
     axes.set_xlabel(f"converted \N{MINUS SIGN} original (dashed: ±{atol:.0e})")
-    axes.set_ylabel("logits")
-    axes.xaxis.set_major_formatter(_scientific())
-    axes.locator_params(axis="x", nbins=5)
     axes.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1), handlelength=1)
     return figure
 

@@ -104,6 +104,15 @@ def test_of_a_failed_proof(report, figures):
     assert "First divergence: blocks.0" in found.text
 
 
+def test_logits_that_were_not_checked_are_shown_against_no_tolerance(report, figures):
+    report.checks["logits"] = CheckResult("logits", "all logits")
+    found = Tags(page.render(report, figures, SETTINGS))
+    assert "Of all logits, which were not checked." in found.text
+    assert "differences of the logits" in found.pictures()
+    for text in ("within the tolerance:", "over it:", "dashed"):
+        assert text not in found.text
+
+
 def test_of_a_proof_that_came_to_the_features(figures):
     found = Tags(page.render(Report("m", error="e"), Figures(figures.features), SETTINGS))
     assert found.pictures() == ["spectrogram of the clip"]
