@@ -58,8 +58,9 @@ def open_and_plan(
         report.geometry, report.layer_norm_eps = geometry.as_dict(), variant.layer_norm_eps
         with _deciding(report, "coverage"):
             plan = make_plan(
-                family.table(variant.head), geometry.num_hidden_layers, geometry.dimensions(), checkpoint.shapes
-            )
+                family.table(variant.head, checkpoint.shapes), geometry.num_hidden_layers, geometry.dimensions(),
+                checkpoint.shapes,
+            )  # fmt: skip
         report.dropped_tensors = dict(plan.dropped)
         report.checks["coverage"] = checks.planned(
             "coverage", "passed", None,

@@ -51,7 +51,7 @@ class Evidence:
     @cached_property
     def reference_model(self) -> Callable[[Tensor], Activations]:
         on_device = {name: self.original[name].to(self.device) for name in self.spec.plan.sources}
-        return self.spec.family.reference(self.spec.geometry, on_device)
+        return self.spec.family.reference(self.spec.geometry, on_device, self.spec.pooling)
 
     @cached_property
     def reference(self) -> Activations:
