@@ -72,10 +72,18 @@ class Choice:
 
 @dataclass(frozen=True)
 class Question:
-    """What only the user can say: ``open`` names it in a sentence, ``choices`` are its answers, likeliest first."""
+    """What only the user can say: ``open`` names it in a sentence, ``choices`` are its answers, likeliest first.
+
+    ``placeholder``: what stands in a command for the answer. It is none, and is refused where it is not replaced.
+    """
 
     open: str
     choices: tuple[Choice, ...]
+    placeholder: str = ""
+
+
+CHOOSE = "CHOOSE"
+"""What stands in a command for a value that only the user knows."""
 
 
 class QuestionError(ConfigurationError):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ast2hf.errors import Choice, InputError, Question, printable
+from ast2hf.errors import CHOOSE, Choice, InputError, Question, printable
 from ast2hf.families import FAMILIES
 from ast2hf.families.base import Family
 from ast2hf.families.signs import MAX_PREFIXES, prefixes
@@ -143,6 +143,7 @@ def question(places: Sequence[Place]) -> Question:
     return Question(
         f"the checkpoint holds {len(places)} models ({shown}), and which is meant is open",
         tuple(Choice(_override(place, places), _meaning(place), _evidence(place)) for place in ordered),
+        " ".join(dict.fromkeys(f"{part.partition('=')[0]}={CHOOSE}" for p in places for part in _override(p, places).split())),
     )
 
 

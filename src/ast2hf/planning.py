@@ -5,25 +5,31 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ast2hf import local_files
 from ast2hf.checkpoint.source import Source, locate
-from ast2hf.checkpoint.state_dict import Checkpoint, open_checkpoint
+from ast2hf.checkpoint.state_dict import StateDict, open_checkpoint
 from ast2hf.config import Config, Variant
-from ast2hf.errors import Ast2hfError, VerificationError, printable
-from ast2hf.families import FAMILIES, recognise
+from ast2hf.covering import cover
+from ast2hf.errors import Ast2hfError, QuestionError, VerificationError, printable
+from ast2hf.families import FAMILIES
+from ast2hf.families.base import CLASSIFICATION
 from ast2hf.formats.base import Spec
 from ast2hf.formats.huggingface import HUGGING_FACE
 from ast2hf.labels import Labels, load_labels
-from ast2hf.mapping.plan import make_plan
 from ast2hf.output import up_to_date
 from ast2hf.progress import Progress
 from ast2hf.proof import checks
+from ast2hf.recognition import recognise, require_head
 from ast2hf.results import Report
+from ast2hf.settling import settle
 
 log = logging.getLogger(__name__)
+
+SYNTHETIC = "ast"
+"""The family of synthetic checkpoints where none is said."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Opened:
     """A checkpoint, and what is to be made of it or compared with it."""
 
     source: Source
-    checkpoint: Checkpoint
+    state_dict: StateDict
     spec: Spec
 
 
@@ -39,42 +45,52 @@ def open_and_plan(
     report: Report, config: Config, variant: Variant, labels: Labels, scratch: Path, stack: ExitStack,
     progress: Progress,
 ) -> Opened:  # fmt: skip
-    """The checkpoint, vetted, recognised and planned."""
+    """The checkpoint, vetted, recognised and planned. Raises QuestionError for what only the user can say."""
     report.labels = labels.uri
     cache = local_files.expand(config.paths.cache).absolute()
-    family = FAMILIES[variant.family]
-    source = stack.enter_context(locate(config.checkpoint, variant, family, cache, config.download, scratch, progress))
+    made = FAMILIES[variant.family or SYNTHETIC]
+    source = stack.enter_context(locate(config.checkpoint, variant, made, cache, config.download, scratch, progress))
     report.source["uri"] = source.uri
     with progress("read", "Read and vet the checkpoint"):
         checkpoint = stack.enter_context(open_checkpoint(source.path))
-    report.source |= {"bytes": checkpoint.nbytes, "keys": list(checkpoint.keys), "prefix": checkpoint.prefix}
-    note(report, *checkpoint.notes)
+    report.source["bytes"] = checkpoint.nbytes
     with progress.quiet("convert"):
         with _deciding(report, "recognition"):
-            family = recognise(checkpoint.shapes)
-        report.checks["recognition"] = checks.planned("recognition", "passed", family=family.name)
-        geometry = family.geometry(variant, checkpoint.shapes)
+            recognition = recognise(checkpoint, config, variant)
+            match = recognition.match
+            family, state_dict = match.family, match.state_dict
+            part = state_dict.parts[0]
+            report.source |= {"keys": list(part.keys), "prefix": part.prefix}
+            if variant.head == CLASSIFICATION:
+                require_head(match)
+            settled = settle(variant, family, state_dict.shapes, match.values)
+            if settled.questions:
+                raise QuestionError(*settled.questions)
+            variant = settled.variant
+        report.checks["recognition"] = checks.planned(
+            "recognition", "passed", family=family.name, pooling=match.pooling
+        )
+        note(report, *state_dict.notes, *recognition.evidence, *settled.notes)
+        geometry = family.geometry(variant, state_dict.shapes)
         report.family, report.head, report.problem_type = family.name, variant.head, variant.problem_type
         report.geometry, report.layer_norm_eps = geometry.as_dict(), variant.layer_norm_eps
         with _deciding(report, "coverage"):
-            plan = make_plan(
-                family.table(variant.head, checkpoint.shapes), geometry.num_hidden_layers, geometry.dimensions(),
-                checkpoint.shapes,
-            )  # fmt: skip
-        report.dropped_tensors = dict(plan.dropped)
+            plan, dropped = cover(match, geometry, variant, recognition.others, config.unused)
+        report.dropped_tensors = {**plan.dropped, **dropped}
         report.checks["coverage"] = checks.planned(
             "coverage", "passed", None,
-            source=len(checkpoint.tensors), mapped=len(plan.sources), dropped=len(plan.dropped),
+            source=len(state_dict.tensors), mapped=len(plan.sources), dropped=len(plan.dropped),
             written=len(plan.targets),
         )  # fmt: skip
         front_end = family.front_end(variant)
         report.front_end = front_end.as_dict()
         classes = None if geometry.num_labels is None else labels.for_classes(geometry.num_labels)
         spec = Spec(
-            family, variant.head, geometry, plan, front_end, classes, variant.problem_type, variant.layer_norm_eps
-        )
-        report.configuration_sha256 = _configuration_hash(report, config, spec)
-    return Opened(source, checkpoint, spec)
+            family, variant.head, geometry, plan, front_end, classes, variant.problem_type, variant.layer_norm_eps,
+            match.pooling, variant.exact_epsilon,
+        )  # fmt: skip
+        report.configuration_sha256 = _configuration_hash(report, config, variant, spec)
+    return Opened(source, state_dict, spec)
 
 
 @contextmanager
@@ -89,8 +105,8 @@ def _deciding(report: Report, name: str) -> Iterator[None]:
 
 def identify(report: Report, opened: Opened, progress: Progress) -> None:
     with progress.quiet("read"):  # the hash has been computed meanwhile; what is left of it counts as reading
-        report.source["sha256"] = opened.checkpoint.sha256
-    opened.source.check(opened.checkpoint.sha256)
+        report.source["sha256"] = opened.state_dict.checkpoint.sha256
+    opened.source.check(opened.state_dict.checkpoint.sha256)
 
 
 def labels_of(folder: Path, config: Config) -> Labels:
@@ -107,14 +123,14 @@ def labels_of(folder: Path, config: Config) -> Labels:
     return Labels(found, folder.name)
 
 
-def _configuration_hash(report: Report, config: Config, spec: Spec) -> str:
+def _configuration_hash(report: Report, config: Config, variant: Variant, spec: Spec) -> str:
     """Of all that decides what is made and how it is proved, and not of where it comes from or goes to."""
-    variant = asdict(config.model)
-    del variant["url"], variant["sha256"], variant["name"]
+    model = asdict(replace(variant, family=spec.family.name, pooling=spec.pooling))
+    del model["url"], model["sha256"], model["name"]
     packages = ("ast2hf", "torch", "torchaudio", "transformers", "safetensors")
     return up_to_date.configuration_hash(
         {
-            "model": variant, "labels": spec.labels, "audio": config.audio, "device": report.device,
+            "model": model, "resize": asdict(config.resize), "labels": spec.labels, "audio": config.audio, "device": report.device,
             "dtype": report.dtype, "verify": asdict(config.verify),
             "environment": {name: report.environment[name] for name in packages},
         }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ast2hf import places
 from ast2hf.config import Config, Variant
-from ast2hf.errors import Choice, InputError, Question, QuestionError, printable
+from ast2hf.errors import CHOOSE, Choice, InputError, Question, QuestionError, printable
 from ast2hf.families import FAMILIES, foreign, heads
 from ast2hf.families.base import CLASSIFICATION, MEAN, Family
 from ast2hf.mapping.rules import Rule
@@ -38,7 +38,7 @@ _OPTIMIZER = {"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffe
 
 
 @dataclass(frozen=True)
-class Reading:
+class Match:
     """One thing that the checkpoint can be. ``no_head``: why it cannot become a classifier; None where it can."""
 
     family: Family
@@ -54,52 +54,51 @@ class Reading:
 
 @dataclass(frozen=True)
 class Recognition:
-    """``readings``: what it can be, the likeliest first; one where there is no ``question``.
+    """``matches``: what it can be, the likeliest first; one where there is no ``question``.
 
     ``others``: places of the file that were not chosen. ``evidence``: sentences.
     """
 
-    readings: tuple[Reading, ...]
+    matches: tuple[Match, ...]
     question: Question | None
     evidence: tuple[str, ...]
     others: tuple[Place, ...]
 
     @property
-    def reading(self) -> Reading:
+    def match(self) -> Match:
         """The only one. Raises QuestionError where there are several."""
         if self.question is not None:
             raise QuestionError(self.question)
-        return self.readings[0]
+        return self.matches[0]
 
 
-def recognise(checkpoint: Checkpoint, config: Config) -> Recognition:
-    """What ``checkpoint`` is, by its tensors and by what ``config`` says (family, pooling, key, prefix).
+def recognise(checkpoint: Checkpoint, config: Config, variant: Variant) -> Recognition:
+    """What ``checkpoint`` is, by its tensors, by the key and prefix of ``config``, and the family and pooling of ``variant``.
 
     Raises InputError where it is nothing that can be converted, or contradicts what was said.
     """
     every = places.find(checkpoint)
     if not every:
         raise _refusal(checkpoint)
-    variant = config.model
     chosen = _said_family(_said_place(every, config), variant)
     different = places.distinct(chosen)
     others = tuple(place for place in every if place not in different)
     if len(different) > 1:
-        readings = [reading for place in different for reading in _readings(checkpoint, place, variant)]
-        return Recognition(tuple(readings), places.question(different), (), others)
-    readings, evidence = _weighed(list(_readings(checkpoint, different[0], variant)))
-    if _alike(readings):
-        readings = readings[:1]
+        matches = [match for place in different for match in _matches(checkpoint, place, variant)]
+        return Recognition(tuple(matches), places.question(different), (), others)
+    matches, evidence = _weighed(list(_matches(checkpoint, different[0], variant)))
+    if _alike(matches):
+        matches = matches[:1]
     if evidence == [_NOT_STARTED]:
-        readings.sort(key=lambda reading: reading.pooling != MEAN)
-    question = _question(readings, evidence) if len(readings) > 1 else None
-    return Recognition(tuple(readings), question, tuple(evidence), others)
+        matches.sort(key=lambda match: match.pooling != MEAN)
+    question = _question(matches, evidence) if len(matches) > 1 else None
+    return Recognition(tuple(matches), question, tuple(evidence), others)
 
 
-def require_head(reading: Reading) -> None:
-    """Raise InputError where ``reading`` cannot become a classifier."""
-    if reading.no_head is not None:
-        raise InputError(reading.no_head, heads.REMEDY)
+def require_head(match: Match) -> None:
+    """Raise InputError where ``match`` cannot become a classifier."""
+    if match.no_head is not None:
+        raise InputError(match.no_head, heads.REMEDY)
 
 
 def _said_place(every: Sequence[Place], config: Config) -> list[Place]:
@@ -141,7 +140,7 @@ def _said_family(chosen: list[Place], variant: Variant) -> list[Place]:
     return found
 
 
-def _readings(checkpoint: Checkpoint, place: Place, variant: Variant) -> Iterator[Reading]:
+def _matches(checkpoint: Checkpoint, place: Place, variant: Variant) -> Iterator[Match]:
     from ast2hf.checkpoint.state_dict import Part
 
     alone = (Part(place.candidate.keys, place.prefix),)
@@ -155,7 +154,7 @@ def _readings(checkpoint: Checkpoint, place: Place, variant: Variant) -> Iterato
                 if pooling in family.poolings:
                     assert state_dict is not None
                     found = True
-                    yield _reading(family, pooling, place, state_dict)
+                    yield _match(family, pooling, place, state_dict)
     if not found:
         titles = ", ".join(f"{f.title} ({', '.join(f.poolings)})" for f in (*place.families, *place.with_head))
         raise InputError(
@@ -164,40 +163,40 @@ def _readings(checkpoint: Checkpoint, place: Place, variant: Variant) -> Iterato
         )
 
 
-def _reading(family: Family, pooling: str, place: Place, state_dict: StateDict) -> Reading:
-    reading = Reading(family, pooling, place, state_dict, None)
+def _match(family: Family, pooling: str, place: Place, state_dict: StateDict) -> Match:
+    match = Match(family, pooling, place, state_dict, None)
     reason = family.heads(pooling, state_dict.shapes)[CLASSIFICATION]
-    return replace(reading, no_head=reason or _untrained(reading))
+    return replace(match, no_head=reason or _untrained(match))
 
 
-def _untrained(reading: Reading) -> str | None:
+def _untrained(match: Match) -> str | None:
     """Why the head is no classifier, where its layer norm was never trained."""
     norm = {
         target: rule.sources[0]
-        for rule in reading.family.table(CLASSIFICATION, reading.state_dict.shapes)
+        for rule in match.family.table(CLASSIFICATION, match.state_dict.shapes)
         if isinstance(rule, Rule)
         for target in rule.targets
     }
-    weight, bias = (reading.values(norm.get(f"classifier.layernorm.{part}", "")) for part in ("weight", "bias"))
+    weight, bias = (match.values(norm.get(f"classifier.layernorm.{part}", "")) for part in ("weight", "bias"))
     if weight is None or bias is None or not heads.untrained(weight, bias):
         return None
     name = norm["classifier.layernorm.weight"].rpartition(".")[0]
     return f"{UNTRAINED}: its layer norm {name} is exactly ones and zeros, which no step of training leaves"
 
 
-def _weighed(readings: list[Reading]) -> tuple[list[Reading], list[str]]:
+def _weighed(matches: list[Match]) -> tuple[list[Match], list[str]]:
     """Without those that values speak against, as long as one is left; and what was found."""
     evidence: list[str] = []
-    started = _imagenet_start(readings[0].values)
-    if started is not None and any(reading.pooling == MEAN for reading in readings):
+    started = _imagenet_start(matches[0].values)
+    if started is not None and any(match.pooling == MEAN for match in matches):
         evidence.append(_STARTED if started else _NOT_STARTED)
-    left = [reading for reading in readings if not (started and reading.pooling == MEAN)]
-    if any(len(reading.state_dict.parts) > 1 for reading in left):
-        trained = [reading for reading in left if not (reading.no_head or "").startswith(UNTRAINED)]
+    left = [match for match in matches if not (started and match.pooling == MEAN)]
+    if any(len(match.state_dict.parts) > 1 for match in left):
+        trained = [match for match in left if not (match.no_head or "").startswith(UNTRAINED)]
         if trained and len(trained) < len(left):
             evidence.append(f"{UNTRAINED} in the model; the trained one is a state dict beside it")
             left = trained
-    return (left or readings), evidence
+    return (left or matches), evidence
 
 
 def _imagenet_start(values: Values) -> bool | None:
@@ -210,34 +209,35 @@ def _imagenet_start(values: Values) -> bool | None:
     return None if bias is None or not bias.size else bool((bias != 0).any())
 
 
-def _alike(readings: Sequence[Reading]) -> bool:
+def _alike(matches: Sequence[Match]) -> bool:
     """Whether all are one function: the same tensors, pooling and features, whatever the family is called."""
-    functions = {(reading.pooling, len(reading.state_dict.parts)) for reading in readings}
-    return len(functions) == 1 and all(reading.family.expressible for reading in readings)
+    functions = {(match.pooling, len(match.state_dict.parts)) for match in matches}
+    return len(functions) == 1 and all(match.family.expressible for match in matches)
 
 
-def _question(readings: Sequence[Reading], evidence: Sequence[str]) -> Question:
-    families = list(dict.fromkeys(reading.family for reading in readings))
+def _question(matches: Sequence[Match], evidence: Sequence[str]) -> Question:
+    families = list(dict.fromkeys(match.family for match in matches))
     titles = " or ".join(family.title for family in families)
     what = "what its head takes the mean of" if len(families) == 1 else f"which of them it is ({titles})"
     only = len(families) == 1
     found = f" ({'; '.join(evidence)})" if evidence else ""
     return Question(
         f"the tensors fit {'both poolings of ' + titles if only else 'several models'}, and {what} is open{found}",
-        tuple(Choice(_override(reading, only), _meaning(reading)) for reading in readings),
+        tuple(Choice(_override(match, only), _meaning(match)) for match in matches),
+        ("" if only else f"model.family={CHOOSE} ") + f"model.pooling={CHOOSE}",
     )
 
 
-def _override(reading: Reading, family_known: bool) -> str:
-    pooling = f"model.pooling={reading.pooling}" if len(reading.family.poolings) > 1 else ""
-    return pooling if family_known else f"model.family={reading.family.name} {pooling}".rstrip()
+def _override(match: Match, family_known: bool) -> str:
+    pooling = f"model.pooling={match.pooling}" if len(match.family.poolings) > 1 else ""
+    return pooling if family_known else f"model.family={match.family.name} {pooling}".rstrip()
 
 
-def _meaning(reading: Reading) -> str:
-    if reading.pooling == MEAN:
-        return f"{reading.family.title} that averages the patches, as SSAST's recipes do (ft_avgtok): encoder only"
-    made = "encoder only" if reading.no_head else "a classifier"
-    return f"{reading.family.title} with the mean of its two class tokens (ft_cls): {made}"
+def _meaning(match: Match) -> str:
+    if match.pooling == MEAN:
+        return f"{match.family.title} that averages the patches, as SSAST's recipes do (ft_avgtok): encoder only"
+    made = "encoder only" if match.no_head else "a classifier"
+    return f"{match.family.title} with the mean of its two class tokens (ft_cls): {made}"
 
 
 def _refusal(checkpoint: Checkpoint) -> InputError:
