@@ -7,8 +7,10 @@ from collections.abc import Collection, Mapping
 from ast2hf.families import foreign
 from ast2hf.families.ast import AST
 from ast2hf.families.base import Family
+from ast2hf.families.patchmix import PATCH_MIX
+from ast2hf.families.ssast import SSAST, SSAST_FRAME
 
-FAMILIES: Mapping[str, Family] = {family.name: family for family in (AST,)}
+FAMILIES: Mapping[str, Family] = {family.name: family for family in (AST, SSAST, SSAST_FRAME, PATCH_MIX)}
 
 
 def recognise(names: Collection[str]) -> Family:
