@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ast2hf.errors import CHOOSE, Choice, InputError, Question, printable
@@ -14,6 +14,7 @@ from ast2hf.mapping.ops import Sizes
 
 if TYPE_CHECKING:
     from ast2hf.checkpoint.candidates import Candidate
+    from ast2hf.checkpoint.selection import Part
     from ast2hf.checkpoint.state_dict import Checkpoint
 
 ROOT = "/"
@@ -32,28 +33,32 @@ _AVERAGES = ("ema", "swa", "avg", "average")
 class Place:
     """A state dict in the file: ``shapes`` of the tensors of ``candidate`` that begin with ``prefix``, without it.
 
-    ``families``: those that they fit. ``with_head``: those that they fit together with ``head``, a state dict beside
-    this one that has a head, and do not fit without it.
+    ``families``: those that they fit, a classifier apart left out. ``with_head``: those that they fit with it, and do
+    not without. It lies among the tensors, or is ``head``, a state dict beside this one.
     """
 
     candidate: Candidate
     prefix: str
     shapes: Mapping[str, Sizes]
     families: tuple[Family, ...]
+    with_head: tuple[Family, ...] = ()
     head: Candidate | None = None
     head_prefix: str = ""
-    with_head: tuple[Family, ...] = ()
 
     @property
     def key(self) -> str:
         """As ``checkpoint_key`` says it."""
         return key_of(self.candidate)
 
-    @property
-    def head_shapes(self) -> dict[str, Sizes]:
-        if self.head is None:
-            return {}
-        return {HEAD + name: shape for name, shape in _without(self.head, self.head_prefix).items()}
+    def parts(self, *, with_head: bool) -> tuple[Part, ...]:
+        """What to select, with the classifier apart or without it."""
+        from ast2hf.checkpoint.selection import Part
+
+        keys, apart = self.candidate.keys, {name for name in self.shapes if name.startswith(HEAD)}
+        if not with_head:
+            return (Part(keys, self.prefix, only=self.shapes.keys() - apart if apart else None),)
+        alone = Part(keys, self.prefix)
+        return (alone,) if self.head is None else (alone, Part(self.head.keys, self.head_prefix, HEAD))
 
 
 def key_of(candidate: Candidate) -> str:
@@ -87,15 +92,21 @@ def almost(checkpoint: Checkpoint) -> str | None:
 
 def _place(checkpoint: Checkpoint, candidate: Candidate, prefix: str) -> Place | None:
     shapes = _without(candidate, prefix)
-    families = tuple(family for family in FAMILIES.values() if family.fits(shapes))
-    place = Place(candidate, prefix, shapes, families)
-    if not any(name.startswith(HEAD) for name in shapes):
+    alone = {name: shape for name, shape in shapes.items() if not name.startswith(HEAD)}
+    place = Place(candidate, prefix, shapes, tuple(family for family in FAMILIES.values() if family.fits(alone)))
+
+    def more(joined: Mapping[str, Sizes]) -> tuple[Family, ...]:
+        return tuple(f for f in FAMILIES.values() if f not in place.families and f.fits(joined))
+
+    if len(alone) < len(shapes):
+        place = replace(place, with_head=more(shapes))
+    else:
         for head, head_prefix in _heads(checkpoint, candidate, shapes):
-            joined = shapes | {HEAD + name: shape for name, shape in _without(head, head_prefix).items()}
-            more = tuple(f for f in FAMILIES.values() if f not in families and f.fits(joined))
-            if more:
-                return Place(candidate, prefix, shapes, families, head, head_prefix, more)
-    return place if families else None
+            joined = {HEAD + name: shape for name, shape in _without(head, head_prefix).items()}
+            if found := more({**shapes, **joined}):
+                place = replace(place, with_head=found, head=head, head_prefix=head_prefix)
+                break
+    return place if place.families or place.with_head else None
 
 
 def _without(candidate: Candidate, prefix: str) -> dict[str, Sizes]:

@@ -48,6 +48,11 @@ class Match:
     no_head: str | None
 
     @property
+    def head_apart(self) -> bool:
+        """Whether its head is a classifier beside the model, and not the model's own."""
+        return any(name.startswith(HEAD) for name in self.state_dict.tensors)
+
+    @property
     def values(self) -> Values:
         return lambda name: self.state_dict.values(name) if name in self.state_dict.tensors else None
 
@@ -141,17 +146,12 @@ def _said_family(chosen: list[Place], variant: Variant) -> list[Place]:
 
 
 def _matches(checkpoint: Checkpoint, place: Place, variant: Variant) -> Iterator[Match]:
-    from ast2hf.checkpoint.state_dict import Part
-
-    alone = (Part(place.candidate.keys, place.prefix),)
-    head = () if place.head is None else (Part(place.head.keys, place.head_prefix, HEAD),)
-    poolings = [variant.pooling] if variant.pooling is not None else None
     found = False
-    for families, parts in ((place.families, alone), (place.with_head, alone + head)):
-        state_dict = checkpoint.select(parts) if families else None
+    for families, with_head in ((place.families, False), (place.with_head, True)):
+        state_dict = checkpoint.select(place.parts(with_head=with_head)) if families else None
         for family in families:
-            for pooling in poolings or family.poolings:
-                if pooling in family.poolings:
+            for pooling in family.poolings:
+                if variant.pooling in (None, pooling):
                     assert state_dict is not None
                     found = True
                     yield _match(family, pooling, place, state_dict)
@@ -191,10 +191,10 @@ def _weighed(matches: list[Match]) -> tuple[list[Match], list[str]]:
     if started is not None and any(match.pooling == MEAN for match in matches):
         evidence.append(_STARTED if started else _NOT_STARTED)
     left = [match for match in matches if not (started and match.pooling == MEAN)]
-    if any(len(match.state_dict.parts) > 1 for match in left):
+    if any(match.head_apart for match in left):
         trained = [match for match in left if not (match.no_head or "").startswith(UNTRAINED)]
         if trained and len(trained) < len(left):
-            evidence.append(f"{UNTRAINED} in the model; the trained one is a state dict beside it")
+            evidence.append(f"{UNTRAINED} in the model; the trained one is beside it")
             left = trained
     return (left or matches), evidence
 
@@ -211,7 +211,10 @@ def _imagenet_start(values: Values) -> bool | None:
 
 def _alike(matches: Sequence[Match]) -> bool:
     """Whether all are one function: the same tensors, pooling and features, whatever the family is called."""
-    functions = {(match.pooling, len(match.state_dict.parts)) for match in matches}
+    if len({match.family for match in matches}) == 1 and len({match.no_head for match in matches}) == 1:
+        if matches[0].no_head is not None:
+            return True  # there is no head, whose input is what a pooling is
+    functions = {(match.pooling, match.head_apart) for match in matches}
     return len(functions) == 1 and all(match.family.expressible for match in matches)
 
 
@@ -237,7 +240,8 @@ def _meaning(match: Match) -> str:
     if match.pooling == MEAN:
         return f"{match.family.title} that averages the patches, as SSAST's recipes do (ft_avgtok): encoder only"
     made = "encoder only" if match.no_head else "a classifier"
-    return f"{match.family.title} with the mean of its two class tokens (ft_cls): {made}"
+    apart = " and the classifier apart from it" if match.head_apart else ""
+    return f"{match.family.title} with the mean of its two class tokens (ft_cls){apart}: {made}"
 
 
 def _refusal(checkpoint: Checkpoint) -> InputError:

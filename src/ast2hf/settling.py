@@ -75,7 +75,7 @@ def settle(
     lengths: Sequence[int] = _hook(family, "lengths", LENGTHS)
     every = _readings(variant, family, shapes)
     said = (variant.frequency_stride, variant.time_stride, variant.max_length)
-    fits = tuple(reading for reading in every if reading.has(*said))
+    fits = tuple(sorted((r for r in every if r.has(*said)), key=lambda r: _rank(r, lengths)))
     if not fits:
         raise _contradiction(variant, every, shapes)
     chosen = _only(fits, variant, lengths)
@@ -158,28 +158,27 @@ def canonical(reading: Reading, lengths: Sequence[int] = LENGTHS) -> int:
 
 
 def _strides(fits: Sequence[Reading], variant: Variant, lengths: Sequence[int]) -> Question:
-    """Which of ``fits`` it is. Lengths of recipes with equal strides first, then equal strides, then those lengths."""
-
-    def rank(reading: Reading) -> int:
-        of_recipe = any(reading.has(None, None, length) for length in lengths)
-        return 3 - 2 * _usual(reading) - of_recipe
-
-    ordered = sorted(fits, key=rank)
+    """Which of ``fits`` it is."""
     left = f"; {len(fits) - _SHOWN} more readings" if len(fits) > _SHOWN else ""
-    patches = ordered[0].rows * ordered[0].columns
+    patches = fits[0].rows * fits[0].columns
     return Question(
         f"strides and length are open: {patches} patches have {len(fits)} readings "
         f"(model.max_length, the audio_length of the training, leaves the fewest{left})",
         tuple(
-            Choice(_override(reading, variant, lengths), str(reading), _evidence(rank(reading)))
-            for reading in ordered[:_SHOWN]
+            Choice(_override(reading, variant, lengths), str(reading), _EVIDENCE[_rank(reading, lengths)])
+            for reading in fits[:_SHOWN]
         ),
         " ".join(f"{part.partition('=')[0]}={CHOOSE}" for part in _override(fits[0], variant, lengths).split()),
     )
 
 
-def _evidence(rank: int) -> str:
-    return ("equal strides and a length of the recipes", "equal strides", "a length of the recipes", "")[rank]
+def _rank(reading: Reading, lengths: Sequence[int]) -> int:
+    """What speaks for ``reading``, as the place in _EVIDENCE."""
+    of_recipe = any(reading.has(None, None, length) for length in lengths)
+    return 3 - 2 * _usual(reading) - of_recipe
+
+
+_EVIDENCE = ("equal strides and a length of the recipes", "equal strides", "a length of the recipes", "")
 
 
 def _override(reading: Reading, variant: Variant, lengths: Sequence[int]) -> str:

@@ -83,10 +83,10 @@ class FakeCheckpoint:
         outside: dict[str, tuple[int, ...]] = {}
         for part in parts:
             for name, tensor in by_keys[part.keys].tensors.items():
-                if not name.startswith(part.prefix):
+                if not part.takes(name):
                     outside[name] = tensor.shape
                     continue
-                renamed = part.rename + name.removeprefix(part.prefix)
+                renamed = part.renamed(name)
                 tensors[renamed] = SimpleNamespace(shape=tensor.shape, dtype=tensor.storage.dtype)
                 arrays[renamed] = np.full(tensor.shape, self._values.get(name, 0.5))
         return FakeStateDict(self, tuple(parts), tensors, outside, arrays)

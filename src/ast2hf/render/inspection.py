@@ -13,7 +13,10 @@ _NAME = 12
 """Columns before the text."""
 
 _SHOWN = 12
-"""Readings, tensors and kinds of objects that are listed."""
+"""Tensors and kinds of objects that are listed."""
+
+_READINGS = 4
+"""Readings of the count of patches that are listed, the likeliest first."""
 
 _VERDICTS = {
     "recognised": "recognised: it can be converted",
@@ -35,11 +38,11 @@ def page(found: Mapping[str, Any]) -> Iterator[str]:
         yield from _choices(question["choices"])
     if found["command"]:
         yield ""
-        yield from _row("convert it", "with the command")
+        yield from _row("convert it", "with this command, each CHOOSE in it replaced:" if found["to_choose"] else "with this command:")
         yield f"  {printable(found['command'], 10_000)}"
         for question in found["to_choose"]:
-            yield from _row("", f"{question['placeholder']}: {question['open']}")
             if question not in found["questions"]:
+                yield from _row(question["placeholder"].partition("=")[0], question["open"])
                 yield from _choices(question["choices"])
 
 
@@ -60,9 +63,10 @@ def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "head", _head(found)
     if found["pooling"]:
         yield "pooling", _POOLINGS.get(found["pooling"], found["pooling"])
-    for sentence in (*found["evidence"], *found["notes"]):
-        yield "evidence", sentence
-    yield from _readings(found["readings"])
+    yield from (("evidence", sentence) for sentence in found["evidence"])
+    yield from (("note", sentence) for sentence in found["notes"])
+    if found["verdict"] == "recognised":  # else they are the answers to a question
+        yield from _readings(found["readings"])
     yield from _left_over(found["left_over"])
     if found["opaque"]:
         kinds = ", ".join(f"{name} ({count})" for name, count in list(found["opaque"].items())[:_SHOWN])
@@ -99,14 +103,14 @@ def _head(found: Mapping[str, Any]) -> str:
 
 
 def _readings(readings: list[Mapping[str, int]]) -> Iterator[tuple[str, str]]:
-    for reading in readings[:_SHOWN]:
+    for reading in readings[:_READINGS]:
         length = f"{reading['shortest']} to {reading['longest']}"
         yield "fits", (
             f"strides {reading['frequency_stride']} x {reading['time_stride']}, max_length {length}: "
             f"{reading['rows']} x {reading['columns']} patches"
         )
-    if len(readings) > _SHOWN:
-        yield "", f"and {len(readings) - _SHOWN} more (inspection.json has them)"
+    if len(readings) > _READINGS:
+        yield "", f"and {len(readings) - _READINGS} other strides and lengths (inspection.json has them)"
 
 
 def _left_over(tensors: Mapping[str, str | None]) -> Iterator[tuple[str, str]]:
