@@ -101,6 +101,9 @@ def verify(conversion: Conversion, config: Config, progress: Progress) -> None:
             labels = labels_of(folder, config)
         variant = replace(config.model, head=HUGGING_FACE.head(folder))
         opened = open_and_plan(report, config, variant, labels, _temporary_folder(stack), stack, progress)
+        if not (folder / names.HEAD).exists():  # somebody else's encoder need not keep the head beside it
+            opened = replace(opened, spec=replace(opened.spec, head_apart=()))
+            report.head_apart = {}
         clip = _import_and_load_clip(report, config, opened.spec, progress)
         identify(report, opened, progress)
         try:
@@ -117,7 +120,7 @@ def _begin(report: Report, config: Config) -> None:
 
 
 def _require_loggable(config: Config, spec: Spec) -> None:
-    if config.tracking.enabled and config.tracking.log_model and not spec.front_end.expressible:
+    if config.tracking.enabled and config.tracking.log_model and not spec.family.expressible:
         raise ConfigurationError(
             f"tracking.log_model=true registers a pipeline, and a {spec.family.title} has no feature extractor for one",
             "leave it out",
@@ -130,7 +133,7 @@ def _import_and_load_clip(report: Report, config: Config, spec: Spec, progress: 
         # Timed here, and not as part of the proof.
         from ast2hf.formats.huggingface import loading  # noqa: F401
         from ast2hf.proof import prove  # noqa: F401
-    if not spec.front_end.expressible:
+    if not spec.family.expressible:
         report.clip = SYNTHETIC_FEATURES
         if config.audio is not None:
             note(report, "audio= is not used: the folder has no feature extractor")

@@ -76,7 +76,7 @@ def examiner(folder: Path) -> Callable[[bytes], str | None]:
             with open_checkpoint(path) as checkpoint:
                 family = recognise(checkpoint.shapes)
                 geometry = family.geometry(_VARIANT, checkpoint.shapes)
-                table = family.table(_VARIANT.head)
+                table = family.table(_VARIANT.head, checkpoint.shapes)
                 plan = make_plan(table, geometry.num_hidden_layers, geometry.dimensions(), checkpoint.shapes)
                 weights.write(written, plan, checkpoint)
                 verify(folder, geometry, plan, checkpoint)

@@ -13,15 +13,16 @@ the original, with numpy.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ast2hf.errors import ConfigurationError
 from ast2hf.families.geometry import Geometry
-from ast2hf.mapping.ops import Op, Sizes
+from ast2hf.mapping.ops import Op, Scaled, Sizes
 from ast2hf.mapping.rules import Rule, Table
 
 if TYPE_CHECKING:
@@ -44,30 +45,19 @@ def grid(geometry: Geometry) -> Grid:
 
 @dataclass(frozen=True)
 class Resizing:
-    """From the ``source``'s own sizes to those of the ``target``."""
+    """From the ``source``'s own sizes to those of the ``target``: ``tensor`` has the positions in the checkpoint."""
 
     source: Geometry
     target: Geometry
+    tensor: str
 
-    def table(self, table: Table) -> Table:
-        """``table``, in which what has a row for each token is fitted first."""
-        fit = Fit(grid(self.source), grid(self.target))
-        return tuple(
-            Rule(rule.sources, rule.targets, After(fit, rule.op), rule.shapes) if _positions(rule) else rule
-            for rule in table
-        )
-
-    def state_dict(self, table: Table, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def state_dict(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """``tensors`` by their names in the checkpoint, fitted by :func:`fitted`: what the original gets in the proof."""
         import torch
 
-        found = dict(tensors)
-        for rule in table:
-            if _positions(rule):
-                name = rule.sources[0]
-                value = fitted(found[name].double().numpy(), grid(self.source), grid(self.target))
-                found[name] = torch.from_numpy(value).to(found[name].dtype)
-        return found
+        own = tensors[self.tensor]
+        value = fitted(own.double().numpy(), grid(self.source), grid(self.target))
+        return {**tensors, self.tensor: torch.from_numpy(value).to(own.dtype)}
 
     def as_dict(self) -> dict[str, object]:
         """For the report."""
@@ -76,8 +66,29 @@ class Resizing:
         return {"from": {n: source[n] for n in sizes}, "to": {n: target[n] for n in sizes}, "rule": RULE}
 
 
-def _positions(rule: object) -> bool:
-    return isinstance(rule, Rule) and POSITIONS in rule.shapes[0]
+def resized(table: Table, source: Geometry, target: Geometry) -> tuple[Table, Resizing] | None:
+    """``table`` for ``target``, of a checkpoint with the sizes of ``source``.
+
+    None where no tensor has a row for each token: PaSST and MAEST add up positions of rows and columns, and take the
+    first columns for a shorter input themselves. Raises ConfigurationError where they would need other rows.
+    """
+    found = [rule for rule in table if isinstance(rule, Rule) and POSITIONS in rule.shapes[0]]
+    if not found:
+        if source.frequency_patches != target.frequency_patches:
+            raise ConfigurationError(
+                f"its authors have no rule that fits positions for {source.num_mel_bins} mel bins to "
+                f"{target.num_mel_bins}",
+                "leave out resize.num_mel_bins",
+            )
+        return None
+    fit = Fit(grid(source), grid(target))
+    fitting = tuple(replace(rule, op=_after(fit, rule.op)) if rule in found else rule for rule in table)
+    return fitting, Resizing(source, target, found[0].sources[0])
+
+
+def _after(fit: Fit, op: Op) -> Op:
+    """``op`` of what ``fit`` makes; a scaling stays outermost, so that nothing is rounded twice."""
+    return replace(op, op=_after(fit, op.op)) if isinstance(op, Scaled) else After(fit, op)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ast2hf.families.base import Activations, Family, FrontEnd
+from ast2hf.families.base import CLS, Activations, Family, FrontEnd
+from ast2hf.families.exact import SCALE
 from ast2hf.families.geometry import Geometry
 from ast2hf.families.resize import Resizing
 from ast2hf.mapping.plan import Plan
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 class Spec:
     """What is to be made of a checkpoint. ``labels``: a name for each class, None where there is no head.
 
+    ``pooling``: the original's. ``exact_epsilon``: as in the plan; ``layer_norm_eps`` is then that of the head.
     ``head_apart``: of an encoder, the tensors of the checkpoint's head, which are kept as they are in a file of their
     own. ``resizing``: where position embeddings are fitted to other sizes; ``geometry`` is then the fitted one.
     """
@@ -35,8 +37,15 @@ class Spec:
     labels: tuple[str, ...] | None
     problem_type: str
     layer_norm_eps: float
+    pooling: str = CLS
+    exact_epsilon: bool = False
     head_apart: tuple[str, ...] = ()
     resizing: Resizing | None = None
+
+    @property
+    def residual_scale(self) -> float:
+        """How many times larger the converted model's states between the blocks are than the original's."""
+        return SCALE if self.exact_epsilon else 1.0
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from ast2hf.config import Tolerance
 from ast2hf.errors import ConfigurationError, InputError
-from ast2hf.families import exact
 from ast2hf.families.base import MEAN
 from ast2hf.families.resize import CLASS_TOKENS
 from ast2hf.proof import compare
@@ -40,10 +39,9 @@ OWN_POOLING = (
 
 def no_extractor(evidence: Evidence) -> Finding | None:
     """The finding of a check that needs the folder's feature extractor, where it has none."""
-    front_end = evidence.spec.front_end
-    if front_end.expressible:
+    if evidence.spec.family.expressible:
         return None
-    return Finding("not_applicable", reason=f"the folder has no feature extractor: {front_end.not_expressible}")
+    return Finding("not_applicable", reason="the folder has no feature extractor: transformers has none that fits")
 
 
 @dataclass(frozen=True)
@@ -193,7 +191,7 @@ def published_logits(evidence: Evidence, _: Tolerance | None) -> Finding:
     if evidence.converted.logits is None:
         return Finding("not_applicable", reason=NO_HEAD)
     expected = evidence.converted.logits.new_tensor([evidence.expected.values])
-    epsilon = DEFAULT_EPSILON * (exact.SCALE**2 if evidence.spec.exact_epsilon else 1)
+    epsilon = DEFAULT_EPSILON * evidence.spec.residual_scale**2
     with evidence.loaded.with_epsilon(epsilon):
         repeated = evidence.loaded(evidence.features.to(evidence.device)).logits
     assert repeated is not None

@@ -13,7 +13,6 @@ from torch import Tensor
 from ast2hf.audio import Clip
 from ast2hf.checkpoint import synthetic
 from ast2hf.config import MULTI_LABEL, ExpectedLogits
-from ast2hf.families import exact
 from ast2hf.families.base import MEAN, Activations
 from ast2hf.formats.base import Format, Loaded, Spec
 from ast2hf.proof import compare
@@ -89,7 +88,7 @@ class Evidence:
 
         With an exact epsilon the folder's stream between the blocks is a multiple of the original's.
         """
-        scale = exact.SCALE if self.spec.exact_epsilon else 1.0
+        scale = self.spec.residual_scale
         converted = replace(self.converted, blocks=tuple(block / scale for block in self.converted.blocks))
         return [
             Block(name, (a - r).abs().max().item(), compare.relative_difference(a, r))
@@ -132,4 +131,3 @@ class Evidence:
 
         before, after = scores(reference), scores(converted)
         return [Label(names[i], before[i].item(), after[i].item()) for i in compare.top(reference)]
-

@@ -29,6 +29,7 @@ class Maest(Passt):
         Drop("melspectrogram.spec.window", _BUFFER, (512,)),
         Drop("melspectrogram.mel_scale.fb", _BUFFER, (257, 96)),
     )
+    published = frozenset((9, columns, labels) for columns in (31, 62, 125, 187) for labels in (400, 519))
 
     def front_end(self, variant: Variant) -> DescribedFeatures:
         bands = sizes.given(variant, "num_mel_bins")

@@ -33,7 +33,8 @@ class Passt:
     """See :class:`ast2hf.families.base.Family`. A family that is built alike is a subclass with other figures.
 
     ``num_mel_bins``: of all its models. ``lengths``: frames of the authors' recipes. ``drops``: tensors that its
-    forward does not use, besides those of PaSST.
+    forward does not use, besides those of PaSST. ``published``: rows, columns and labels of its published models where
+    rows alone leave open which family a file is of: 9 are 128 bins at a stride of 14, and 96 at 10.
     """
 
     name = "passt"
@@ -44,13 +45,23 @@ class Passt:
     num_mel_bins = 128
     lengths: tuple[int, ...] = (998, 2000, 3000)
     drops: tuple[Drop, ...] = ()
+    published = frozenset({(9, 71, 527)})
 
     def fits(self, shapes: Mapping[str, Sizes]) -> bool:
         if not all(name in shapes for name in self.anchors):
             return False
-        grid = (shapes[table.TOKENS][1:2], shapes[table.ROWS][3:], shapes[table.COLUMNS][2:3])
+        if tuple(len(shapes[name]) for name in (table.TOKENS, table.ROWS, table.COLUMNS)) != (3, 4, 4):
+            return False
+        sums = shapes[table.TOKENS][1] == 2 and shapes[table.ROWS][3] == 1 == shapes[table.COLUMNS][2]
         square = shapes["patch_embed.proj.weight"][2:] == (PATCH, PATCH)
-        return grid == ((2,), (1,), (1,)) and square and any(self._frequency_strides(shapes))
+        return sums and square and bool(self._frequency_strides(shapes)) and not self._of_another(shapes)
+
+    def _of_another(self, shapes: Mapping[str, Sizes]) -> bool:
+        """Whether the sizes are those of a published model of a family that is built alike."""
+        labels = shapes.get(f"{table.HEAD}.1.weight", (0,))[:1]
+        size = (shapes[table.ROWS][2], shapes[table.COLUMNS][3], *labels)
+        kinds = (Passt, *Passt.__subclasses__())
+        return any(size in kind.published for kind in kinds if kind is not type(self))
 
     def _frequency_strides(self, shapes: Mapping[str, Sizes]) -> list[int]:
         """Those that give as many rows. The authors count bins // stride; the convolution must come to the same."""

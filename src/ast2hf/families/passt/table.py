@@ -37,5 +37,7 @@ def table(head: str, shapes: Mapping[str, Sizes], exact_epsilon: bool, drops: tu
     if head == CLASSIFICATION:
         layout = heads.layout(shapes, HEAD) if shapes else heads.default(HEAD)
         return chosen((*encoder, *heads.table(layout), *drops), exact_epsilon)
-    apart = tuple(Drop(name, _NO_HEAD, shape) for name, shape in shapes.items() if name.startswith(HEAD + "."))
+    apart = tuple(
+        Drop(name, _NO_HEAD, shape, apart=True) for name, shape in shapes.items() if name.startswith(HEAD + ".")
+    )
     return chosen((*encoder_only(encoder, _NO_HEAD), *apart, *drops), exact_epsilon)

@@ -23,14 +23,14 @@ class HuggingFace:
     name = "huggingface"
 
     def model_files(self, spec: Spec) -> tuple[str, ...]:
-        return names.model_files(extractor=spec.front_end.expressible, head_apart=bool(spec.head_apart))
+        return names.model_files(extractor=spec.family.expressible, head_apart=bool(spec.head_apart))
 
     def write(self, folder: Path, spec: Spec, checkpoint: Checkpoint) -> None:
         path = folder / names.WEIGHTS
         with writing(path):
             weights.write(path, spec.plan, checkpoint)
         write_json(folder / names.CONFIG, config.config(spec))
-        if spec.front_end.expressible:
+        if spec.family.expressible:
             write_json(folder / names.PREPROCESSOR, config.preprocessor_config(spec))
         if spec.head_apart:
             path = folder / names.HEAD
@@ -61,9 +61,7 @@ def _opened(folder: Path, name: str, remedy: str) -> AbstractContextManager[Tens
     try:
         return cast("AbstractContextManager[TensorFile]", safe_open(folder / name, framework="pt"))
     except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"{printable(folder.name)} has no readable {name} ({printable(error, 100)})", remedy
-        ) from None
+        raise InputError(f"{printable(folder.name)} has no readable {name} ({printable(error, 100)})", remedy) from None
 
 
 HUGGING_FACE = HuggingFace()
