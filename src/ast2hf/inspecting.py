@@ -119,14 +119,16 @@ def _sized(
     if head == CLASSIFICATION and match.no_head:
         filled = replace(filled, head=NO_HEAD)
     geometry = match.family.geometry(filled, match.state_dict.shapes)
-    left = left_over(match, geometry, filled, recognition.others)
+    table = match.family.table(filled.head, match.state_dict.shapes)
+    layers = geometry.num_hidden_layers
+    left = left_over(match, table, layers, recognition.others)
     known = {k: v for k, v in geometry.as_dict().items() if settled.strides is None or k not in _OPEN}
     questions = tuple(filter(None, (recognition.question, settled.strides)))
     found = replace(
         found, head=head if recognition.question is None else None, geometry=known, readings=tuple(asdict(r) for r in settled.readings[:_READINGS]),
         left_over={**left.known, **dict.fromkeys(left.inside), **dict.fromkeys(left.outside)}, notes=settled.notes,
     )  # fmt: skip
-    cover(match, geometry, filled, recognition.others, "drop")
+    cover(match, table, layers, geometry.dimensions(), recognition.others, "drop")
     to_choose = (*questions, *_unsaid(found, match, settled, config, bool(left.outside)))
     return replace(
         found, verdict="ambiguous" if questions else "recognised", questions=questions,

@@ -14,7 +14,7 @@ from ast2hf.checkpoint.state_dict import StateDict, open_checkpoint
 from ast2hf.config import Config, Variant
 from ast2hf.covering import cover
 from ast2hf.errors import Ast2hfError, QuestionError, VerificationError, printable
-from ast2hf.families import FAMILIES
+from ast2hf.families import FAMILIES, exact, resize
 from ast2hf.families.base import CLASSIFICATION
 from ast2hf.formats.base import Spec
 from ast2hf.formats.huggingface import HUGGING_FACE
@@ -22,7 +22,7 @@ from ast2hf.labels import Labels, load_labels
 from ast2hf.output import up_to_date
 from ast2hf.progress import Progress
 from ast2hf.proof import checks
-from ast2hf.recognition import recognise, require_head
+from ast2hf.recognition import Recognition, recognise, require_head
 from ast2hf.results import Report
 from ast2hf.settling import settle
 
@@ -58,39 +58,70 @@ def open_and_plan(
         with _deciding(report, "recognition"):
             recognition = recognise(checkpoint, config, variant)
             match = recognition.match
-            family, state_dict = match.family, match.state_dict
-            part = state_dict.parts[0]
+            part = match.state_dict.parts[0]
             report.source |= {"keys": list(part.keys), "prefix": part.prefix}
             if variant.head == CLASSIFICATION:
                 require_head(match)
-            settled = settle(variant, family, state_dict.shapes, match.values)
+            settled = settle(variant, match.family, match.state_dict.shapes, match.values)
             if settled.questions:
                 raise QuestionError(*settled.questions)
-            variant = settled.variant
         report.checks["recognition"] = checks.planned(
-            "recognition", "passed", family=family.name, pooling=match.pooling
+            "recognition", "passed", family=match.family.name, pooling=match.pooling
         )
-        note(report, *state_dict.notes, *recognition.evidence, *settled.notes)
-        geometry = family.geometry(variant, state_dict.shapes)
-        report.family, report.head, report.problem_type = family.name, variant.head, variant.problem_type
-        report.geometry, report.layer_norm_eps = geometry.as_dict(), variant.layer_norm_eps
-        with _deciding(report, "coverage"):
-            plan, dropped = cover(match, geometry, variant, recognition.others, config.unused)
-        report.dropped_tensors = {**plan.dropped, **dropped}
-        report.checks["coverage"] = checks.planned(
-            "coverage", "passed", None,
-            source=len(state_dict.tensors), mapped=len(plan.sources), dropped=len(plan.dropped),
-            written=len(plan.targets),
+        note(report, *match.state_dict.notes, *recognition.evidence, *settled.notes)
+        spec = _specify(report, config, settled.variant, recognition, labels)
+        report.configuration_sha256 = _configuration_hash(report, config, settled.variant, spec)
+    return Opened(source, match.state_dict, spec)
+
+
+def _specify(
+    report: Report, config: Config, variant: Variant, recognition: Recognition, labels: Labels
+) -> Spec:  # fmt: skip
+    """What is to be made of a recognised checkpoint; the report says it, too."""
+    match = recognition.match
+    family, shapes = match.family, match.state_dict.shapes
+    exact_epsilon = variant.exact_epsilon and variant.head == CLASSIFICATION
+    epsilon = exact.HEAD_EPSILON if exact_epsilon else variant.layer_norm_eps
+    own = family.geometry(variant, shapes)
+    with _deciding(report, "coverage"):
+        table = family.table(variant.head, shapes, exact_epsilon)
+        dimensions, geometry, resizing = own.dimensions(), own, None
+        if wanted := {name: size for name, size in asdict(config.resize).items() if size is not None}:
+            variant = replace(variant, **wanted)
+            geometry = family.geometry(variant, shapes)
+            if found := resize.resized(table, own, geometry):
+                table, resizing = found
+            else:
+                dimensions = geometry.dimensions()
+        plan, left_out = cover(
+            match, table, own.num_hidden_layers, dimensions, recognition.others, config.unused
         )  # fmt: skip
-        front_end = family.front_end(variant)
-        report.front_end = front_end.as_dict()
-        classes = None if geometry.num_labels is None else labels.for_classes(geometry.num_labels)
-        spec = Spec(
-            family, variant.head, geometry, plan, front_end, classes, variant.problem_type, variant.layer_norm_eps,
-            match.pooling, variant.exact_epsilon,
-        )  # fmt: skip
-        report.configuration_sha256 = _configuration_hash(report, config, variant, spec)
-    return Opened(source, state_dict, spec)
+    front_end = family.front_end(variant)
+    report.family, report.head, report.pooling = family.name, variant.head, match.pooling
+    report.problem_type, report.geometry, report.front_end = (
+        variant.problem_type,
+        geometry.as_dict(),
+        front_end.as_dict(),
+    )
+    report.layer_norm_eps, report.exact_epsilon = epsilon, exact_epsilon
+    report.dropped_tensors = {**plan.dropped, **left_out}
+    report.head_apart = {name: list(shapes[name]) for name in plan.apart}
+    report.checks["coverage"] = checks.planned(
+        "coverage", "passed", None,
+        source=len(shapes), mapped=len(plan.sources), dropped=len(report.dropped_tensors), written=len(plan.targets),
+    )  # fmt: skip
+    if resizing is not None:
+        report.resized = resizing.as_dict()
+        note(report, f"not equal to the source: positions are fitted to other sizes ({resize.RULE})")
+    elif geometry != own:
+        note(report, f"{geometry.max_length} frames take the first positions in time, as the original's forward does")
+    if variant.exact_epsilon and not exact_epsilon:
+        note(report, "model.exact_epsilon changes nothing in an encoder, which has one epsilon")
+    classes = None if geometry.num_labels is None else labels.for_classes(geometry.num_labels)
+    return Spec(
+        family, variant.head, geometry, plan, front_end, classes, variant.problem_type, epsilon, match.pooling,
+        exact_epsilon, plan.apart, resizing,
+    )  # fmt: skip
 
 
 @contextmanager
@@ -130,7 +161,8 @@ def _configuration_hash(report: Report, config: Config, variant: Variant, spec: 
     packages = ("ast2hf", "torch", "torchaudio", "transformers", "safetensors")
     return up_to_date.configuration_hash(
         {
-            "model": model, "resize": asdict(config.resize), "labels": spec.labels, "audio": config.audio, "device": report.device,
+            "model": model, "resize": asdict(config.resize), "labels": spec.labels, "audio": config.audio,
+            "device": report.device,
             "dtype": report.dtype, "verify": asdict(config.verify),
             "environment": {name: report.environment[name] for name in packages},
         }

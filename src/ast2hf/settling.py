@@ -64,7 +64,7 @@ def settle(
     notes: list[str] = []
     stored: Mapping[str, int] = _hook(family, "stored", lambda values: {})(values)
     if variant.num_mel_bins is None:
-        own: int | None = _hook(family, "mel_bins", None)
+        own: int | None = _hook(family, "num_mel_bins", None)
         known = stored.get("num_mel_bins") or own
         variant = replace(variant, num_mel_bins=known or MEL_BINS)
         if known is None:
@@ -104,7 +104,8 @@ def _readings(variant: Variant, family: Family, shapes: Mapping[str, Sizes]) -> 
     prefix = prefix + "." if prefix else ""
     positions = sizes.size(prefix + "pos_embed", 1, shapes)
     assert variant.num_mel_bins is not None
-    return tuple(of_grid(positions - 2, sizes.kernel(prefix, shapes), variant.num_mel_bins))
+    said = (variant.frequency_stride, variant.time_stride)
+    return tuple(of_grid(positions - 2, sizes.kernel(prefix, shapes), variant.num_mel_bins, said))
 
 
 def _only(fits: Sequence[Reading], variant: Variant, lengths: Sequence[int]) -> Reading | None:
@@ -116,8 +117,7 @@ def _only(fits: Sequence[Reading], variant: Variant, lengths: Sequence[int]) -> 
         return None
     if variant.max_length is not None or variant.time_stride is not None:
         return equal[0]
-    of_recipes = [reading for reading in fits if any(reading.has(None, None, length) for length in lengths)]
-    return equal[0] if of_recipes == equal else None
+    return equal[0] if any(map(equal[0].spans, lengths)) else None
 
 
 def _usual(reading: Reading) -> bool:
@@ -135,7 +135,9 @@ def _filled(
     length = variant.max_length
     if length is None:
         length = canonical(reading, lengths)
-        if reading.shortest != reading.longest:
+        if reading.cut:
+            notes.append(f"max_length {length}: a shorter one takes the first positions in time")
+        elif reading.shortest != reading.longest:
             notes.append(
                 f"max_length {length}: every length from {reading.shortest} to {reading.longest} is the same function"
             )
@@ -174,7 +176,7 @@ def _strides(fits: Sequence[Reading], variant: Variant, lengths: Sequence[int]) 
 
 def _rank(reading: Reading, lengths: Sequence[int]) -> int:
     """What speaks for ``reading``, as the place in _EVIDENCE."""
-    of_recipe = any(reading.has(None, None, length) for length in lengths)
+    of_recipe = any(map(reading.spans, lengths))
     return 3 - 2 * _usual(reading) - of_recipe
 
 

@@ -6,7 +6,11 @@ from collections.abc import Mapping
 
 from ast2hf.families.ast import AST
 from ast2hf.families.base import Family
+from ast2hf.families.maest import MAEST
+from ast2hf.families.passt import PASST
 from ast2hf.families.patchmix import PATCH_MIX
 from ast2hf.families.ssast import SSAST, SSAST_FRAME
 
-FAMILIES: Mapping[str, Family] = {family.name: family for family in (AST, SSAST, SSAST_FRAME, PATCH_MIX)}
+FAMILIES: Mapping[str, Family] = {
+    family.name: family for family in (AST, SSAST, SSAST_FRAME, PATCH_MIX, PASST, MAEST)
+}  # fmt: skip

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from ast2hf.families.base import CLS, Activations, Family, FrontEnd
 from ast2hf.families.exact import SCALE
 from ast2hf.families.geometry import Geometry
+from ast2hf.families.resize import Resizing
 from ast2hf.mapping.plan import Plan
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class Spec:
     """What is to be made of a checkpoint. ``labels``: a name for each class, None where there is no head.
 
     ``pooling``: the original's. ``exact_epsilon``: as in the plan; ``layer_norm_eps`` is then that of the head.
+    ``head_apart``: of an encoder, the tensors of the checkpoint's head, which are kept as they are in a file of their
+    own. ``resizing``: where position embeddings are fitted to other sizes; ``geometry`` is then the fitted one.
     """
 
     family: Family
@@ -36,6 +39,8 @@ class Spec:
     layer_norm_eps: float
     pooling: str = CLS
     exact_epsilon: bool = False
+    head_apart: tuple[str, ...] = ()
+    resizing: Resizing | None = None
 
     @property
     def residual_scale(self) -> float:
@@ -68,10 +73,12 @@ class Loaded(Protocol):
 
 
 class Format(Protocol):
-    """One way to write a model. ``model_files`` are those that make it; the card and the report come beside them."""
+    """One way to write a model."""
 
     name: str
-    model_files: tuple[str, ...]
+
+    def model_files(self, spec: Spec) -> tuple[str, ...]:
+        """The files that make the model; the card and the report come beside them."""
 
     def write(self, folder: Path, spec: Spec, checkpoint: Checkpoint) -> None:
         """The model files of ``spec`` into the empty ``folder``. Raises OutputError, InputError."""
@@ -87,6 +94,9 @@ class Format(Protocol):
 
     def tensors(self, folder: Path) -> AbstractContextManager[TensorFile]:
         """The written tensors by the names of the plan's targets. Raises InputError where there is no such file."""
+
+    def head_apart(self, folder: Path) -> AbstractContextManager[TensorFile]:
+        """The tensors of ``Spec.head_apart``, by their names in the checkpoint. Raises InputError."""
 
 
 class TensorFile(Protocol):

@@ -43,10 +43,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in the order of the table; what is dropped, with the reason."""
+    """Steps in the order of the table; what is dropped, with the reason; what is then kept apart, as it is."""
 
     steps: tuple[Step, ...]
     dropped: Mapping[str, str] = field(default_factory=dict)
+    apart: tuple[str, ...] = ()
 
     @property
     def sources(self) -> dict[str, Sizes]:
@@ -111,7 +112,8 @@ def make_plan(table: Table, layers: int, dimensions: Mapping[str, int], shapes: 
             "choose the model that the checkpoint was trained as (model=…), or correct model.frequency_stride, "
             "model.time_stride, model.max_length, model.num_labels",
         )
-    return Plan(tuple(steps), dropped)
+    apart = tuple(rule.source for rule in rules if isinstance(rule, Drop) and rule.apart and rule.source in shapes)
+    return Plan(tuple(steps), dropped, apart)
 
 
 def _sources(rule: Rule | Drop) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ast2hf.families import heads, vit
 from ast2hf.families.base import CLASSIFICATION, encoder_only
@@ -29,7 +30,7 @@ def table(
     if head == CLASSIFICATION:
         layout = heads.layout(shapes, classifier) if shapes else heads.default(classifier)
         return chosen((*encoder, *heads.table(layout), *drops), exact_epsilon)
-    apart = inside(classifier, _NO_HEAD, shapes)
+    apart = tuple(replace(drop, apart=True) for drop in inside(classifier, _NO_HEAD, shapes))
     return chosen((*encoder_only(encoder, _NO_HEAD), *apart, *drops), exact_epsilon)
 
 
