@@ -126,7 +126,7 @@ def _heads(
     for candidate in sorted(beside, key=lambda c: c.keys[-1] != HEAD.rstrip(".")):
         for prefix in prefixes(candidate.tensors, "0.weight"):
             found = _without(candidate, prefix)
-            if {name: len(shape) for name, shape in found.items()} != _HEAD_SHAPES:
+            if len(candidate.tensors) > len(found) or {n: len(shape) for n, shape in found.items()} != _HEAD_SHAPES:
                 continue
             if found["0.weight"] == (width,) and found["1.weight"][1:] == (width,):
                 yield candidate, prefix

@@ -188,13 +188,15 @@ def _weighed(matches: list[Match]) -> tuple[list[Match], list[str]]:
     """Without those that values speak against, as long as one is left; and what was found."""
     evidence: list[str] = []
     started = _imagenet_start(matches[0].values)
-    if started is not None and any(match.pooling == MEAN for match in matches):
+    if started is not None and any(MEAN in match.family.poolings for match in matches):
         evidence.append(_STARTED if started else _NOT_STARTED)
-    left = [match for match in matches if not (started and match.pooling == MEAN)]
+    left = [match for match in matches if not (started and MEAN in match.family.poolings)]
     if any(match.head_apart for match in left):
         trained = [match for match in left if not (match.no_head or "").startswith(UNTRAINED)]
         if trained and len(trained) < len(left):
-            evidence.append(f"{UNTRAINED} in the model; the trained one is beside it")
+            inside, beside = "in the model", "beside the model"
+            where = (inside, beside) if any(match.head_apart for match in trained) else (beside, inside)
+            evidence.append(f"{UNTRAINED} {where[0]}; the trained one is {where[1]}")
             left = trained
     return (left or matches), evidence
 

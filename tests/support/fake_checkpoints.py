@@ -36,7 +36,7 @@ class FakeStateDict:
     parts: tuple[Any, ...]
     tensors: Mapping[str, Any]
     outside: Mapping[str, tuple[int, ...]]
-    arrays: Mapping[str, Any]
+    constants: Mapping[str, float]
     notes: tuple[str, ...] = ()
 
     @property
@@ -44,7 +44,7 @@ class FakeStateDict:
         return {name: tensor.shape for name, tensor in self.tensors.items()}
 
     def values(self, name: str) -> Any:
-        return self.arrays[name]
+        return np.full(self.tensors[name].shape, self.constants[name])
 
     def require_floats(self, names: Any) -> None:
         for name in names:
@@ -70,7 +70,7 @@ class FakeCheckpoint:
         self.candidates = tuple(
             FakeCandidate(
                 keys,
-                {n: _tensor(n if shared else "/".join((*keys, n)), tuple(s), dtypes.get(n, "float32"))
+                {n: _tensor(n if shared else "/".join((*map(str, keys), n)), tuple(s), dtypes.get(n, "float32"))
                  for n, s in shapes.items()},
             )
             for keys, shapes in mappings.items()
@@ -79,7 +79,7 @@ class FakeCheckpoint:
     def select(self, parts: Sequence[Any]) -> FakeStateDict:
         by_keys = {candidate.keys: candidate for candidate in self.candidates}
         tensors: dict[str, Any] = {}
-        arrays: dict[str, Any] = {}
+        constants: dict[str, float] = {}
         outside: dict[str, tuple[int, ...]] = {}
         for part in parts:
             for name, tensor in by_keys[part.keys].tensors.items():
@@ -88,8 +88,8 @@ class FakeCheckpoint:
                     continue
                 renamed = part.renamed(name)
                 tensors[renamed] = SimpleNamespace(shape=tensor.shape, dtype=tensor.storage.dtype)
-                arrays[renamed] = np.full(tensor.shape, self._values.get(name, 0.5))
-        return FakeStateDict(self, tuple(parts), tensors, outside, arrays)
+                constants[renamed] = self._values.get(name, 0.5)
+        return FakeStateDict(self, tuple(parts), tensors, outside, constants)
 
 
 def family_shapes(key: str, *, prefix: bool = True) -> dict[str, tuple[int, ...]]:

@@ -43,7 +43,7 @@ _SWIN = "layers.0.blocks.0.attn.relative_position_bias_table"
 
 # fmt: off
 FOREIGN: tuple[Foreign, ...] = (
-    Foreign("deit", "a DeiT in the Hugging Face layout, a model of images", "it takes three colours", _FAMILIES,
+    Foreign("deit_huggingface", "a DeiT in the Hugging Face layout, a model of images", "it takes three colours", _FAMILIES,
             Sign(("deit." + _EMBEDDINGS,))),
     Foreign("huggingface", "an AST in the Hugging Face layout already", "there is nothing to convert",
             "load it with transformers, or give the original checkpoint", Sign((_EMBEDDINGS,))),
@@ -93,6 +93,9 @@ FOREIGN: tuple[Foreign, ...] = (
 """The first whose sign is there counts. Names and reasons: the models' own code."""
 # fmt: on
 
+_UNSPECIFIC = "vit"
+"""Of which the models that are converted have all tensors, too."""
+
 _SHOWN = 3
 
 
@@ -105,7 +108,7 @@ def refusal(shapes: Mapping[str, Sizes], almost: str | None = None) -> InputErro
     """The error for tensors that no family recognises. ``almost``: the title of one whose first tensor is there."""
     found = find(shapes)
     shown = ", ".join(printable(name, 60) for name in list(shapes)[:_SHOWN])
-    if found is not None:
+    if found is not None and not (almost and found.name == _UNSPECIFIC):
         looks, remedy = f"{found.what}: {found.why}", found.remedy
     elif almost is not None:
         looks, remedy = f"{almost} that was changed: some of its tensors are missing or of other shapes", _FAMILIES
