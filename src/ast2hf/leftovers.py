@@ -69,10 +69,12 @@ def find(state_dict: StateDict, rules: Sequence[Rule | Drop], others: Sequence[P
     for name, shape in state_dict.shapes.items():
         if name in named:
             continue
-        if (reason := inert.reason(name)) is not None:
+        if name.partition(".")[0] in roots:  # whatever it is called: nothing in the model is known to be inert
+            inside[name] = shape
+        elif (reason := inert.reason(name)) is not None:
             known[name] = reason
         else:
-            (inside if name.partition(".")[0] in roots else outside)[name] = shape
+            outside[name] = shape
     for name, shape in state_dict.outside.items():
         if (reason := _ANOTHER if name.startswith(prefixes) else inert.reason(name)) is not None:
             known[name] = reason
