@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from ast2hf.checkpoint import synthetic
-from ast2hf.checkpoint.state_dict import Checkpoint, open_checkpoint
+from ast2hf.checkpoint.state_dict import StateDict, open_checkpoint
 from ast2hf.config import Variant
 from ast2hf.errors import InputError
 from ast2hf.families import recognise
@@ -18,6 +18,7 @@ from ast2hf.families.geometry import Geometry
 from ast2hf.formats.base import Spec
 from ast2hf.formats.huggingface import HUGGING_FACE, names, weights
 from ast2hf.mapping.plan import Plan, make_plan
+from ast2hf.planning import ast_part
 from ast2hf.proof import checks
 from ast2hf.proof.evidence import Evidence
 
@@ -53,10 +54,10 @@ def valid(zipped: bool) -> bytes:
     return buffer.getvalue()
 
 
-def verify(folder: Path, geometry: Geometry, plan: Plan, checkpoint: Checkpoint) -> None:
+def verify(folder: Path, geometry: Geometry, plan: Plan, state_dict: StateDict) -> None:
     """Raise AssertionError where the written weights are not those that torch.load reads."""
     spec = Spec(AST, _VARIANT.head, geometry, plan, AST.front_end(_VARIANT), None, "", 1e-6)
-    original = checkpoint.load_with_torch()
+    original = state_dict.load_with_torch()
     evidence = Evidence(spec, HUGGING_FACE, folder, original, clip=None, device=torch.device("cpu"))
     found = checks.CHECKS["weights"](evidence, None)
     assert found.status == "passed", found.reason
@@ -74,12 +75,14 @@ def examiner(folder: Path) -> Callable[[bytes], str | None]:
         written.unlink(missing_ok=True)
         try:
             with open_checkpoint(path) as checkpoint:
-                family = recognise(checkpoint.shapes)
-                geometry = family.geometry(_VARIANT, checkpoint.shapes)
+                state_dict = checkpoint.select([ast_part(checkpoint)])
+                family = recognise(state_dict.shapes)
+                geometry = family.geometry(_VARIANT, state_dict.shapes)
                 table = family.table(_VARIANT.head)
-                plan = make_plan(table, geometry.num_hidden_layers, geometry.dimensions(), checkpoint.shapes)
-                weights.write(written, plan, checkpoint)
-                verify(folder, geometry, plan, checkpoint)
+                plan = make_plan(table, geometry.num_hidden_layers, geometry.dimensions(), state_dict.shapes)
+                state_dict.require_floats(plan.sources)
+                weights.write(written, plan, state_dict)
+                verify(folder, geometry, plan, state_dict)
         except InputError as error:
             refusal = str(error)
         else:
