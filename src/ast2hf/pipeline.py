@@ -81,7 +81,7 @@ def convert(conversion: Conversion, config: Config, progress: Progress) -> None:
         clip = _import_and_load_clip(report, config, opened.spec, progress)
         staged = place.new_folder(output.STAGING)
         with progress("convert", f"Write {len(opened.spec.plan.targets)} tensors"):
-            HUGGING_FACE.write(staged, opened.spec, opened.checkpoint)
+            HUGGING_FACE.write(staged, opened.spec, opened.state_dict)
         place.start_sync()
         identify(report, opened, progress)
         _prove(conversion, config, opened, staged, clip, progress)
@@ -160,7 +160,7 @@ def _prove(
     device = str(conversion.report.device)
     expected, reason = _expected_logits(config, opened.source, clip)
     with progress("verify", f"Prove it on {device}"), devices.full_precision():
-        original = opened.checkpoint.load_with_torch()
+        original = opened.state_dict.load_with_torch()
         evidence = Evidence(opened.spec, HUGGING_FACE, folder, original, clip, torch.device(device), expected, reason)
         prove(conversion, evidence, config.verify.tolerances, to_the_end=to_the_end)
 
