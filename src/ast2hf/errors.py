@@ -90,8 +90,8 @@ class QuestionError(ConfigurationError):
     """The file does not say all that is needed. Each of ``questions`` is to be answered; nothing is guessed."""
 
     def __init__(self, *questions: Question) -> None:
-        answers = ("; ".join(choice.override for choice in question.choices) for question in questions)
-        super().__init__("; ".join(question.open for question in questions), f"give one of: {', and one of: '.join(answers)}")
+        answers = (", or ".join(choice.override for choice in question.choices) for question in questions)
+        super().__init__("; ".join(question.open for question in questions), f"give {'; and '.join(answers)}")
         self.questions = questions
 
     def __reduce__(self) -> tuple[type[QuestionError], tuple[Question, ...]]:

@@ -125,7 +125,8 @@ def _sized(
     known = {k: v for k, v in geometry.as_dict().items() if settled.strides is None or k not in _OPEN}
     questions = tuple(filter(None, (recognition.question, settled.strides)))
     found = replace(
-        found, head=head if recognition.question is None else None, geometry=known, readings=tuple(asdict(r) for r in settled.readings[:_READINGS]),
+        found, head=head if recognition.question is None else None, geometry=known,
+        readings=tuple(asdict(reading) for reading in settled.readings[:_READINGS]),
         left_over={**left.known, **dict.fromkeys(left.inside), **dict.fromkeys(left.outside)}, notes=settled.notes,
     )  # fmt: skip
     cover(match, table, layers, geometry.dimensions(), recognition.others, "drop")

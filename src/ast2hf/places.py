@@ -153,18 +153,17 @@ def question(places: Sequence[Place]) -> Question:
     shown = ", ".join(_shown(place) for place in ordered)
     return Question(
         f"the checkpoint holds {len(places)} models ({shown}), and which is meant is open",
-        tuple(Choice(_override(place, places), _meaning(place), _evidence(place)) for place in ordered),
-        " ".join(dict.fromkeys(f"{part.partition('=')[0]}={CHOOSE}" for p in places for part in _override(p, places).split())),
+        tuple(Choice(" ".join(_words(place, places)), _meaning(place), _evidence(place)) for place in ordered),
+        " ".join(dict.fromkeys(f"{word.partition('=')[0]}={CHOOSE}" for p in places for word in _words(p, places))),
     )
 
 
-def _override(place: Place, places: Sequence[Place]) -> str:
-    found = []
+def _words(place: Place, places: Sequence[Place]) -> Iterator[str]:
+    """The overrides that pick ``place`` among ``places``."""
     if len({p.key for p in places}) > 1:
-        found.append(f"checkpoint_key={place.key}")
+        yield f"checkpoint_key={place.key}"
     if len({p.prefix for p in places if p.key == place.key}) > 1:
-        found.append(f"checkpoint_prefix={place.prefix}")
-    return " ".join(found)
+        yield f"checkpoint_prefix={place.prefix}"
 
 
 def _shown(place: Place) -> str:

@@ -78,7 +78,9 @@ class Recognition:
 
 
 def recognise(checkpoint: Checkpoint, config: Config, variant: Variant) -> Recognition:
-    """What ``checkpoint`` is, by its tensors, by the key and prefix of ``config``, and the family and pooling of ``variant``.
+    """What ``checkpoint`` is, by its tensors.
+
+    And by what was said: key and prefix in ``config``, family and pooling in ``variant``.
 
     Raises InputError where it is nothing that can be converted, or contradicts what was said.
     """
@@ -109,10 +111,11 @@ def require_head(match: Match) -> None:
 def _said_place(every: Sequence[Place], config: Config) -> list[Place]:
     """Those of the key and the prefix that ``config`` names."""
     chosen = list(every)
-    for setting, said, of in (
+    wanted: tuple[tuple[str, str | None, Callable[[Place], str]], ...] = (
         ("checkpoint_key", config.checkpoint_key, lambda place: place.key),
         ("checkpoint_prefix", config.checkpoint_prefix, lambda place: place.prefix),
-    ):
+    )
+    for setting, said, of in wanted:
         if said is None:
             continue
         known = dict.fromkeys(of(place) for place in chosen)
@@ -213,9 +216,9 @@ def _imagenet_start(values: Values) -> bool | None:
 
 def _alike(matches: Sequence[Match]) -> bool:
     """Whether all are one function: the same tensors, pooling and features, whatever the family is called."""
-    if len({match.family for match in matches}) == 1 and len({match.no_head for match in matches}) == 1:
-        if matches[0].no_head is not None:
-            return True  # there is no head, whose input is what a pooling is
+    families, reasons = ({m.family for m in matches}, {m.no_head for m in matches})
+    if len(families) == len(reasons) == 1 and reasons != {None}:
+        return True  # there is no head, whose input is what a pooling is
     functions = {(match.pooling, match.head_apart) for match in matches}
     return len(functions) == 1 and all(match.family.expressible for match in matches)
 

@@ -30,7 +30,11 @@ LENGTHS = (1024, 512, 128, 798)
 _SHOWN = 24
 """Readings that a question lists."""
 
-STATS = {"audioset": (-4.2677393, 4.5689974), "esc50": (-6.6268077, 5.358466), "speech_commands": (-6.845978, 5.5654526)}
+STATS = {
+    "audioset": (-4.2677393, 4.5689974),
+    "esc50": (-6.6268077, 5.358466),
+    "speech_commands": (-6.845978, 5.5654526),
+}
 """Mean and standard deviation of the choices of ``stats=``; the files are in conf/stats."""
 
 
@@ -38,8 +42,8 @@ STATS = {"audioset": (-4.2677393, 4.5689974), "esc50": (-6.6268077, 5.358466), "
 class Settled:
     """``variant`` as far as it could be filled in.
 
-    ``strides``: the question of strides and length, where they are open. ``unsaid``: what no file says and was not said.
-    ``readings``: all that fit what was said.
+    ``strides``: the question of strides and length, where they are open. ``unsaid``: what no file says, and nobody
+    said. ``readings``: all that fit what was said.
     """
 
     variant: Variant
@@ -68,7 +72,9 @@ def settle(
         known = stored.get("num_mel_bins") or own
         variant = replace(variant, num_mel_bins=known or MEL_BINS)
         if known is None:
-            notes.append(f"{MEL_BINS} mel bins, as in all recipes of the family: say model.num_mel_bins if yours differ")
+            notes.append(
+                f"{MEL_BINS} mel bins, as in the recipes of the family: say model.num_mel_bins if yours differ"
+            )
     if variant.max_length is None and "max_length" in stored:
         variant = replace(variant, max_length=stored["max_length"])
         notes.append(f"{variant.max_length} frames: the file says so")

@@ -114,9 +114,7 @@ def test_the_command_has_nothing_to_choose_where_all_was_said():
     said = {"mean": 1.0, "std": 1.0, "problem_type": "multi_label_classification"}
     config = Config(model=Variant(name="custom", **said), labels="none")
     found = inspect(family_file("patchmix"), config, given, "python convert.py")
-    assert found.command == (
-        "python convert.py model=custom checkpoint=best.pth stats=audioset loss=bce labels=none"
-    )
+    assert found.command == ("python convert.py model=custom checkpoint=best.pth stats=audioset loss=bce labels=none")
     assert found.to_choose == ()
 
 
@@ -128,7 +126,7 @@ PLACEHOLDERS = [
 
 @pytest.mark.parametrize("key", PLACEHOLDERS)
 def test_a_command_with_a_placeholder_left_in_is_an_error(key):
-    with pytest.raises(Exception, match=f"CHOOSE"):
+    with pytest.raises(Exception, match="CHOOSE"):
         validate(compose("model=custom", "checkpoint=x.pth", f"{key}={CHOOSE}"))
 
 
@@ -137,7 +135,7 @@ def test_a_command_with_a_placeholder_left_in_is_an_error(key):
     [
         ("best.pth", "checkpoint=best.pth"),
         ("/a/b-1_2.pth", "checkpoint=/a/b-1_2.pth"),
-        ("a b,c=d'.pth", "checkpoint=\"a b,c=d'.pth\""),
+        ("a b,c=d'.pth", 'checkpoint="a b,c=d\'.pth"'),
         ('q"uote.pth', 'checkpoint="q\\"uote.pth"'),
         ("x\\", 'checkpoint="x\\\\"'),
     ],

@@ -27,7 +27,7 @@ def covered(shapes, unused=None, *, prefix=None, dtypes=None):
 
 def test_a_model_alone_leaves_nothing():
     left, make = covered(ast_shapes())
-    assert not (left.known or left.inside or left.outside)
+    assert not any((left.known, left.inside, left.outside))
     plan, left_out = make()
     assert left_out == {}
     assert len(plan.sources) == 5 + 2 * 12 + 2 + 4

@@ -110,7 +110,7 @@ def test_no_key_invites_a_secret():
         (["inspect"], "did you mean task=inspect?"),
         (["esc50"], "did you mean stats=esc50?"),
         (["stats=esc5"], "stats=esc5 is not a choice; did you mean esc50? choices: audioset, esc50, speech_commands"),
-        (["loss=BCE"], "loss=BCE is not a choice; did you mean"),
+        (["loss=BCE"], "loss=BCE is not a choice; choices: bce, ce"),
         (["model.pooling=max"], "model.pooling is max; choose one of: cls, mean"),
         (["unused=keep"], "unused is keep; choose one of: drop"),
         (["model.max_length=0"], "model.max_length is 0; it must be > 0"),

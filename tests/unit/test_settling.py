@@ -120,7 +120,7 @@ def test_a_published_variant_for_the_file_of_another_is_refused_with_both(patche
 
 @pytest.mark.parametrize("said", [{"max_length": 1030, "frequency_stride": 10, "time_stride": 10}, {"max_length": 20}])
 def test_a_length_that_does_not_fit_is_refused(said):
-    with pytest.raises(InputError, match="model.max_length="):
+    with pytest.raises(InputError, match=r"model\.max_length="):
         settled(1212, **said)
 
 
@@ -185,7 +185,7 @@ def test_a_shorter_input_of_summed_positions_is_a_choice():
     assert geometry(found) == (10, 10, 500)
     longer = settled(None, family=FAMILIES["passt"], shapes=family_shapes("passt_s10"), max_length=1400)
     assert {reading.time_stride for reading in longer.readings} == {14, 15, 16}
-    with pytest.raises(InputError, match="model.max_length=2000"):
+    with pytest.raises(InputError, match=r"model\.max_length=2000"):
         settled(None, family=FAMILIES["passt"], shapes=family_shapes("passt_s10"), max_length=2000)
 
 
@@ -210,12 +210,11 @@ def test_the_truth_is_found_or_listed_and_any_length_that_is_said_is_kept(bins, 
     rows, columns = (bins - 16) // frequency + 1, (length - 16) // time + 1
     assume(rows * columns < 20000)
     shapes = ast_shapes(patches=rows * columns, layers=1)
-    for said in ({}, {"max_length": length}, {"time_stride": time}, {"frequency_stride": frequency, "time_stride": time}):
+    strides = {"frequency_stride": frequency, "time_stride": time}
+    for said in ({}, {"max_length": length}, {"time_stride": time}, strides):
         found = settled(None, shapes=shapes, num_mel_bins=bins, **said)
-        assert any(
-            (r.frequency_stride, r.time_stride) == (frequency, time) and r.spans(length) for r in found.readings
-        )
-    found = settled(None, shapes=shapes, num_mel_bins=bins, frequency_stride=frequency, time_stride=time, max_length=length)
+        assert any((r.frequency_stride, r.time_stride) == (frequency, time) and r.spans(length) for r in found.readings)
+    found = settled(None, shapes=shapes, num_mel_bins=bins, max_length=length, **strides)
     assert geometry(found) == (frequency, time, length)
     assert found.questions == ()
 

@@ -45,10 +45,8 @@ def run_job(composed: DictConfig) -> Job:
             resolve(config, naming.suffix(HydraConfig.get().overrides.task), _launcher())
             validate(config)
             _require_own_repository(composed.hub)
-            if config.task in _OTHER_TASKS:
-                job = _OTHER_TASKS[config.task](config)
-            else:
-                job = _run(config, report, on_exit)
+            other = _OTHER_TASKS.get(config.task)
+            job = other(config) if other else _run(config, report, on_exit)
         except Exception as error:
             job = _failed(errors.to_expected(error), report, bool(composed.debug), config)
         jobs.append(job)

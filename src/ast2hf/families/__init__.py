@@ -11,6 +11,6 @@ from ast2hf.families.passt import PASST
 from ast2hf.families.patchmix import PATCH_MIX
 from ast2hf.families.ssast import SSAST, SSAST_FRAME
 
-FAMILIES: Mapping[str, Family] = {
-    family.name: family for family in (AST, SSAST, SSAST_FRAME, PATCH_MIX, PASST, MAEST)
-}  # fmt: skip
+_ALL: tuple[Family, ...] = (AST, SSAST, SSAST_FRAME, PATCH_MIX, PASST, MAEST)
+
+FAMILIES: Mapping[str, Family] = {family.name: family for family in _ALL}

@@ -10,8 +10,8 @@ from ast2hf.families.signs import Sign
 from ast2hf.mapping.ops import Sizes
 
 _ONE_TOKEN = (
-    "it has one class token; Hugging Face's AST always has two, and a second one takes part in attention, "
-    "so that the results would differ"
+    "it has one class token; Hugging Face's AST always has two, and a second one takes part in attention, so that the "
+    "results would differ"
 )
 _MEAN = "it averages the patches; Hugging Face's AST averages its two class tokens"
 _POST_NORM = "it normalises after each block; AST before"
@@ -43,8 +43,8 @@ _SWIN = "layers.0.blocks.0.attn.relative_position_bias_table"
 
 # fmt: off
 FOREIGN: tuple[Foreign, ...] = (
-    Foreign("deit_huggingface", "a DeiT in the Hugging Face layout, a model of images", "it takes three colours", _FAMILIES,
-            Sign(("deit." + _EMBEDDINGS,))),
+    Foreign("deit_huggingface", "a DeiT in the Hugging Face layout, a model of images", "it takes three colours",
+            _FAMILIES, Sign(("deit." + _EMBEDDINGS,))),
     Foreign("huggingface", "an AST in the Hugging Face layout already", "there is nothing to convert",
             "load it with transformers, or give the original checkpoint", Sign((_EMBEDDINGS,))),
     Foreign("cav_mae_pretrained", "a pretrained CAV-MAE (audio-visual masked autoencoder)",

@@ -38,7 +38,8 @@ def page(found: Mapping[str, Any]) -> Iterator[str]:
         yield from _choices(question["choices"])
     if found["command"]:
         yield ""
-        yield from _row("convert it", "with this command, each CHOOSE in it replaced:" if found["to_choose"] else "with this command:")
+        replaced = ", each CHOOSE in it replaced" if found["to_choose"] else ""
+        yield from _row("convert it", f"with this command{replaced}:")
         yield f"  {printable(found['command'], 10_000)}"
         for question in found["to_choose"]:
             if question not in found["questions"]:
@@ -83,9 +84,12 @@ def _where(found: Mapping[str, Any]) -> str:
 
 def _sizes(sizes: Mapping[str, int]) -> Iterator[tuple[str, str]]:
     labels = f", {sizes['num_labels']} classes" if sizes.get("num_labels") else ""
-    yield "size", (
-        f"{sizes['hidden_size']} wide, {sizes['num_hidden_layers']} blocks, {sizes['num_attention_heads']} attention "
-        f"heads, MLP {sizes['intermediate_size']}{labels}"
+    yield (
+        "size",
+        (
+            f"{sizes['hidden_size']} wide, {sizes['num_hidden_layers']} blocks, {sizes['num_attention_heads']} attention "
+            f"heads, MLP {sizes['intermediate_size']}{labels}"
+        ),
     )
     patch = f"{sizes['num_mel_bins']} mel bins, patches of {sizes['patch_size']}"
     if "max_length" in sizes:
@@ -105,9 +109,12 @@ def _head(found: Mapping[str, Any]) -> str:
 def _readings(readings: list[Mapping[str, int]]) -> Iterator[tuple[str, str]]:
     for reading in readings[:_READINGS]:
         length = f"{reading['shortest']} to {reading['longest']}"
-        yield "fits", (
-            f"strides {reading['frequency_stride']} x {reading['time_stride']}, max_length {length}: "
-            f"{reading['rows']} x {reading['columns']} patches"
+        yield (
+            "fits",
+            (
+                f"strides {reading['frequency_stride']} x {reading['time_stride']}, max_length {length}: "
+                f"{reading['rows']} x {reading['columns']} patches"
+            ),
         )
     if len(readings) > _READINGS:
         yield "", f"and {len(readings) - _READINGS} other strides and lengths (inspection.json has them)"

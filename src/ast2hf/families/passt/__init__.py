@@ -40,6 +40,7 @@ class Passt:
     name = "passt"
     title = "PaSST"
     anchors = (table.TOKENS, table.ROWS, table.COLUMNS, "dist_token", "patch_embed.proj.weight")
+    classifier = table.HEAD
     poolings: tuple[str, ...] = (CLS,)
     expressible = False
     num_mel_bins = 128
@@ -60,7 +61,7 @@ class Passt:
         """Whether the sizes are those of a published model of a family that is built alike."""
         labels = shapes.get(f"{table.HEAD}.1.weight", (0,))[:1]
         size = (shapes[table.ROWS][2], shapes[table.COLUMNS][3], *labels)
-        kinds = (Passt, *Passt.__subclasses__())
+        kinds: tuple[type[Passt], ...] = (Passt, *Passt.__subclasses__())
         return any(size in kind.published for kind in kinds if kind is not type(self))
 
     def _frequency_strides(self, shapes: Mapping[str, Sizes]) -> list[int]:
