@@ -73,7 +73,7 @@ def settle(
         variant = replace(variant, num_mel_bins=known or MEL_BINS)
         if known is None:
             notes.append(
-                f"{MEL_BINS} mel bins, as in the recipes of the family: say model.num_mel_bins if yours differ"
+                f"{MEL_BINS} mel bins, as in the family's recipes: say model.num_mel_bins if yours differ"
             )
     if variant.max_length is None and "max_length" in stored:
         variant = replace(variant, max_length=stored["max_length"])

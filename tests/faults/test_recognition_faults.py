@@ -1,4 +1,4 @@
-"""Cases 109 to 119: sound files that are not what they seem, or do not say what they are. None is certified by mistake."""
+"""Cases 109 to 119: sound files that are not what they seem, or do not say what they are."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_other_audio_models(cli, came_out):
         (tensors("encoder.layers.0.self_attn.grep_linear.weight", "patch_embedding.weight"), "a BEATs: it normalises"),
         (tensors("modality_encoders.IMAGE.extra_tokens", block), "an EAT"),
         (tensors("norm_stats", block, "cls_token"), "an M2D"),
-        (tensors("decoder_embed.weight", "mask_token", block), "such as AudioMAE"),
+        (tensors("decoder_embed.weight", "mask_token", block), "a pretrained masked autoencoder, such as AudioMAE"),
         (tensors("blocks_a.0.norm1.weight", "modality_a"), "a CAV-MAE"),
         (tensors("time_pos_embed", "freq_pos_embed", block), "a Dasheng"),
         (tensors("time_pos_embed", "freq_pos_embed", block, "outputlayer.1.weight"), "a CED"),
