@@ -90,7 +90,7 @@ def _entries(text: str, name: str, shown: str) -> Iterator[tuple[str, object, ob
         return _json_entries(text, shown) if text.lstrip().startswith(("{", "[")) else _csv_entries(text, shown)
     if _JSON.match(text):
         return _json_entries(text, shown)
-    header = text.lstrip().partition("\n")[0].strip().split(",")
+    header = text.partition("\n")[0].strip().split(",")
     if any(c in header for c in _INDEX_COLUMNS) and any(c in header for c in _NAME_COLUMNS):
         return _csv_entries(text, shown)
     return _line_entries(text)
