@@ -28,7 +28,7 @@ NAMES = [f"name {i}" for i in range(7)]
 
 OFFLINE = ("experiment=offline", "tracking=off", *TINY_OVERRIDES)
 
-PATIENCE = 120
+PATIENCE = 300
 """Seconds after which a run is taken to wait for ever."""
 
 
