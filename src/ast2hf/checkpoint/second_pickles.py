@@ -197,7 +197,8 @@ class _Unpickler(pickle._Unpickler):
         self.stack.append(List())
 
     def load_frozenset(self) -> None:
-        self.stack.append(self.pop_mark())
+        items = self.pop_mark()  # which exchanges the stack
+        self.stack.append(items)
 
     dispatch[pickle.REDUCE[0]] = dispatch[pickle.NEWOBJ[0]] = load_reduce
     dispatch[pickle.NEWOBJ_EX[0]] = load_newobj_ex

@@ -1,4 +1,4 @@
-"""The bytes of the storages of a file, as the second reading gets them: from zipfile, or by counting from the pickles."""
+"""The bytes of the storages of a file, as the second reading gets them: from zipfile, or by counting."""
 
 from __future__ import annotations
 
