@@ -42,7 +42,7 @@ class Part:
         return struct.pack(
             "<4s6H3L5H2L", b"PK\x01\x02", 0, said["version"], said["flags"], said["method"], 0, 0, said["crc"],
             said["size"], said["size"], len(said["name"]), len(said["extra"]), len(said["comment"]), said["disk"], 0,
-            said["attributes"], offset,
+            said["attributes"], offset & 0xFFFFFFFF,
         ) + said["name"] + said["extra"] + said["comment"]  # fmt: skip
 
     def _said(self, bent: dict[str, object]) -> dict:

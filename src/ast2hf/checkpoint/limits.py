@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from math import prod
+
+from ast2hf.checkpoint.tensor_meta import ITEMSIZE
 from ast2hf.errors import InputError
 
 MAX_LAYERS = 128
@@ -19,8 +23,9 @@ def check_layers(count: int) -> None:
         raise InputError(f"the checkpoint has {count:,} layers, over the limit of {MAX_LAYERS}", _REMEDY)
 
 
-def check_growth(written: int, source: int) -> None:
-    """Raise InputError where ``written`` bytes are too many for a file of ``source`` bytes."""
+def check_growth(shapes: Iterable[tuple[int, ...]], source: int) -> None:
+    """Raise InputError where float32 tensors of ``shapes`` take too many bytes for a file of ``source`` bytes."""
+    written = sum(prod(shape) * ITEMSIZE["float32"] for shape in shapes)
     if written > MAX_GROWTH * source:
         raise InputError(
             f"the checkpoint has {source:,} bytes and would become {written:,}, over the limit of {MAX_GROWTH} times",

@@ -11,6 +11,6 @@ def test_a_deep_model_is_refused():
 
 
 def test_a_file_that_grows_is_refused():
-    limits.check_growth(written=4000, source=1000)
-    with pytest.raises(InputError, match="has 1,000 bytes and would become 4,001, over the limit of 4 times"):
-        limits.check_growth(written=4001, source=1000)
+    limits.check_growth([(10, 100)], 1000)
+    with pytest.raises(InputError, match="has 1,000 bytes and would become 4,004, over the limit of 4 times"):
+        limits.check_growth([(10, 100), ()], 1000)
