@@ -62,8 +62,9 @@ def valid(zipped: bool) -> bytes:
 def verify(folder: Path, geometry: Geometry, plan: Plan, state_dict: StateDict) -> None:
     """Raise AssertionError where the written weights are not those that are read the second time, and by torch.load."""
     spec = Spec(AST, _VARIANT.head, geometry, plan, AST.front_end(_VARIANT), None, "", 1e-6)
-    with state_dict.checkpoint.watch.unchanged():
+    with state_dict.checkpoint.watch.unchanged() as all_read:
         original = second_reading.load(state_dict)
+        all_read()
         evidence = Evidence(spec, HUGGING_FACE, folder, original, clip=None, device=torch.device("cpu"))
         found = checks.CHECKS["weights"](evidence, None)
     assert found.status == "passed", found.reason

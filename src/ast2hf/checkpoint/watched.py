@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -29,19 +29,19 @@ class Watch:
         return self._sha256.result()
 
     @contextmanager
-    def unchanged(self) -> Iterator[None]:
+    def unchanged(self) -> Iterator[Callable[[], None]]:
         """Raise InputError at the end, also in the place of another error, where the file is not what it was.
 
-        To be entered when everything has been read from it: the second hash is computed beside what is done inside.
+        What it gives is to be called when all has been read: the second hash is computed beside what else is done.
         """
-        again = self._hash()
+        again: list[Future[str]] = []
         try:
-            yield
+            yield lambda: again.append(self._hash())
         except Exception as error:
-            # What went wrong may have gone wrong because of it; an error is not worth the time of a hash.
+            # What went wrong may have gone wrong because of a change. An error is not worth the time of a hash.
             self._check_state(error)
             raise
-        if again.result() != self.sha256:
+        if any(found.result() != self.sha256 for found in again or [self._hash()]):
             raise _changed()
         self._check_state()
 

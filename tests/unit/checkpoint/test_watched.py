@@ -35,6 +35,8 @@ def written(path, **what: object) -> None:
 
 
 def test_a_file_that_stays_the_same(path, watch):
+    with watch.unchanged() as all_read:
+        all_read()
     with watch.unchanged():
         pass
     assert watch.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -59,6 +61,19 @@ def test_a_file_that_changes_in_place(path, watch, change, inside):
     with pytest.raises(InputError, match=CHANGED), watch.unchanged():
         if inside:
             change(path)
+
+
+def test_the_second_hash_is_computed_once_and_from_when_all_is_read(path, watch, monkeypatch):
+    hashed = []
+    plain = watched._sha256
+    assert watch.sha256
+    monkeypatch.setattr(watched, "_sha256", lambda *args: hashed.append(args) or plain(*args))
+    with watch.unchanged() as all_read:
+        assert not hashed
+        all_read()
+        watch._executor.submit(int).result()
+        assert len(hashed) == 1
+    assert len(hashed) == 1
 
 
 def test_the_hash_alone_finds_a_change(path, watch, monkeypatch):
