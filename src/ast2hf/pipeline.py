@@ -76,7 +76,7 @@ def convert(conversion: Conversion, config: Config, progress: Progress) -> None:
         clip = _import_and_load_clip(report, config, progress)
         staged = place.new_folder(output.STAGING)
         with progress("convert", f"Write {len(opened.spec.plan.targets)} tensors"):
-            HUGGING_FACE.write(staged, opened.spec, opened.checkpoint)
+            HUGGING_FACE.write(staged, opened.spec, opened.state_dict)
         place.start_sync()
         identify(report, opened, progress)
         _prove(conversion, config, opened, staged, clip, progress)
@@ -132,13 +132,16 @@ def _prove(
 ) -> None:  # fmt: skip
     import torch
 
+    from ast2hf.checkpoint import second_reading
     from ast2hf.proof.evidence import Evidence
     from ast2hf.proof.prove import prove
 
     device = str(conversion.report.device)
     expected, reason = _expected_logits(config, opened.source, clip)
-    with progress("verify", f"Prove it on {device}"), devices.full_precision():
-        original = opened.checkpoint.load_with_torch()
+    unchanged = opened.state_dict.checkpoint.watch.unchanged()
+    with progress("verify", f"Prove it on {device}"), devices.full_precision(), unchanged as all_read:
+        original = second_reading.load(opened.state_dict)
+        all_read()
         evidence = Evidence(opened.spec, HUGGING_FACE, folder, original, clip, torch.device(device), expected, reason)
         prove(conversion, evidence, config.verify.tolerances, to_the_end=to_the_end)
 

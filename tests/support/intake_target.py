@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from ast2hf.checkpoint import limits, second_reading, synthetic
-from ast2hf.checkpoint.selection import Part
-from ast2hf.checkpoint.state_dict import Checkpoint, StateDict, open_checkpoint
+from ast2hf.checkpoint.state_dict import StateDict, open_checkpoint
 from ast2hf.config import Variant
 from ast2hf.errors import InputError
 from ast2hf.families import recognise
@@ -24,6 +23,7 @@ from ast2hf.families.geometry import Geometry
 from ast2hf.formats.base import Spec
 from ast2hf.formats.huggingface import HUGGING_FACE, names, weights
 from ast2hf.mapping.plan import Plan, make_plan
+from ast2hf.planning import ast_part
 from ast2hf.proof import checks, compare
 from ast2hf.proof.evidence import Evidence
 
@@ -89,16 +89,6 @@ def same_as_torch(state_dict: StateDict, original: dict[str, Tensor]) -> None:
                 assert compare.bitwise_equal(*same), f"torch.load reads another {name}"
 
 
-def part_of(checkpoint: Checkpoint) -> Part:
-    """The candidate with a class token, and what stands before its name."""
-    token = "v.cls_token"
-    for candidate in checkpoint.candidates:
-        for name in candidate.tensors:
-            if name.endswith(token):
-                return Part(candidate.keys, name.removesuffix(token))
-    return Part(checkpoint.candidates[0].keys)
-
-
 def examiner(folder: Path) -> Callable[[bytes], str | None]:
     """A function that says of a file why it is refused, or None if it is converted and verified in ``folder``.
 
@@ -111,7 +101,7 @@ def examiner(folder: Path) -> Callable[[bytes], str | None]:
         written.unlink(missing_ok=True)
         try:
             with open_checkpoint(path) as checkpoint:
-                state_dict = checkpoint.select([part_of(checkpoint)])
+                state_dict = checkpoint.select([ast_part(checkpoint)])
                 shapes = state_dict.shapes
                 family = recognise(shapes)
                 geometry = family.geometry(_VARIANT, shapes)

@@ -5,7 +5,8 @@ import pytest
 import torch
 from support.crafted import mapping, pickled, tensor, zipped
 
-from ast2hf.checkpoint import zip_directory, zip_format
+from ast2hf.checkpoint import second_reading, zip_directory, zip_format
+from ast2hf.checkpoint.selection import Part
 from ast2hf.checkpoint.state_dict import open_checkpoint
 from ast2hf.errors import InputError
 
@@ -20,8 +21,8 @@ def refusal(path) -> str:
 
 def test_the_crafted_file_is_sound(tmp_path):
     with open_checkpoint(zipped(tmp_path / "w.pth", STATE_DICT)) as checkpoint:
-        assert checkpoint.read("w").tolist() == [[1, 2], [3, 4]]
-        assert checkpoint.load_with_torch()["w"].tolist() == [[1, 2], [3, 4]]
+        assert checkpoint.select([Part()]).read("w").tolist() == [[1, 2], [3, 4]]
+        assert second_reading.load(checkpoint.select([Part()]))["w"].tolist() == [[1, 2], [3, 4]]
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
