@@ -78,7 +78,7 @@ def convert(conversion: Conversion, config: Config, progress: Progress) -> None:
         clip = _import_and_load_clip(report, config, progress)
         staged = place.new_folder(output.STAGING)
         with progress("convert", f"Write {len(opened.spec.plan.targets)} tensors"):
-            HUGGING_FACE.write(staged, opened.spec, opened.checkpoint)
+            HUGGING_FACE.write(staged, opened.spec, opened.state_dict)
         place.start_sync()
         identify(report, opened, progress)
         _prove(conversion, config, opened, staged, clip, progress)
@@ -132,19 +132,22 @@ def _prove(
 ) -> None:  # fmt: skip
     import torch
 
+    from ast2hf.checkpoint import second_reading
     from ast2hf.proof.evidence import Evidence
     from ast2hf.proof.prove import prove
 
     device = str(conversion.report.device)
     expected, reason = _expected_logits(config, opened.source, clip)
-    with progress.quiet("verify"):
-        original = opened.checkpoint.load_with_torch()
-    evidence = Evidence(opened.spec, HUGGING_FACE, folder, original, clip, torch.device(device), expected, reason)
-    with devices.full_precision(), evidence.ahead() as begin:
-        with progress.importing("Import transformers"):
-            _import_beside(evidence, begin)
-        with progress("verify", f"Prove it on {device}"):
-            prove(conversion, evidence, config.verify.tolerances, to_the_end=to_the_end)
+    with devices.full_precision(), opened.state_dict.checkpoint.watch.unchanged() as all_read:
+        with progress.quiet("verify"):
+            original = second_reading.load(opened.state_dict)
+        all_read()
+        evidence = Evidence(opened.spec, HUGGING_FACE, folder, original, clip, torch.device(device), expected, reason)
+        with evidence.ahead() as begin:
+            with progress.importing("Import transformers"):
+                _import_beside(evidence, begin)
+            with progress("verify", f"Prove it on {device}"):
+                prove(conversion, evidence, config.verify.tolerances, to_the_end=to_the_end)
 
 
 def _import_beside(evidence: Evidence, begin: Callable[[str], None]) -> None:

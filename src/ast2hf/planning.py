@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ast2hf import local_files
+from ast2hf.checkpoint import limits
+from ast2hf.checkpoint.selection import Part, shown
 from ast2hf.checkpoint.source import Source, locate
-from ast2hf.checkpoint.state_dict import Checkpoint, open_checkpoint
+from ast2hf.checkpoint.state_dict import Checkpoint, StateDict, open_checkpoint
 from ast2hf.config import Config, Variant
-from ast2hf.errors import Ast2hfError, VerificationError, printable
+from ast2hf.errors import Ast2hfError, InputError, VerificationError, printable
 from ast2hf.families import FAMILIES, recognise
 from ast2hf.formats.base import Spec
 from ast2hf.formats.huggingface import HUGGING_FACE
@@ -31,7 +33,7 @@ class Opened:
     """A checkpoint, and what is to be made of it or compared with it."""
 
     source: Source
-    checkpoint: Checkpoint
+    state_dict: StateDict
     spec: Spec
 
 
@@ -47,23 +49,28 @@ def open_and_plan(
     report.source["uri"] = source.uri
     with progress("read", "Read and vet the checkpoint"):
         checkpoint = stack.enter_context(open_checkpoint(source.path))
-    report.source |= {"bytes": checkpoint.nbytes, "keys": list(checkpoint.keys), "prefix": checkpoint.prefix}
-    note(report, *checkpoint.notes)
+        part = ast_part(checkpoint)
+        state_dict = checkpoint.select([part])
+    report.source |= {"bytes": checkpoint.nbytes, "keys": list(part.keys), "prefix": part.prefix}
+    note(report, *state_dict.notes)
     with progress.quiet("convert"):
         with _deciding(report, "recognition"):
-            family = recognise(checkpoint.shapes)
+            family = recognise(state_dict.shapes)
         report.checks["recognition"] = checks.planned("recognition", "passed", family=family.name)
-        geometry = family.geometry(variant, checkpoint.shapes)
+        geometry = family.geometry(variant, state_dict.shapes)
+        limits.check_layers(geometry.num_hidden_layers)
         report.family, report.head, report.problem_type = family.name, variant.head, variant.problem_type
         report.geometry, report.layer_norm_eps = geometry.as_dict(), variant.layer_norm_eps
         with _deciding(report, "coverage"):
             plan = make_plan(
-                family.table(variant.head), geometry.num_hidden_layers, geometry.dimensions(), checkpoint.shapes
+                family.table(variant.head), geometry.num_hidden_layers, geometry.dimensions(), state_dict.shapes
             )
+            state_dict.require_floats(plan.sources)
+            limits.check_growth(plan.targets.values(), state_dict.checkpoint.nbytes)
         report.dropped_tensors = dict(plan.dropped)
         report.checks["coverage"] = checks.planned(
             "coverage", "passed", None,
-            source=len(checkpoint.tensors), mapped=len(plan.sources), dropped=len(plan.dropped),
+            source=len(state_dict.tensors), mapped=len(plan.sources), dropped=len(plan.dropped),
             written=len(plan.targets),
         )  # fmt: skip
         front_end = family.front_end(variant)
@@ -73,7 +80,24 @@ def open_and_plan(
             family, variant.head, geometry, plan, front_end, classes, variant.problem_type, variant.layer_norm_eps
         )
         report.configuration_sha256 = _configuration_hash(report, config, spec)
-    return Opened(source, checkpoint, spec)
+    return Opened(source, state_dict, spec)
+
+
+def ast_part(checkpoint: Checkpoint) -> Part:
+    """Where the file has an AST. Raises InputError where that is not clear."""
+    token = "v.cls_token"
+    found = [c for c in checkpoint.candidates if any(name.endswith(token) for name in c.tensors)]
+    if len(found) > 1:
+        raise InputError(
+            f"the checkpoint contains several state dicts: {', '.join(shown(c.keys) for c in found)}",
+            "save only the one you need",
+        )
+    candidate = found[0] if found else checkpoint.candidates[0]
+    tokens = [name for name in candidate.tensors if name.endswith(token)]
+    if tokens:
+        return Part(candidate.keys, tokens[0].removesuffix(token))
+    prefix = "module."
+    return Part(candidate.keys, prefix if all(name.startswith(prefix) for name in candidate.tensors) else "")
 
 
 @contextmanager
@@ -88,8 +112,8 @@ def _deciding(report: Report, name: str) -> Iterator[None]:
 
 def identify(report: Report, opened: Opened, progress: Progress) -> None:
     with progress.quiet("read"):  # the hash has been computed meanwhile; what is left of it counts as reading
-        report.source["sha256"] = opened.checkpoint.sha256
-    opened.source.check(opened.checkpoint.sha256)
+        report.source["sha256"] = opened.state_dict.checkpoint.sha256
+    opened.source.check(opened.state_dict.checkpoint.sha256)
 
 
 def labels_of(folder: Path, config: Config) -> Labels:

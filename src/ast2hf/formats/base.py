@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from ast2hf.checkpoint.state_dict import Checkpoint
+    from ast2hf.checkpoint.state_dict import StateDict
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Format(Protocol):
     name: str
     model_files: tuple[str, ...]
 
-    def write(self, folder: Path, spec: Spec, checkpoint: Checkpoint) -> None:
+    def write(self, folder: Path, spec: Spec, state_dict: StateDict) -> None:
         """The model files of ``spec`` into the empty ``folder``. Raises OutputError, InputError."""
 
     def features(self, folder: Path, waveform: Tensor, sampling_rate: int) -> Tensor:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from ast2hf.checkpoint.state_dict import Checkpoint
+    from ast2hf.checkpoint.state_dict import StateDict
 
 
 class HuggingFace:
@@ -24,10 +24,10 @@ class HuggingFace:
     name = "huggingface"
     model_files: tuple[str, ...] = names.MODEL_FILES
 
-    def write(self, folder: Path, spec: Spec, checkpoint: Checkpoint) -> None:
+    def write(self, folder: Path, spec: Spec, state_dict: StateDict) -> None:
         path = folder / names.WEIGHTS
         with writing(path):
-            weights.write(path, spec.plan, checkpoint)
+            weights.write(path, spec.plan, state_dict)
         write_json(folder / names.CONFIG, config.config(spec))
         write_json(folder / names.PREPROCESSOR, config.preprocessor_config(spec))
 
