@@ -81,11 +81,8 @@ def _specify(
         plan = make_plan(table, own.num_hidden_layers, dimensions, shapes)
     front_end = family.front_end(variant)
     report.family, report.head, report.pooling = family.name, variant.head, pooling
-    report.problem_type, report.geometry, report.front_end = (
-        variant.problem_type,
-        geometry.as_dict(),
-        front_end.as_dict(),
-    )
+    report.problem_type = variant.problem_type
+    report.geometry, report.front_end = geometry.as_dict(), dict(front_end.as_dict())
     report.layer_norm_eps, report.exact_epsilon = epsilon, exact_epsilon
     report.dropped_tensors = dict(plan.dropped)
     report.head_apart = {name: list(shapes[name]) for name in plan.apart}
@@ -144,8 +141,8 @@ def _configuration_hash(report: Report, config: Config, spec: Spec) -> str:
     packages = ("ast2hf", "torch", "torchaudio", "transformers", "safetensors")
     return up_to_date.configuration_hash(
         {
-            "model": variant, "resize": asdict(config.resize), "labels": spec.labels, "audio": config.audio, "device": report.device,
-            "dtype": report.dtype, "verify": asdict(config.verify),
+            "model": variant, "resize": asdict(config.resize), "labels": spec.labels, "audio": config.audio,
+            "device": report.device, "dtype": report.dtype, "verify": asdict(config.verify),
             "environment": {name: report.environment[name] for name in packages},
         }
     )  # fmt: skip

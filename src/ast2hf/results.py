@@ -100,8 +100,8 @@ class Report:
     """One conversion, as far as it came. Nothing in it is a path of the machine: a local file is its name alone.
 
     ``date``: of its beginning, UTC, ISO 8601. ``pooling``: what the original does with its tokens, ``cls`` or ``mean``.
-    ``head_apart``: tensors of a head that lies beside an encoder, and their shapes. ``resized``: from and to which sizes
-    position embeddings were fitted, and by which rule; empty where they are the source's.
+    ``head_apart``: tensors of a head that lies beside an encoder, and their shapes. ``resized``: from and to which
+    sizes position embeddings were fitted, and by which rule; empty where they are the source's.
     """
 
     model: str

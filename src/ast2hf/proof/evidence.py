@@ -18,7 +18,6 @@ from ast2hf.formats.base import Format, Loaded, Spec
 from ast2hf.proof import compare
 from ast2hf.results import Block, Figures, Label
 
-
 FEATURES_SEED = 0
 """Of the synthetic features that both models get where the folder has no extractor."""
 

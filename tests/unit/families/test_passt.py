@@ -41,7 +41,7 @@ def variant(family, frames, **changes):
 
 def shapes_of(case):
     """Names and shapes of the authors' file, 192 wide with 4 blocks."""
-    family, rows, columns, labels, _ = CASES[case]
+    _, rows, columns, labels, _ = CASES[case]
     found = {
         "cls_token": (1, 1, 192), "dist_token": (1, 1, 192), "new_pos_embed": (1, 2, 192),
         "freq_new_pos_embed": (1, 192, rows, 1), "time_new_pos_embed": (1, 192, 1, columns),
@@ -113,7 +113,7 @@ def test_the_plan_makes_the_positions_that_the_reference_adds(case, suffix):
 def test_more_frames_than_positions_are_refused():
     shapes = shapes_of("passt_s10")
     assert PASST.geometry(variant(PASST, 1005), shapes).time_patches == 99
-    with pytest.raises(ConfigurationError, match="1006 frames are 100 patches in time, and the checkpoint has .* 99"):
+    with pytest.raises(ConfigurationError, match=r"1006 frames are 100 patches in time, and the checkpoint has .* 99"):
         PASST.geometry(variant(PASST, 1006), shapes)
 
 

@@ -1,8 +1,8 @@
 """PaSST of Koutini, Schlüter, Eghbal-zadeh and Widmer (2022), distilled: the form of all published models.
 
-Source: kkoutini/PaSST 2a5c818, models/passt.py and models/preprocess.py. The transformer is AST's. Its positions are the
-sum of one for each row of frequency and one for each column of time; a shorter input takes the first columns. Patches
-are left out in training alone.
+Source: kkoutini/PaSST 2a5c818, models/passt.py and models/preprocess.py. The transformer is AST's. Its positions are
+the sum of one for each row of frequency and one for each column of time; a shorter input takes the first columns.
+Patches are left out in training alone.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Passt:
         """Whether the sizes are those of a published model of a family that is built alike."""
         labels = shapes.get(f"{table.HEAD}.1.weight", (0,))[:1]
         size = (shapes[table.ROWS][2], shapes[table.COLUMNS][3], *labels)
-        kinds = (Passt, *Passt.__subclasses__())
+        kinds: tuple[type[Passt], ...] = (Passt, *Passt.__subclasses__())
         return any(size in kind.published for kind in kinds if kind is not type(self))
 
     def _frequency_strides(self, shapes: Mapping[str, Sizes]) -> list[int]:
@@ -76,7 +76,7 @@ class Passt:
         """Every pair of strides, and the lengths that the authors' count, frames // stride, makes these columns of."""
         rows, columns = shapes[table.ROWS][2], shapes[table.COLUMNS][3]
         return tuple(
-            Reading(frequency, time, rows, columns, columns * time, columns * time + time - 1)
+            Reading(frequency, time, rows, columns, columns * time, columns * time + time - 1, cut=True)
             for frequency in self._frequency_strides(shapes)
             for time in range(1, PATCH + 1)
         )
