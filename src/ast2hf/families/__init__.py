@@ -9,8 +9,10 @@ from ast2hf.families.ast import AST
 from ast2hf.families.base import Family
 from ast2hf.families.maest import MAEST
 from ast2hf.families.passt import PASST
+from ast2hf.families.patchmix import PATCH_MIX
+from ast2hf.families.ssast import SSAST, SSAST_FRAME
 
-FAMILIES: Mapping[str, Family] = {family.name: family for family in (AST, MAEST, PASST)}
+FAMILIES: Mapping[str, Family] = {family.name: family for family in (AST, SSAST, SSAST_FRAME, PATCH_MIX, PASST, MAEST)}
 
 
 def recognise(names: Collection[str]) -> Family:

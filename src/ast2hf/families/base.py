@@ -72,8 +72,9 @@ class Family(Protocol):
     """One original architecture. ``name`` as in ``model.family``, ``title`` as people write it.
 
     ``anchors``: names of tensors, the first of which each of its checkpoints has; what stands before it in a file is
-    the prefix. ``poolings``: what such a model may do with its tokens, the likeliest first. ``expressible``: whether
-    ASTFeatureExtractor computes the features that it was trained on.
+    the prefix. ``classifier``: the name of the module that is its head. ``poolings``: what such a model may do with its
+    tokens, the likeliest first. ``expressible``: whether ASTFeatureExtractor computes the features that it was trained
+    on.
     """
 
     @property
@@ -82,6 +83,8 @@ class Family(Protocol):
     def title(self) -> str: ...
     @property
     def anchors(self) -> tuple[str, ...]: ...
+    @property
+    def classifier(self) -> str: ...
     @property
     def poolings(self) -> tuple[str, ...]: ...
     @property

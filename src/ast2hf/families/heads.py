@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ast2hf.errors import InputError, printable
 from ast2hf.mapping.ops import Sizes
-from ast2hf.mapping.rules import Table, rename
+from ast2hf.mapping.rules import Rule, rename
 
 REMEDY = "convert the encoder alone with model.head=none, and apply the head yourself to its output"
 
@@ -86,7 +86,7 @@ def untrained(weight: NDArray[Any], bias: NDArray[Any]) -> bool:
     return bool((weight == 1).all() and (bias == 0).all())
 
 
-def table(head: Layout) -> Table:
+def table(head: Layout) -> tuple[Rule, ...]:
     """The rules for a head."""
     return (
         rename(f"{head.norm}.weight", "classifier.layernorm.weight", ("hidden",)),

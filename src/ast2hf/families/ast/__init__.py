@@ -19,27 +19,31 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+_ANOTHERS = ("mask_embed", "classifier.0.weight")
+"""Tensors of relatives that have all of AST's, too: a pretrained SSAST, a Patch-Mix model with its classifier."""
+
+
 class Ast:
-    """See :class:`ast2hf.families.base.Family`."""
+    """See :class:`ast2hf.families.base.Family`. Models that differ in little inherit from it."""
 
     name = "ast"
     title = "Audio Spectrogram Transformer"
-    anchors = ("v.cls_token", "v.dist_token", "v.pos_embed", "v.patch_embed.proj.weight")
+    anchors: tuple[str, ...] = ("v.cls_token", "v.dist_token", "v.pos_embed", "v.patch_embed.proj.weight")
+    classifier = "mlp_head"
     poolings: tuple[str, ...] = (CLS,)
     expressible = True
 
     def fits(self, shapes: Mapping[str, Sizes]) -> bool:
-        rows, columns = sizes.kernel(table.PREFIX, shapes)
-        return all(name in shapes for name in self.anchors) and rows == columns
+        return square(shapes) and not any(name in shapes for name in _ANOTHERS)
 
     def heads(self, pooling: str, shapes: Mapping[str, Sizes]) -> Mapping[str, str | None]:
-        return {CLASSIFICATION: heads.why_not(shapes, table.HEAD), NO_HEAD: None}
+        return {CLASSIFICATION: heads.why_not(shapes, self.classifier), NO_HEAD: None}
 
     def geometry(self, variant: Variant, shapes: Mapping[str, Sizes]) -> Geometry:
-        return sizes.geometry(variant, shapes, prefix=table.PREFIX, head=table.HEAD)
+        return sizes.geometry(variant, shapes, prefix=table.PREFIX, head=self.classifier)
 
     def table(self, head: str, shapes: Mapping[str, Sizes] = NO_SHAPES, exact_epsilon: bool = False) -> Table:
-        return table.table(head, shapes, exact_epsilon)
+        return table.table(head, shapes, exact_epsilon, classifier=self.classifier)
 
     def front_end(self, variant: Variant) -> KaldiFbank:
         return KaldiFbank(
@@ -52,7 +56,13 @@ class Ast:
     ) -> Callable[[Tensor], Activations]:
         from ast2hf.families.ast import reference  # which imports torch
 
-        return reference.build(geometry, state_dict, pooling, table.HEAD)
+        return reference.build(geometry, state_dict, pooling, self.classifier)
+
+
+def square(shapes: Mapping[str, Sizes]) -> bool:
+    """Whether ``shapes`` have what each AST has, with patches as long as high."""
+    rows, columns = sizes.kernel(table.PREFIX, shapes)
+    return all(name in shapes for name in Ast.anchors) and rows == columns
 
 
 AST = Ast()

@@ -11,14 +11,16 @@ from ast2hf.families.ast.table import PREFIX
 from ast2hf.families.geometry import Geometry
 
 
-def build(geometry: Geometry, state_dict: Mapping[str, Tensor], pooling: str, module: str) -> transformer.Transformer:
-    """The original over the tensors of ``state_dict``, used in place. ``module``: the name of the classifier."""
+def build(
+    geometry: Geometry, state_dict: Mapping[str, Tensor], pooling: str, classifier: str
+) -> transformer.Transformer:
+    """The original over the tensors of ``state_dict``, used in place. ``classifier``: the name of its head."""
     shapes = {name: tuple(tensor.shape) for name, tensor in state_dict.items()}
     return transformer.build(
         geometry,
         state_dict,
         prefix=PREFIX,
         positions=state_dict[PREFIX + "pos_embed"],
-        head=heads.default(module) if geometry.num_labels is None else heads.layout(shapes, module),
+        head=heads.default(classifier) if geometry.num_labels is None else heads.layout(shapes, classifier),
         pooling=pooling,
     )

@@ -42,6 +42,7 @@ class Passt:
     anchors = (table.TOKENS, table.ROWS, table.COLUMNS, "dist_token", "patch_embed.proj.weight")
     poolings: tuple[str, ...] = (CLS,)
     expressible = False
+    classifier = table.HEAD
     num_mel_bins = 128
     lengths: tuple[int, ...] = (998, 2000, 3000)
     drops: tuple[Drop, ...] = ()
