@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ from ast2hf.results import INTERRUPTED, CheckResult, Conversion, Report
 
 if TYPE_CHECKING:
     from ast2hf.audio import Clip
+    from ast2hf.proof.evidence import Evidence
 
 SYNTHETIC_FEATURES = "synthetic features (seed 0)"
 """In place of a clip in the report: :data:`ast2hf.proof.evidence.FEATURES_SEED`."""
@@ -129,10 +131,8 @@ def _require_loggable(config: Config, spec: Spec) -> None:
 
 def _import_and_load_clip(report: Report, config: Config, spec: Spec, progress: Progress) -> Clip | None:
     """The clip of the proof; None where the folder has no feature extractor that could hear it."""
-    with progress.importing():
-        # Timed here, and not as part of the proof.
-        from ast2hf.formats.huggingface import loading  # noqa: F401
-        from ast2hf.proof import prove  # noqa: F401
+    with progress.importing("Import torch"):
+        from ast2hf.proof import prove  # noqa: F401  timed here, and not as part of the proof
     if not spec.family.expressible:
         report.clip = SYNTHETIC_FEATURES
         if config.audio is not None:
@@ -159,10 +159,25 @@ def _prove(
 
     device = str(conversion.report.device)
     expected, reason = _expected_logits(config, opened.source, clip)
-    with progress("verify", f"Prove it on {device}"), devices.full_precision():
+    with progress.quiet("verify"):
         original = opened.checkpoint.load_with_torch()
-        evidence = Evidence(opened.spec, HUGGING_FACE, folder, original, clip, torch.device(device), expected, reason)
-        prove(conversion, evidence, config.verify.tolerances, to_the_end=to_the_end)
+    evidence = Evidence(opened.spec, HUGGING_FACE, folder, original, clip, torch.device(device), expected, reason)
+    with devices.full_precision(), evidence.ahead() as begin:
+        with progress.importing("Import transformers"):
+            _import_beside(evidence, begin)
+        with progress("verify", f"Prove it on {device}"):
+            prove(conversion, evidence, config.verify.tolerances, to_the_end=to_the_end)
+
+
+def _import_beside(evidence: Evidence, begin: Callable[[str], None]) -> None:
+    """Import transformers while the original computes: the extractor first, whose features it computes with."""
+    if "end_to_end" in checks.CHECKS:
+        begin("original_end_to_end")
+    from ast2hf.formats.huggingface import extraction  # noqa: F401
+
+    with suppress(Exception):  # the check that asks for the features raises it
+        begin("reference")
+    from ast2hf.formats.huggingface import loading  # noqa: F401
 
 
 def _expected_logits(config: Config, source: Source, clip: Clip | None) -> tuple[ExpectedLogits | None, str | None]:

@@ -54,6 +54,7 @@ def open_and_plan(
     with progress.quiet("convert"):
         with _deciding(report, "recognition"):
             family = recognise(checkpoint.shapes)
+            family = next((found for found in FAMILIES.values() if found.fits(checkpoint.shapes)), family)
         report.checks["recognition"] = checks.planned("recognition", "passed", family=family.name)
         spec = _specify(report, config, variant, family, variant.pooling or CLS, checkpoint.shapes, labels)
         report.configuration_sha256 = _configuration_hash(report, config, spec)

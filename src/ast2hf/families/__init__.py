@@ -12,7 +12,7 @@ from ast2hf.families.passt import PASST
 from ast2hf.families.patchmix import PATCH_MIX
 from ast2hf.families.ssast import SSAST, SSAST_FRAME
 
-FAMILIES: Mapping[str, Family] = {family.name: family for family in (AST, SSAST, SSAST_FRAME, PATCH_MIX, PASST, MAEST)}
+FAMILIES: Mapping[str, Family] = {family.name: family for family in (AST, SSAST, SSAST_FRAME, PATCH_MIX, MAEST, PASST)}
 
 
 def recognise(names: Collection[str]) -> Family:
