@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ast2hf.formats.huggingface.names import REPORT
+from ast2hf.formats.huggingface.names import ALL_MODEL_FILES, MODEL_FILES, REPORT
 from ast2hf.local_files import open_file, read_file
 
 _MAX_REPORT = 64 << 20
@@ -23,6 +23,18 @@ def file_hashes(folder: Path, names: Collection[str]) -> dict[str, str]:
         with open_file(folder / name) as file:
             found[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
+
+
+def model_files(folder: Path) -> tuple[str, ...]:
+    """The files of the model in the published ``folder``, as its report has them: not every model has every file.
+
+    Where no report says it, those of a model with a feature extractor. A report cannot name others.
+    """
+    try:
+        hashes = json.loads((folder / REPORT).read_text(encoding="utf-8"))["files"]
+        return tuple(name for name in ALL_MODEL_FILES if name in hashes) or MODEL_FILES
+    except (OSError, ValueError, KeyError, TypeError):
+        return MODEL_FILES
 
 
 def configuration_hash(settings: Mapping[str, Any]) -> str:

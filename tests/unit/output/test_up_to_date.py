@@ -74,3 +74,18 @@ def test_an_edit_of_the_package_makes_every_folder_old(tmp_path, monkeypatch):
     assert configuration_hash({}) != before
     monkeypatch.undo()
     up_to_date._code_hash.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ('{"files": {"config.json": "", "model.safetensors": ""}}', {"config.json", "model.safetensors"}),
+        ('{"files": {"head.safetensors": "", "../secret": "", "README.md": ""}}', {"head.safetensors"}),
+        ('{"files": {}}', {"config.json", "model.safetensors", "preprocessor_config.json"}),
+        ('{"files": 1}', {"config.json", "model.safetensors", "preprocessor_config.json"}),
+        ("[]", {"config.json", "model.safetensors", "preprocessor_config.json"}),
+    ],
+)
+def test_the_files_of_a_model_are_those_of_its_report_and_of_a_fixed_list(tmp_path, files, found):
+    (tmp_path / "conversion_report.json").write_text(files)
+    assert set(up_to_date.model_files(tmp_path)) == found

@@ -205,3 +205,68 @@ def test_a_card_of_synthetic_weights_says_that_they_mean_nothing(report):
     assert "synthetic" not in card.render(report)
     report.source["uri"] = "synthetic:0"
     assert "The weights are synthetic" in card.render(report)
+
+
+def described(report):
+    """``report`` of a family whose features no extractor computes."""
+    report.front_end = {
+        "sampling_rate": 32000, "num_mel_bins": 96, "max_length": 626, "frame_shift_ms": 16.0, "features": "log *mel*",
+        "normalisation": "(x - 2) / 3", "not_expressible": "it has other windows",
+    }  # fmt: skip
+    report.clip, report.top5, report.geometry = "synthetic features (seed 0)", [], {"num_labels": 3}
+    return report
+
+
+def test_without_an_extractor_it_says_which_features_the_model_wants(report):
+    text = card.render(described(report))
+    _, tokens = read(text)
+    features = tables(tokens)[0]
+    assert features[1:] == [
+        ["clip", "one channel at 32000 Hz"],
+        ["shape", "(batch, 626, 96): frames of 16 ms, then mel bands"],
+        ["features", "log *mel*"],
+        ["normalised", "(x - 2) / 3, where x are the features"],
+    ]
+    assert "a `pipeline` cannot be used:** it has other windows" in text
+    assert "with synthetic features (seed 0), against" in text
+    code = snippet(tokens)
+    ast.parse(code)
+    assert "torch.randn(1, 626, 96)" in code
+    assert "topk(3)" in code
+    assert "extractor" not in code
+    assert "torchaudio" not in text
+
+
+def test_an_ordinary_card_speaks_of_none_of_that(report):
+    text = card.render(report)
+    for word in ("pipeline` cannot", "Not equal to the source", "head.safetensors", "square root", ".mean(1)"):
+        assert word not in text
+
+
+@pytest.mark.parametrize(
+    ("shapes", "known"),
+    [
+        ({"h.0.weight": [4], "h.0.bias": [4], "h.2.weight": [3, 4], "h.2.bias": [3]}, ("h.0.", "h.2.")),
+        ({"h.0.weight": [4], "h.0.bias": [4], "h.3.weight": [3, 4], "h.3.bias": [3]}, None),
+        ({"g.0.weight": [4], "g.0.bias": [4], "h.1.weight": [3, 4], "h.1.bias": [3]}, None),
+        ({"h.weight": [3, 4], "h.bias": [3]}, None),
+        ({"h.0.weight": [4], "h.0.bias": [4], "h.1.weight": [3, 5], "h.1.bias": [3]}, None),
+        ({"h.0.weight": [4, 4], "h.0.bias": [4], "h.1.weight": [3, 4], "h.1.bias": [3]}, None),
+        ({"h.0.weight": [4], "h.0.bias": [4], "h.1.weight": [3, 4], "h.1.scale": [3]}, None),
+        ({'"]; x("weight': [4], "h.0.bias": [4], "h.1.weight": [3, 4], "h.1.bias": [3]}, None),
+        ({}, None),
+    ],
+)
+def test_code_for_a_head_is_given_where_it_is_a_norm_and_a_linear_layer(headless, shapes, known):
+    assert card.head_layers(shapes) == known
+    headless.head_apart = shapes
+    text = card.render(headless)
+    assert ("### The head" in text) == bool(shapes)
+    assert ("layer_norm(" in text) == (known is not None)
+    assert ("does not say what lies between them" in text) == bool(shapes and known is None)
+
+
+def test_a_head_is_listed_without_formatting(headless):
+    headless.head_apart = {HOSTILE: [4]}
+    kinds = [token.type for token in read(card.render(headless))[1]]
+    assert not [kind for kind in kinds if kind.startswith("html")]
