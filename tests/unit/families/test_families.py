@@ -39,6 +39,11 @@ def test_an_ast_without_a_distillation_token_fits_none():
     assert not any(family.fits({}) for family in FAMILIES.values())
 
 
+def test_a_further_classifier_of_another_kind_does_not_hide_an_ast():
+    shapes = CASES["ast_small_f12_t16"].shapes() | {"classifier.0.weight": (64, 384), "classifier.2.weight": (2, 64)}
+    assert {family for family in OURS if FAMILIES[family].fits(shapes)} == {"ast", "ssast"}
+
+
 @pytest.mark.parametrize("name", FITS)
 def test_every_tensor_of_the_authors_files_is_used_or_dropped_with_a_reason(name):
     case = CASES[name]
