@@ -8,8 +8,7 @@ import torch
 from support.archives import FLAG_DESCRIPTOR, Archive, Part, other_end_record, two_directories
 from support.crafted import mapping, pickled, storage, tensor
 
-from ast2hf.checkpoint import zip_directory
-from ast2hf.checkpoint.selection import Part
+from ast2hf.checkpoint import selection, zip_directory
 from ast2hf.checkpoint.state_dict import open_checkpoint
 from ast2hf.errors import InputError
 
@@ -178,7 +177,7 @@ def test_the_crafted_archive_is_sound(tmp_path, zip64, bent):
     found.zip64 = zip64
     (tmp_path / "w.pth").write_bytes(found.join())
     with open_checkpoint(tmp_path / "w.pth") as checkpoint:
-        assert checkpoint.select([Part()]).read("w").tolist() == [[1, 2], [3, 4]]
+        assert checkpoint.select([selection.Part()]).read("w").tolist() == [[1, 2], [3, 4]]
     assert torch.load(tmp_path / "w.pth", weights_only=True)["w"].tolist() == [[1, 2], [3, 4]]
 
 
@@ -247,4 +246,4 @@ def test_records_and_offsets_of_more_than_4_gb_are_read(tmp_path):
 def test_what_torch_writes_is_read(tmp_path):
     torch.save({"w": torch.ones(2, 3), "none": torch.zeros(0)}, tmp_path / "some name (1).pth")
     with open_checkpoint(tmp_path / "some name (1).pth") as checkpoint:
-        assert checkpoint.select([Part()]).read("w").tolist() == [[1, 1, 1]] * 2
+        assert checkpoint.select([selection.Part()]).read("w").tolist() == [[1, 1, 1]] * 2
