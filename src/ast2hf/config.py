@@ -50,7 +50,9 @@ class Variant:
 
     name: str = MISSING
     family: str = "ast"
+    pooling: str | None = None
     head: str = "classification"
+    exact_epsilon: bool = False
     url: str | None = None
     sha256: str | None = None
     hidden_size: int | None = None
@@ -132,6 +134,14 @@ class Hub:
 
 
 @dataclass
+class Resize:
+    """Sizes of the input of the converted model, where they are not to be those of the checkpoint."""
+
+    max_length: int | None = None
+    num_mel_bins: int | None = None
+
+
+@dataclass
 class Paths:
     outputs: str = MISSING
     cache: str = MISSING
@@ -146,6 +156,7 @@ class Config:
     hub: Hub = field(default_factory=Hub)
     paths: Paths = field(default_factory=Paths)
     download: Download = field(default_factory=Download)
+    resize: Resize = field(default_factory=Resize)
     task: str = "convert"
     checkpoint: str | None = None
     folder: str | None = None

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 from ast2hf.config import Hub
 from ast2hf.errors import HubError, printable
 from ast2hf.formats.huggingface import names
+from ast2hf.output.up_to_date import model_files
 from ast2hf.retrying import retrying, root_cause, status
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-
-FILES = names.PUBLISHED
-"""All that is ever sent, whatever else is in the folder."""
 
 ATTEMPTS = 3
 """Of each step. huggingface_hub itself makes up to six attempts at some requests. Those that upload a large file are
@@ -56,6 +54,7 @@ def check() -> None:
 def push(target: Path, settings: Hub, card: bytes | None = None) -> str:
     """Commit the files of the folder ``target``; return the URL of the repository and the commit's hash.
 
+    Those of the model, the card and the report are sent, and nothing else that may lie in the folder.
     ``card``: sent as README.md instead of the one in the folder, whose snippet may name a folder of this machine.
 
     What the Hub already has is not sent again, and without changes there is no commit. Raises HubError; the folder is
@@ -76,7 +75,9 @@ def _push(api: HfApi, target: Path, settings: Hub, card: bytes | None) -> str:
 
     assert settings.repo_id is not None
     requested = settings.repo_id
-    content: dict[str, Path | bytes] = {name: target / name for name in FILES}
+    content: dict[str, Path | bytes] = {
+        name: target / name for name in (*model_files(target), names.CARD, names.REPORT)
+    }
     if card is not None:
         content[names.CARD] = card
     repo = _retry(lambda: api.create_repo(requested, private=settings.private, exist_ok=True).repo_id)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from ast2hf import device as devices
 from ast2hf import hub_download, local_files
 from ast2hf.checkpoint.source import Source
 from ast2hf.config import Config, ExpectedLogits
+from ast2hf.errors import ConfigurationError
 from ast2hf.formats.base import Spec
 from ast2hf.formats.huggingface import HUGGING_FACE, names
 from ast2hf.labels import load_labels
@@ -30,6 +32,10 @@ from ast2hf.results import INTERRUPTED, CheckResult, Conversion, Report
 
 if TYPE_CHECKING:
     from ast2hf.audio import Clip
+    from ast2hf.proof.evidence import Evidence
+
+SYNTHETIC_FEATURES = "synthetic features (seed 0)"
+"""In place of a clip in the report: :data:`ast2hf.proof.evidence.FEATURES_SEED`."""
 
 OFFICIAL_LICENCE = "bsd-3-clause"
 """Of the authors' repository, which the official checkpoints are linked from."""
@@ -66,6 +72,7 @@ def convert(conversion: Conversion, config: Config, progress: Progress) -> None:
         with progress.quiet("inputs"):
             labels = load_labels(config.labels, config.model)
         opened = open_and_plan(report, config, config.model, labels, scratch, stack, progress)
+        _require_loggable(config, opened.spec)
         if config.skip_existing or place is None:
             identify(report, opened, progress)
         if config.skip_existing and _is_current(report, config, opened.spec, target, progress):
@@ -73,7 +80,7 @@ def convert(conversion: Conversion, config: Config, progress: Progress) -> None:
             return
         if place is None:
             return
-        clip = _import_and_load_clip(report, config, progress)
+        clip = _import_and_load_clip(report, config, opened.spec, progress)
         staged = place.new_folder(output.STAGING)
         with progress("convert", f"Write {len(opened.spec.plan.targets)} tensors"):
             HUGGING_FACE.write(staged, opened.spec, opened.state_dict)
@@ -81,7 +88,7 @@ def convert(conversion: Conversion, config: Config, progress: Progress) -> None:
         identify(report, opened, progress)
         _prove(conversion, config, opened, staged, clip, progress)
         with progress("publish", "Publish the model folder"):
-            _describe(report, staged, opened.source, progress)
+            _describe(report, staged, opened, progress)
             place.publish(config.overwrite)
     conversion.folder = target
 
@@ -92,11 +99,14 @@ def verify(conversion: Conversion, config: Config, progress: Progress) -> None:
     _begin(report, config)
     with ExitStack() as stack:
         with progress.quiet("inputs"):
-            folder = hub_download.model_folder(str(config.folder), names.MODEL_FILES)
+            folder = hub_download.model_folder(str(config.folder), names.ALL_MODEL_FILES)
             labels = labels_of(folder, config)
         variant = replace(config.model, head=HUGGING_FACE.head(folder))
         opened = open_and_plan(report, config, variant, labels, _temporary_folder(stack), stack, progress)
-        clip = _import_and_load_clip(report, config, progress)
+        if not (folder / names.HEAD).exists():  # somebody else's encoder need not keep the head beside it
+            opened = replace(opened, spec=replace(opened.spec, head_apart=()))
+            report.head_apart = {}
+        clip = _import_and_load_clip(report, config, opened.spec, progress)
         identify(report, opened, progress)
         try:
             _prove(conversion, config, opened, folder, clip, progress, to_the_end=True)
@@ -111,11 +121,23 @@ def _begin(report: Report, config: Config) -> None:
         note(report, f"device=auto is {report.device} here")
 
 
-def _import_and_load_clip(report: Report, config: Config, progress: Progress) -> Clip:
-    with progress.importing():
-        # Timed here, and not as part of the proof.
-        from ast2hf.formats.huggingface import loading  # noqa: F401
-        from ast2hf.proof import prove  # noqa: F401
+def _require_loggable(config: Config, spec: Spec) -> None:
+    if config.tracking.enabled and config.tracking.log_model and not spec.family.expressible:
+        raise ConfigurationError(
+            f"tracking.log_model=true registers a pipeline, and a {spec.family.title} has no feature extractor for one",
+            "leave it out",
+        )
+
+
+def _import_and_load_clip(report: Report, config: Config, spec: Spec, progress: Progress) -> Clip | None:
+    """The clip of the proof; None where the folder has no feature extractor that could hear it."""
+    with progress.importing("Import torch"):
+        from ast2hf.proof import prove  # noqa: F401  timed here, and not as part of the proof
+    if not spec.family.expressible:
+        report.clip = SYNTHETIC_FEATURES
+        if config.audio is not None:
+            note(report, "audio= is not used: the folder has no feature extractor")
+        return None
     with progress.quiet("inputs"):
         from ast2hf.audio import load_clip
 
@@ -127,7 +149,7 @@ def _import_and_load_clip(report: Report, config: Config, progress: Progress) ->
 
 
 def _prove(
-    conversion: Conversion, config: Config, opened: Opened, folder: Path, clip: Clip, progress: Progress,
+    conversion: Conversion, config: Config, opened: Opened, folder: Path, clip: Clip | None, progress: Progress,
     *, to_the_end: bool = False,
 ) -> None:  # fmt: skip
     import torch
@@ -138,15 +160,30 @@ def _prove(
 
     device = str(conversion.report.device)
     expected, reason = _expected_logits(config, opened.source, clip)
-    unchanged = opened.state_dict.checkpoint.watch.unchanged()
-    with progress("verify", f"Prove it on {device}"), devices.full_precision(), unchanged as all_read:
-        original = second_reading.load(opened.state_dict)
+    with devices.full_precision(), opened.state_dict.checkpoint.watch.unchanged() as all_read:
+        with progress.quiet("verify"):
+            original = second_reading.load(opened.state_dict)
         all_read()
         evidence = Evidence(opened.spec, HUGGING_FACE, folder, original, clip, torch.device(device), expected, reason)
-        prove(conversion, evidence, config.verify.tolerances, to_the_end=to_the_end)
+        with evidence.ahead() as begin:
+            with progress.importing("Import transformers"):
+                _import_beside(evidence, begin)
+            with progress("verify", f"Prove it on {device}"):
+                prove(conversion, evidence, config.verify.tolerances, to_the_end=to_the_end)
 
 
-def _expected_logits(config: Config, source: Source, clip: Clip) -> tuple[ExpectedLogits | None, str | None]:
+def _import_beside(evidence: Evidence, begin: Callable[[str], None]) -> None:
+    """Import transformers while the original computes: the extractor first, whose features it computes with."""
+    if "end_to_end" in checks.CHECKS:
+        begin("original_end_to_end")
+    from ast2hf.formats.huggingface import extraction  # noqa: F401
+
+    with suppress(Exception):  # the check that asks for the features raises it
+        begin("reference")
+    from ast2hf.formats.huggingface import loading  # noqa: F401
+
+
+def _expected_logits(config: Config, source: Source, clip: Clip | None) -> tuple[ExpectedLogits | None, str | None]:
     """The published logits where checkpoint and clip are those that they belong to; else None, and why not."""
     expected, mode = config.model.expected_logits, config.verify.expected_logits
     if expected is None:
@@ -155,6 +192,8 @@ def _expected_logits(config: Config, source: Source, clip: Clip) -> tuple[Expect
         return None, "switched off (verify.expected_logits=never)"
     if mode == "auto" and not source.official:
         return None, "not the official checkpoint"
+    if clip is None:
+        return None, "the folder has no feature extractor for the clip of the published logits"
     if mode == "auto" and not clip.official:
         return None, "not the clip of the published logits"
     return expected, None
@@ -165,7 +204,7 @@ def _is_current(report: Report, config: Config, spec: Spec, target: Path, progre
         return False
     with progress.quiet("read"):
         before, reason = up_to_date.read_if_current(
-            target, report.source["sha256"], str(report.configuration_sha256), HUGGING_FACE.model_files
+            target, report.source["sha256"], str(report.configuration_sha256), HUGGING_FACE.model_files(spec)
         )
     if before is None:
         note(report, f"not skipped: {reason}")
@@ -176,13 +215,13 @@ def _is_current(report: Report, config: Config, spec: Spec, target: Path, progre
     return True
 
 
-def _describe(report: Report, staged: Path, source: Source, progress: Progress) -> None:
+def _describe(report: Report, staged: Path, opened: Opened, progress: Progress) -> None:
     """Write card and report of the proved folder."""
     from ast2hf.render import card
 
-    report.files = up_to_date.file_hashes(staged, HUGGING_FACE.model_files)
+    report.files = up_to_date.file_hashes(staged, HUGGING_FACE.model_files(opened.spec))
     proved = replace(report, status="passed", timings_s=progress.seconds)
-    licence = OFFICIAL_LICENCE if source.official else None
+    licence = OFFICIAL_LICENCE if opened.source.official else None
     write_json(staged / names.REPORT, proved.as_dict())
     write_text(staged / names.CARD, card.render(proved, licence))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ast2hf import local_files
@@ -15,7 +15,8 @@ from ast2hf.checkpoint.source import Source, locate
 from ast2hf.checkpoint.state_dict import Checkpoint, StateDict, open_checkpoint
 from ast2hf.config import Config, Variant
 from ast2hf.errors import Ast2hfError, InputError, VerificationError, printable
-from ast2hf.families import FAMILIES, recognise
+from ast2hf.families import FAMILIES, exact, recognise, resize
+from ast2hf.families.base import CLASSIFICATION, CLS, Family
 from ast2hf.formats.base import Spec
 from ast2hf.formats.huggingface import HUGGING_FACE
 from ast2hf.labels import Labels, load_labels
@@ -56,29 +57,9 @@ def open_and_plan(
     with progress.quiet("convert"):
         with _deciding(report, "recognition"):
             family = recognise(state_dict.shapes)
+            family = next((found for found in FAMILIES.values() if found.fits(state_dict.shapes)), family)
         report.checks["recognition"] = checks.planned("recognition", "passed", family=family.name)
-        geometry = family.geometry(variant, state_dict.shapes)
-        limits.check_layers(geometry.num_hidden_layers)
-        report.family, report.head, report.problem_type = family.name, variant.head, variant.problem_type
-        report.geometry, report.layer_norm_eps = geometry.as_dict(), variant.layer_norm_eps
-        with _deciding(report, "coverage"):
-            plan = make_plan(
-                family.table(variant.head), geometry.num_hidden_layers, geometry.dimensions(), state_dict.shapes
-            )
-            state_dict.require_floats(plan.sources)
-            limits.check_growth(plan.targets.values(), state_dict.checkpoint.nbytes)
-        report.dropped_tensors = dict(plan.dropped)
-        report.checks["coverage"] = checks.planned(
-            "coverage", "passed", None,
-            source=len(state_dict.tensors), mapped=len(plan.sources), dropped=len(plan.dropped),
-            written=len(plan.targets),
-        )  # fmt: skip
-        front_end = family.front_end(variant)
-        report.front_end = front_end.as_dict()
-        classes = None if geometry.num_labels is None else labels.for_classes(geometry.num_labels)
-        spec = Spec(
-            family, variant.head, geometry, plan, front_end, classes, variant.problem_type, variant.layer_norm_eps
-        )
+        spec = _specify(report, config, variant, family, variant.pooling or CLS, state_dict, labels)
         report.configuration_sha256 = _configuration_hash(report, config, spec)
     return Opened(source, state_dict, spec)
 
@@ -98,6 +79,54 @@ def ast_part(checkpoint: Checkpoint) -> Part:
         return Part(candidate.keys, tokens[0].removesuffix(token))
     prefix = "module."
     return Part(candidate.keys, prefix if all(name.startswith(prefix) for name in candidate.tensors) else "")
+
+
+def _specify(
+    report: Report, config: Config, variant: Variant, family: Family, pooling: str, state_dict: StateDict,
+    labels: Labels,
+) -> Spec:  # fmt: skip
+    """What is to be made of ``state_dict``, which is of ``family``; the report says it, too."""
+    shapes = state_dict.shapes
+    exact_epsilon = variant.exact_epsilon and variant.head == CLASSIFICATION
+    epsilon = exact.HEAD_EPSILON if exact_epsilon else variant.layer_norm_eps
+    own = family.geometry(variant, shapes)
+    limits.check_layers(own.num_hidden_layers)
+    with _deciding(report, "coverage"):
+        table = family.table(variant.head, shapes, exact_epsilon)
+        dimensions, geometry, resizing = own.dimensions(), own, None
+        if wanted := {name: size for name, size in asdict(config.resize).items() if size is not None}:
+            variant = replace(variant, **wanted)
+            geometry = family.geometry(variant, shapes)
+            if found := resize.resized(table, own, geometry):
+                table, resizing = found
+            else:
+                dimensions = geometry.dimensions()
+        plan = make_plan(table, own.num_hidden_layers, dimensions, shapes)
+        state_dict.require_floats([*plan.sources, *plan.apart])
+        limits.check_growth(plan.targets.values(), state_dict.checkpoint.nbytes)
+    front_end = family.front_end(variant)
+    report.family, report.head, report.pooling = family.name, variant.head, pooling
+    report.problem_type = variant.problem_type
+    report.geometry, report.front_end = geometry.as_dict(), dict(front_end.as_dict())
+    report.layer_norm_eps, report.exact_epsilon = epsilon, exact_epsilon
+    report.dropped_tensors = dict(plan.dropped)
+    report.head_apart = {name: list(shapes[name]) for name in plan.apart}
+    report.checks["coverage"] = checks.planned(
+        "coverage", "passed", None,
+        source=len(shapes), mapped=len(plan.sources), dropped=len(plan.dropped), written=len(plan.targets),
+    )  # fmt: skip
+    if resizing is not None:
+        report.resized = resizing.as_dict()
+        note(report, f"not equal to the source: positions are fitted to other sizes ({resize.RULE})")
+    elif geometry != own:
+        note(report, f"{geometry.max_length} frames take the first positions in time, as the original's forward does")
+    if variant.exact_epsilon and not exact_epsilon:
+        note(report, "model.exact_epsilon changes nothing in an encoder, which has one epsilon")
+    classes = None if geometry.num_labels is None else labels.for_classes(geometry.num_labels)
+    return Spec(
+        family, variant.head, geometry, plan, front_end, classes, variant.problem_type, epsilon, pooling, exact_epsilon,
+        plan.apart, resizing,
+    )  # fmt: skip
 
 
 @contextmanager
@@ -137,8 +166,8 @@ def _configuration_hash(report: Report, config: Config, spec: Spec) -> str:
     packages = ("ast2hf", "torch", "torchaudio", "transformers", "safetensors")
     return up_to_date.configuration_hash(
         {
-            "model": variant, "labels": spec.labels, "audio": config.audio, "device": report.device,
-            "dtype": report.dtype, "verify": asdict(config.verify),
+            "model": variant, "resize": asdict(config.resize), "labels": spec.labels, "audio": config.audio,
+            "device": report.device, "dtype": report.dtype, "verify": asdict(config.verify),
             "environment": {name: report.environment[name] for name in packages},
         }
     )  # fmt: skip

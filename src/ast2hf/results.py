@@ -39,6 +39,12 @@ MAX_ABS_DIFF = "max_abs_diff"
 NO_HEAD = "none"
 """The ``head`` of a report of an encoder alone."""
 
+MEAN = "mean"
+"""The ``pooling`` of a model that averages its patches, which no class of transformers does for AST."""
+
+NOT_EXPRESSIBLE = "not_expressible"
+"""The key of a front end that says why transformers has no feature extractor for it; absent where it has one."""
+
 LOGITS = "logits"
 """The check of all logits, the one that pictures show where there is a choice."""
 
@@ -93,7 +99,9 @@ class Label:
 class Report:
     """One conversion, as far as it came. Nothing in it is a path of the machine: a local file is its name alone.
 
-    ``date``: of its beginning, UTC, ISO 8601.
+    ``date``: of its beginning, UTC, ISO 8601. ``pooling``: what the original does with its tokens, ``cls`` or ``mean``.
+    ``head_apart``: tensors of a head that lies beside an encoder, and their shapes. ``resized``: from and to which
+    sizes position embeddings were fitted, and by which rule; empty where they are the source's.
     """
 
     model: str
@@ -103,6 +111,7 @@ class Report:
     error: str | None = None
     family: str | None = None
     head: str | None = None
+    pooling: str | None = None
     problem_type: str | None = None
     source: dict[str, Any] = field(
         default_factory=lambda: {"uri": None, "sha256": None, "bytes": None, "keys": [], "prefix": ""}
@@ -114,6 +123,9 @@ class Report:
     geometry: dict[str, int] = field(default_factory=dict)
     front_end: dict[str, Any] = field(default_factory=dict)
     layer_norm_eps: float | None = None
+    exact_epsilon: bool = False
+    resized: dict[str, Any] = field(default_factory=dict)
+    head_apart: dict[str, list[int]] = field(default_factory=dict)
     dropped_tensors: dict[str, str] = field(default_factory=dict)
     checks: dict[str, CheckResult] = field(default_factory=dict)
     first_divergence: str | None = None

@@ -106,7 +106,7 @@ def examiner(folder: Path) -> Callable[[bytes], str | None]:
                 family = recognise(shapes)
                 geometry = family.geometry(_VARIANT, shapes)
                 limits.check_layers(geometry.num_hidden_layers)
-                table = family.table(_VARIANT.head)
+                table = family.table(_VARIANT.head, shapes)
                 plan = make_plan(table, geometry.num_hidden_layers, geometry.dimensions(), shapes)
                 state_dict.require_floats(plan.sources)
                 limits.check_growth(plan.targets.values(), checkpoint.nbytes)

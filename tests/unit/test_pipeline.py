@@ -13,7 +13,7 @@ from ast2hf import pipeline
 from ast2hf.audio import PACKAGED, load_clip
 from ast2hf.config import DeviceTolerances, Tolerance
 from ast2hf.errors import InputError, OutputError, VerificationError
-from ast2hf.families.ast import AST, table
+from ast2hf.families.ast import AST
 from ast2hf.formats.huggingface import HUGGING_FACE, config, weights
 from ast2hf.mapping.rules import Rule
 from ast2hf.progress import Progress
@@ -21,6 +21,7 @@ from ast2hf.proof.checks import CHECKS, PLANNED, Check, Finding
 from ast2hf.results import CheckResult, Conversion, Report
 
 ORDER = [*PLANNED, *CHECKS]
+TABLE = AST.table("classification")
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def test_query_and_key_swapped_in_the_table_diverge_in_the_first_block(run, tmp_
             return dataclasses.replace(rule, targets=(key, query, value))
         return rule
 
-    monkeypatch.setattr(AST, "table", lambda head: tuple(map(swapped, table.TABLE)), raising=False)
+    monkeypatch.setattr(AST, "table", lambda head, shapes, *_: tuple(map(swapped, TABLE)), raising=False)
     report = fails(run, tmp_path, VerificationError)
     assert first_failure(report) == "last_hidden_state"
     assert report.first_divergence == "blocks.0"
@@ -127,9 +128,9 @@ def test_a_tensor_that_transformers_does_not_know_fails_the_loading(run, tmp_pat
         dataclasses.replace(rule, targets=("classifier.typo",))
         if isinstance(rule, Rule) and rule.sources == ("mlp_head.0.bias",)
         else rule
-        for rule in table.TABLE
+        for rule in TABLE
     )
-    monkeypatch.setattr(AST, "table", lambda head: renamed, raising=False)
+    monkeypatch.setattr(AST, "table", lambda head, shapes, *_: renamed, raising=False)
     report = fails(run, tmp_path, VerificationError)
     assert first_failure(report) == "loading"
     assert report.checks["loading"].measured == {"missing": 1, "unexpected": 1, "mismatched": 0}
@@ -158,7 +159,7 @@ def test_published_logits_that_do_not_match_fail(run, tmp_path):
 
 def first_logits(folder, tmp_path, epsilon):
     loaded = HUGGING_FACE.load(folder, torch.device("cpu"))
-    features = loaded.features(load_clip(PACKAGED, compose().model, tmp_path).waveform, 16000)
+    features = HUGGING_FACE.features(folder, load_clip(PACKAGED, compose().model, tmp_path).waveform, 16000)
     with torch.inference_mode(), loaded.with_epsilon(epsilon):
         return loaded(features).logits[0, :3].tolist()
 

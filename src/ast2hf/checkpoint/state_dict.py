@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from ast2hf.checkpoint.validate import FLOATS, SourceTensor, notes, validate, ve
 from ast2hf.checkpoint.values import values
 from ast2hf.checkpoint.watched import Watch, watch
 from ast2hf.errors import InputError, printable
-from ast2hf.local_files import unreadable
+from ast2hf.local_files import open_file, unreadable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,9 +105,7 @@ def open_checkpoint(path: Path) -> Iterator[Checkpoint]:
     """Open and vet ``path``; the SHA-256 is computed in a second thread meanwhile. Raises InputError."""
     with ExitStack() as stack:
         try:
-            if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
-                raise InputError(f"checkpoint {printable(path)} is no file", "give the path of a .pth file")
-            file = stack.enter_context(path.open("rb", buffering=0))
+            file = stack.enter_context(open_file(path))
         except (OSError, ValueError) as error:
             raise unreadable(f"checkpoint {printable(path)}", error, "give the path of a .pth file") from None
         watched = stack.enter_context(watch(file.fileno()))

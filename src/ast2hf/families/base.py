@@ -6,7 +6,7 @@ the proof, the synthetic checkpoints and the bench get it as a value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,9 +19,20 @@ from ast2hf.results import NO_HEAD
 if TYPE_CHECKING:
     from torch import Tensor
 
+NO_SHAPES: Mapping[str, Sizes] = {}
+
 CLASSIFICATION = "classification"
 HEADS = (CLASSIFICATION, NO_HEAD)
 """What ``model.head`` may be: the classifier of the checkpoint, or none: the encoder alone."""
+
+CLS = "cls"
+MEAN = "mean"
+POOLINGS = (CLS, MEAN)
+"""How a model makes one vector of its tokens, the input of its head: the mean of its two class tokens, as that of
+Hugging Face does, or the mean of its patches. Nothing in the tensors says which."""
+
+AVERAGES_PATCHES = "the model averages the patches; Hugging Face's AST averages its two class tokens"
+"""Why a classifier of the pooling ``mean`` cannot be written."""
 
 ENCODER = "audio_spectrogram_transformer."
 """What stands before the encoder's names in a folder with a classifier; an encoder alone has the names without it."""
@@ -32,8 +43,9 @@ class Activations:
     """What a model computes on its way. ``n`` tokens: class, distillation, patches (rows of frequency, then time).
 
     ``blocks``: the embeddings and the output of each block, each of shape (batch, n, hidden).
-    ``last_hidden_state``: after the last norm, of the same shape. ``pooled``: mean of its class and distillation
-    token, (batch, hidden). ``logits``: (batch, labels); None where there is no head.
+    ``last_hidden_state``: after the last norm, of the same shape. ``pooled``: the input of the head, (batch,
+    hidden): the mean of its class and distillation token, or of its patches. ``logits``: (batch, labels); None where
+    there is no head.
     """
 
     blocks: tuple[Tensor, ...]
@@ -53,33 +65,61 @@ class FrontEnd(Protocol):
     def __call__(self, waveform: Tensor) -> Tensor:
         """(1, frames, bins) of ``waveform``, float32 of shape (samples,) in [-1, 1]."""
 
-    def as_dict(self) -> dict[str, int | float]: ...
+    def as_dict(self) -> Mapping[str, int | float | str]: ...
 
 
 class Family(Protocol):
-    """One original architecture. ``name`` as in ``model.family``, ``title`` as people write it."""
+    """One original architecture. ``name`` as in ``model.family``, ``title`` as people write it.
+
+    ``anchors``: names of tensors, the first of which each of its checkpoints has; what stands before it in a file is
+    the prefix. ``classifier``: the name of the module that is its head. ``poolings``: what such a model may do with its
+    tokens, the likeliest first. ``expressible``: whether ASTFeatureExtractor computes the features that it was trained
+    on.
+    """
 
     @property
     def name(self) -> str: ...
     @property
     def title(self) -> str: ...
+    @property
+    def anchors(self) -> tuple[str, ...]: ...
+    @property
+    def classifier(self) -> str: ...
+    @property
+    def poolings(self) -> tuple[str, ...]: ...
+    @property
+    def expressible(self) -> bool: ...
 
-    def recognises(self, names: Collection[str]) -> bool:
-        """Whether tensors of these ``names`` are of this family."""
+    def fits(self, shapes: Mapping[str, Sizes]) -> bool:
+        """Whether tensors of these names (prefix taken off) and shapes can be of this family. Others may fit, too."""
+
+    def heads(self, pooling: str, shapes: Mapping[str, Sizes]) -> Mapping[str, str | None]:
+        """For each of HEADS, None where Hugging Face's AST can express it for tensors of ``shapes``, else why not."""
 
     def geometry(self, variant: Variant, shapes: Mapping[str, Sizes]) -> Geometry:
         """The sizes that ``variant`` gives; those that it leaves open are read from the tensors' ``shapes``.
 
-        Raises InputError where a tensor that would show a size is missing, ConfigurationError where sizes disagree.
+        In the terms of Hugging Face's AST. Strides and length must be given. Raises InputError where a tensor that
+        would show a size is missing, ConfigurationError where sizes disagree or one is not given.
         """
 
-    def table(self, head: str) -> Table:
-        """Which tensor becomes which, in the names that transformers reads on disk."""
+    def table(self, head: str, shapes: Mapping[str, Sizes] = NO_SHAPES, exact_epsilon: bool = False) -> Table:
+        """Which tensor becomes which, in the names that transformers reads on disk.
+
+        ``shapes``: of the checkpoint, which decide where its head lies and what is dropped; without them, the layout
+        of the authors' own files. ``exact_epsilon``: see :mod:`ast2hf.families.exact`. Raises InputError where the
+        head cannot be expressed.
+        """
 
     def front_end(self, variant: Variant) -> FrontEnd: ...
 
-    def reference(self, geometry: Geometry, state_dict: Mapping[str, Tensor]) -> Callable[[Tensor], Activations]:
-        """The original forward, from features (batch, frames, bins), on the device of the tensors."""
+    def reference(
+        self, geometry: Geometry, state_dict: Mapping[str, Tensor], pooling: str = CLS
+    ) -> Callable[[Tensor], Activations]:
+        """The original forward, from features (batch, frames, bins), on the device of the tensors.
+
+        With a head where ``geometry`` has labels, whether or not Hugging Face's AST can express it.
+        """
 
 
 def encoder_only(table: Table, reason: str) -> Table:

@@ -14,7 +14,8 @@ MLP_RATIO = 4
 class Geometry:
     """Sizes in elements; strides in frames and mel bins; ``max_length`` in frames of 10 ms.
 
-    ``num_labels``: None where the model has no head.
+    ``num_labels``: None where the model has no head. ``mlp_size``: width of the feed-forward layers; None where it is
+    MLP_RATIO times the width of the model, as it nearly always is.
     """
 
     hidden_size: int
@@ -26,8 +27,11 @@ class Geometry:
     time_stride: int
     max_length: int
     num_mel_bins: int
+    mlp_size: int | None = None
 
     def __post_init__(self) -> None:
+        if self.mlp_size == MLP_RATIO * self.hidden_size:  # one way to write each geometry
+            object.__setattr__(self, "mlp_size", None)
         for name, value in asdict(self).items():
             if value is not None and value < 1:
                 raise ConfigurationError(f"model.{name} is {value}", "it must be > 0")
@@ -44,7 +48,7 @@ class Geometry:
 
     @property
     def intermediate_size(self) -> int:
-        return MLP_RATIO * self.hidden_size
+        return MLP_RATIO * self.hidden_size if self.mlp_size is None else self.mlp_size
 
     @property
     def frequency_patches(self) -> int:
@@ -66,9 +70,11 @@ class Geometry:
             "mlp": self.intermediate_size,
             "patch": self.patch_size,
             "positions": self.num_positions,
+            "rows": self.frequency_patches,
+            "columns": self.time_patches,
         }
         return found if self.num_labels is None else {**found, "labels": self.num_labels}
 
     def as_dict(self) -> dict[str, int]:
-        known = {name: value for name, value in asdict(self).items() if value is not None}
+        known = {name: value for name, value in asdict(self).items() if value is not None and name != "mlp_size"}
         return {**known, "intermediate_size": self.intermediate_size, "num_positions": self.num_positions}

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ast2hf.families.base import Activations, Family, FrontEnd
+from ast2hf.families.base import CLS, Activations, Family, FrontEnd
+from ast2hf.families.exact import SCALE
 from ast2hf.families.geometry import Geometry
+from ast2hf.families.resize import Resizing
 from ast2hf.mapping.plan import Plan
 
 if TYPE_CHECKING:
@@ -20,7 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Spec:
-    """What is to be made of a checkpoint. ``labels``: a name for each class, None where there is no head."""
+    """What is to be made of a checkpoint. ``labels``: a name for each class, None where there is no head.
+
+    ``pooling``: the original's. ``exact_epsilon``: as in the plan; ``layer_norm_eps`` is then that of the head.
+    ``head_apart``: of an encoder, the tensors of the checkpoint's head, which are kept as they are in a file of their
+    own. ``resizing``: where position embeddings are fitted to other sizes; ``geometry`` is then the fitted one.
+    """
 
     family: Family
     head: str
@@ -30,6 +37,15 @@ class Spec:
     labels: tuple[str, ...] | None
     problem_type: str
     layer_norm_eps: float
+    pooling: str = CLS
+    exact_epsilon: bool = False
+    head_apart: tuple[str, ...] = ()
+    resizing: Resizing | None = None
+
+    @property
+    def residual_scale(self) -> float:
+        """How many times larger the converted model's states between the blocks are than the original's."""
+        return SCALE if self.exact_epsilon else 1.0
 
 
 @dataclass(frozen=True)
@@ -47,9 +63,6 @@ class Loaded(Protocol):
     info: LoadingInfo
     layer_norm_eps: float
 
-    def features(self, waveform: Tensor, sampling_rate: int) -> Tensor:
-        """(1, frames, bins), on the CPU, of ``waveform``, float32 of shape (samples,) in [-1, 1]."""
-
     def __call__(self, features: Tensor) -> Activations: ...
 
     def with_epsilon(self, epsilon: float) -> AbstractContextManager[None]:
@@ -57,13 +70,20 @@ class Loaded(Protocol):
 
 
 class Format(Protocol):
-    """One way to write a model. ``model_files`` are those that make it; the card and the report come beside them."""
+    """One way to write a model."""
 
     name: str
-    model_files: tuple[str, ...]
+
+    def model_files(self, spec: Spec) -> tuple[str, ...]:
+        """The files that make the model; the card and the report come beside them."""
 
     def write(self, folder: Path, spec: Spec, state_dict: StateDict) -> None:
         """The model files of ``spec`` into the empty ``folder``. Raises OutputError, InputError."""
+
+    def features(self, folder: Path, waveform: Tensor, sampling_rate: int) -> Tensor:
+        """What the folder's own extractor makes of ``waveform``, float32 of shape (samples,) in [-1, 1]:
+        (1, frames, bins), on the CPU. Raises InputError where it has none.
+        """
 
     def load(self, folder: Path, device: torch.device) -> Loaded:
         """Raises VerificationError where it does not load."""
@@ -76,6 +96,9 @@ class Format(Protocol):
 
     def tensors(self, folder: Path) -> AbstractContextManager[TensorFile]:
         """The written tensors by the names of the plan's targets. Raises InputError where there is no such file."""
+
+    def head_apart(self, folder: Path) -> AbstractContextManager[TensorFile]:
+        """The tensors of ``Spec.head_apart``, by their names in the checkpoint. Raises InputError."""
 
 
 class TensorFile(Protocol):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,12 +24,38 @@ class Op(Protocol):
 
     @property
     def inverse(self) -> Op | None:
-        """From the targets back to the sources, bit for bit; None where that is not possible."""
+        """From the targets back to the sources, bit for bit, with no element of the targets left unread; else None."""
 
     def __call__(self, *sources: Tensor) -> tuple[Tensor, ...]: ...
 
     def shapes(self, *sources: Sizes) -> tuple[Sizes, ...]:
         """The shapes of the targets. Raises ValueError where the operation does not apply to such sources."""
+
+
+@runtime_checkable
+class Sized(Protocol):
+    """An operation that needs a size of the model, which no table knows."""
+
+    def sized(self, dimensions: Mapping[str, int]) -> Op:
+        """The same with its sizes filled in from the values of the symbols."""
+
+
+@runtime_checkable
+class Undoable(Protocol):
+    """An operation without an inverse in the strict sense, which can be undone within the rounding of its type."""
+
+    @property
+    def undone(self) -> Op | None: ...
+
+
+def sized(op: Op, dimensions: Mapping[str, int]) -> Op:
+    """``op`` with the sizes that it needs."""
+    return op.sized(dimensions) if isinstance(op, Sized) else op
+
+
+def undone(op: Op) -> Op | None:
+    """From the targets of ``op`` back to its sources, within one rounding; None where that is not possible."""
+    return op.inverse or (op.undone if isinstance(op, Undoable) else None)
 
 
 @dataclass(frozen=True)
@@ -89,3 +116,111 @@ class Concatenate:
         if len(sources) != self.count or len(set(sources)) != 1:
             raise ValueError(f"{[list(s) for s in sources]} are not {self.count} tensors of one shape")
         return ((self.count * sources[0][0], *sources[0][1:]),)
+
+
+@dataclass(frozen=True)
+class ZeroPadded:
+    """A kernel (out, in, rows, columns) made square: zeros after its own ``columns``.
+
+    A convolution with it, at the same strides, reads more frames and multiplies them with zero. It has no inverse: what
+    would go back does not read the zeros, which are to be checked, too.
+    """
+
+    columns: int
+    copies = False
+    inverse = None
+
+    @property
+    def undone(self) -> FirstColumns:
+        return FirstColumns(self.columns)
+
+    def __call__(self, *sources: Tensor) -> tuple[Tensor, ...]:
+        import torch.nn.functional as F
+
+        (kernel,) = sources
+        return (F.pad(kernel, (0, kernel.shape[2] - kernel.shape[3])),)
+
+    def shapes(self, *sources: Sizes) -> tuple[Sizes, ...]:
+        (kernel,) = sources
+        if len(kernel) != 4 or kernel[3] != self.columns or kernel[2] < kernel[3]:
+            raise ValueError(f"{list(kernel)} is no kernel of {self.columns} columns and at least as many rows")
+        return ((*kernel[:3], kernel[2]),)
+
+
+@dataclass(frozen=True)
+class FirstColumns:
+    """A kernel (out, in, rows, columns) cut to its first ``columns``."""
+
+    columns: int
+    copies = False
+    inverse = None
+
+    def __call__(self, *sources: Tensor) -> tuple[Tensor, ...]:
+        return (sources[0][..., : self.columns].contiguous(),)
+
+    def shapes(self, *sources: Sizes) -> tuple[Sizes, ...]:
+        (kernel,) = sources
+        if len(kernel) != 4 or kernel[3] < self.columns:
+            raise ValueError(f"{list(kernel)} is no kernel of at least {self.columns} columns")
+        return ((*kernel[:3], self.columns),)
+
+
+@dataclass(frozen=True)
+class SummedPositions:
+    """Positions of the patches as the sum of one for each row of frequency and one for each column of time.
+
+    Sources: those of the class tokens (1, 2, d), of the rows (1, d, rows, 1), of the columns (1, d, 1, n). Target:
+    (1, 2 + rows * columns, d), row by row. The first ``columns`` of the n are taken; None: as many as the model has.
+    """
+
+    columns: int | None = None
+    copies = False
+    inverse = None
+
+    def sized(self, dimensions: Mapping[str, int]) -> SummedPositions:
+        return replace(self, columns=dimensions["columns"]) if self.columns is None else self
+
+    def __call__(self, *sources: Tensor) -> tuple[Tensor, ...]:
+        import torch
+
+        tokens, rows, columns = sources
+        patches = rows + columns[..., : self.columns]
+        return (torch.cat([tokens, patches.flatten(2).transpose(1, 2)], dim=1),)
+
+    def shapes(self, *sources: Sizes) -> tuple[Sizes, ...]:
+        try:
+            (_, count, width), (_, of_rows, rows, _), (_, of_columns, _, available) = sources
+        except ValueError:
+            raise ValueError(f"{[list(s) for s in sources]} are no positions of tokens, rows and columns") from None
+        columns = available if self.columns is None else self.columns
+        if not width == of_rows == of_columns or columns > available:
+            raise ValueError(f"{[list(s) for s in sources]} do not give positions for {columns} columns")
+        return ((1, count + rows * columns, width),)
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """What ``op`` makes, times ``factor``; computed in float64 and rounded once to the type of the sources.
+
+    ``op`` moves and adds elements, so that it and the factor may change places.
+    """
+
+    op: Op
+    factor: float
+    copies = False
+    inverse = None
+
+    @property
+    def undone(self) -> Scaled | None:
+        back = undone(self.op)
+        return None if back is None else Scaled(back, 1 / self.factor)
+
+    def sized(self, dimensions: Mapping[str, int]) -> Scaled:
+        return replace(self, op=sized(self.op, dimensions))
+
+    def __call__(self, *sources: Tensor) -> tuple[Tensor, ...]:
+        kind = sources[0].dtype
+        return tuple((target * self.factor).to(kind) for target in self.op(*(source.double() for source in sources)))
+
+    def shapes(self, *sources: Sizes) -> tuple[Sizes, ...]:
+        return self.op.shapes(*sources)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ast2hf.errors import InputError, printable
-from ast2hf.mapping.ops import Op, Sizes
+from ast2hf.mapping.ops import Op, Sizes, sized, undone
 from ast2hf.mapping.rules import Drop, Rule, Table, expand, sizes
 
 if TYPE_CHECKING:
@@ -33,13 +33,21 @@ class Step:
             raise ValueError(f"{type(self.op).__name__} of {', '.join(self.sources)} cannot be inverted")
         return Step(self.targets, self.sources, self.op.inverse, self.target_shapes, self.source_shapes)
 
+    def undone(self) -> Step:
+        """As :meth:`reversed`, within one rounding where it cannot be bit for bit."""
+        back = undone(self.op)
+        if back is None:
+            raise ValueError(f"{type(self.op).__name__} of {', '.join(self.sources)} cannot be undone")
+        return Step(self.targets, self.sources, back, self.target_shapes, self.source_shapes)
+
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in the order of the table; what is dropped, with the reason."""
+    """Steps in the order of the table; what is dropped, with the reason; what is then kept apart, as it is."""
 
     steps: tuple[Step, ...]
     dropped: Mapping[str, str] = field(default_factory=dict)
+    apart: tuple[str, ...] = ()
 
     @property
     def sources(self) -> dict[str, Sizes]:
@@ -59,6 +67,10 @@ class Plan:
     def reversed(self) -> Plan:
         """From the targets back to the sources, without dropped ones. Raises ValueError where there is no inverse."""
         return Plan(tuple(step.reversed() for step in self.steps))
+
+    def undone(self) -> Plan:
+        """As :meth:`reversed`, within one rounding where it cannot be bit for bit (padding, scaling)."""
+        return Plan(tuple(step.undone() for step in self.steps))
 
     def parts(self) -> tuple[Plan, Plan]:
         """The steps that can be inverted, and those that cannot."""
@@ -88,7 +100,8 @@ def make_plan(table: Table, layers: int, dimensions: Mapping[str, int], shapes: 
         found = [_problem(name, shape, shapes) for name, shape in zip(rule.sources, expected, strict=True)]
         problems += filter(None, found)
         if not any(found):
-            steps.append(Step(rule.sources, rule.targets, rule.op, expected, rule.op.shapes(*expected)))
+            op = sized(rule.op, dimensions)
+            steps.append(Step(rule.sources, rule.targets, op, expected, op.shapes(*expected)))
     known = {name for rule in rules for name in _sources(rule)}
     problems += [f"unexpected {printable(name, 100)} {list(shapes[name])}" for name in shapes if name not in known]
     if problems:
@@ -99,7 +112,8 @@ def make_plan(table: Table, layers: int, dimensions: Mapping[str, int], shapes: 
             "choose the model that the checkpoint was trained as (model=…), or correct model.frequency_stride, "
             "model.time_stride, model.max_length, model.num_labels",
         )
-    return Plan(tuple(steps), dropped)
+    apart = tuple(rule.source for rule in rules if isinstance(rule, Drop) and rule.apart and rule.source in shapes)
+    return Plan(tuple(steps), dropped, apart)
 
 
 def _sources(rule: Rule | Drop) -> tuple[str, ...]:

@@ -39,12 +39,13 @@ class Rule:
 class Drop:
     """A source tensor that the function does not depend on. It may be absent, and have any shape.
 
-    ``shape``: the one that it has in the authors' files.
+    ``shape``: the one that it has in the authors' files. ``apart``: it is of a head that is kept beside the encoder.
     """
 
     source: str
     reason: str
     shape: Shape
+    apart: bool = False
 
 
 Table = Sequence[Rule | Drop]

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from ast2hf.config import Tolerance
 from ast2hf.errors import ConfigurationError, InputError
+from ast2hf.families.base import MEAN
+from ast2hf.families.resize import CLASS_TOKENS
 from ast2hf.proof import compare
 from ast2hf.results import MAX_ABS_DIFF, CheckResult, Measure, Status
 
@@ -29,6 +31,17 @@ DEFAULT_EPSILON = 1e-12
 """``layer_norm_eps`` of transformers' ASTConfig where none is given; the published logits were computed with it."""
 
 NO_HEAD = "the folder has no head"
+
+OWN_POOLING = (
+    "the original averages its patches, the folder's class its two class tokens; the last hidden state decides"
+)
+
+
+def no_extractor(evidence: Evidence) -> Finding | None:
+    """The finding of a check that needs the folder's feature extractor, where it has none."""
+    if evidence.spec.family.expressible:
+        return None
+    return Finding("not_applicable", reason="the folder has no feature extractor: transformers has none that fits")
 
 
 @dataclass(frozen=True)
@@ -81,7 +94,7 @@ def planned(name: str, status: Status, reason: str | None = None, **measured: Me
 @check("written weights")
 def weights(evidence: Evidence, _: Tolerance | None) -> Finding:
     """What was copied, mapped back, equals the source bit for bit; what was computed is within half a unit in the last
-    place of the same computation in float64."""
+    place of the same computation in float64. A head that is kept apart equals the source bit for bit."""
     copied, computed = evidence.spec.plan.parts()
     for name in evidence.spec.plan.sources:
         if not evidence.original[name].isfinite().all():
@@ -99,7 +112,16 @@ def weights(evidence: Evidence, _: Tolerance | None) -> Finding:
         for name, exact in computed.tensors(lambda name: evidence.original[name].double()):
             if not compare.is_rounding_of(written.get_tensor(name), exact):
                 return Finding("failed", reason=f"{name} is not what the same computation in float64 gives")
-    return Finding("passed", {"bit_exact": len(copied.targets), "recomputed": len(computed.targets)})
+    measured = {"bit_exact": len(copied.targets), "recomputed": len(computed.targets)}
+    if not evidence.spec.head_apart:
+        return Finding("passed", measured)
+    with evidence.format.head_apart(evidence.folder) as head:
+        if sorted(head.keys()) != sorted(evidence.spec.head_apart):
+            return Finding("failed", reason="the file of the head does not have the tensors of the head")
+        for name in evidence.spec.head_apart:
+            if not compare.bitwise_equal(head.get_tensor(name), evidence.original[name]):
+                return Finding("failed", reason=f"the head that is kept apart differs from the source in {name}")
+    return Finding("passed", {**measured, "head_apart": len(evidence.spec.head_apart)})
 
 
 @check("from_pretrained")
@@ -116,6 +138,8 @@ def loading(evidence: Evidence, _: Tolerance | None) -> Finding:
 @check("feature extractor")
 def features(evidence: Evidence, tolerance: Tolerance | None) -> Finding:
     """The folder's feature extractor computes what the authors' front end computes."""
+    if finding := no_extractor(evidence):
+        return finding
     return _compare(evidence.features, evidence.original_features, tolerance, "features")
 
 
@@ -129,6 +153,8 @@ def last_hidden_state(evidence: Evidence, tolerance: Tolerance | None) -> Findin
 @check("pooled output")
 def pooled(evidence: Evidence, tolerance: Tolerance | None) -> Finding:
     """The vector before the head."""
+    if evidence.spec.pooling == MEAN:
+        return Finding("not_applicable", reason=OWN_POOLING)
     return _compare(evidence.converted.pooled, evidence.reference.pooled, tolerance, "pooled")
 
 
@@ -150,7 +176,9 @@ def logits(evidence: Evidence, tolerance: Tolerance | None) -> Finding:
 @check("end to end")
 def end_to_end(evidence: Evidence, tolerance: Tolerance | None) -> Finding:
     """The original on the authors' features against the folder on those of its own extractor, as its users see it."""
-    actual, reference = _outcome(evidence.converted), _outcome(evidence.original_end_to_end)
+    if finding := no_extractor(evidence):
+        return finding
+    actual, reference = (_outcome(evidence, a) for a in (evidence.converted, evidence.original_end_to_end))
     more = {} if evidence.spec.labels is None else {"top5_agreement": _top5_agreement(actual, reference)}
     return _compare(actual, reference, tolerance, "end_to_end", more)
 
@@ -163,7 +191,8 @@ def published_logits(evidence: Evidence, _: Tolerance | None) -> Finding:
     if evidence.converted.logits is None:
         return Finding("not_applicable", reason=NO_HEAD)
     expected = evidence.converted.logits.new_tensor([evidence.expected.values])
-    with evidence.loaded.with_epsilon(DEFAULT_EPSILON):
+    epsilon = DEFAULT_EPSILON * evidence.spec.residual_scale**2
+    with evidence.loaded.with_epsilon(epsilon):
         repeated = evidence.loaded(evidence.features.to(evidence.device)).logits
     assert repeated is not None
     count = expected.shape[1]
@@ -198,5 +227,10 @@ def _top5_agreement(actual: Tensor, reference: Tensor) -> float:
     return compare.agreement(compare.top(reference), compare.top(actual))
 
 
-def _outcome(activations: Activations) -> Tensor:
-    return activations.pooled if activations.logits is None else activations.logits
+def _outcome(evidence: Evidence, activations: Activations) -> Tensor:
+    """What users of the folder get of a clip in the end; of an encoder that they pool themselves, so pooled."""
+    if activations.logits is not None:
+        return activations.logits
+    if evidence.spec.pooling == MEAN:
+        return activations.last_hidden_state[:, CLASS_TOKENS:].mean(dim=1)
+    return activations.pooled

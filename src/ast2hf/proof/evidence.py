@@ -1,9 +1,11 @@
-"""What the checks of one proof may ask for; each is computed when it is first asked for, and once."""
+"""What the checks of one proof may ask for; each is computed once: when it is first asked for, or ahead of that."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,17 +13,22 @@ import torch
 from torch import Tensor
 
 from ast2hf.audio import Clip
+from ast2hf.checkpoint import synthetic
 from ast2hf.config import MULTI_LABEL, ExpectedLogits
-from ast2hf.families.base import Activations
+from ast2hf.families.base import MEAN, Activations
 from ast2hf.formats.base import Format, Loaded, Spec
 from ast2hf.proof import compare
 from ast2hf.results import Block, Figures, Label
+
+FEATURES_SEED = 0
+"""Of the synthetic features that both models get where the folder has no extractor."""
 
 
 @dataclass
 class Evidence:
     """The original and what it became. ``original``: the state dict, read independently of what wrote the folder.
 
+    ``clip``: None where the folder has no feature extractor for it; then both models get synthetic features.
     ``expected``: the official logits, where they are to be compared; else ``not_expected`` says why not.
     """
 
@@ -29,10 +36,30 @@ class Evidence:
     format: Format
     folder: Path
     original: Mapping[str, Tensor]
-    clip: Clip
+    clip: Clip | None
     device: torch.device
     expected: ExpectedLogits | None = None
     not_expected: str | None = None
+    _ahead: dict[str, Future[Activations]] = field(default_factory=dict, repr=False)
+
+    @contextmanager
+    def ahead(self) -> Iterator[Callable[[str], None]]:
+        """A function that has ``original_end_to_end`` or ``reference`` computed in a thread meanwhile.
+
+        Imports use one core, and the forwards of the original need none of what is imported. What fails there fails
+        again for the check that asks for it.
+        """
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="original") as executor:
+
+            def begin(name: str) -> None:
+                features = self.features if name == "reference" else self.original_features
+                if name != "reference" or not self._same_features or "original_end_to_end" not in self._ahead:
+                    self._ahead[name] = executor.submit(self._original, features)
+
+            try:
+                yield begin
+            finally:
+                executor.shutdown(cancel_futures=True)
 
     @cached_property
     def loaded(self) -> Loaded:
@@ -40,30 +67,46 @@ class Evidence:
 
     @cached_property
     def features(self) -> Tensor:
-        """From the folder's own feature extractor, (1, frames, bins), on the CPU."""
-        return self.loaded.features(self.clip.waveform, self.spec.front_end.sampling_rate)
+        """From the folder's own feature extractor, or synthetic; (1, frames, bins), on the CPU."""
+        if self.clip is None:
+            return torch.from_numpy(synthetic.spectrogram(self.spec.geometry, FEATURES_SEED))
+        return self.format.features(self.folder, self.clip.waveform, self.spec.front_end.sampling_rate)
 
     @cached_property
     def original_features(self) -> Tensor:
-        """From the authors' front end."""
-        return self.spec.front_end(self.clip.waveform)
+        """From the authors' front end; synthetic ones are the same for both."""
+        return self.features if self.clip is None else self.spec.front_end(self.clip.waveform)
 
     @cached_property
     def reference_model(self) -> Callable[[Tensor], Activations]:
-        on_device = {name: self.original[name].to(self.device) for name in self.spec.plan.sources}
-        return self.spec.family.reference(self.spec.geometry, on_device)
+        spec = self.spec
+        tensors = {name: self.original[name] for name in spec.plan.sources}
+        if spec.resizing is not None:
+            tensors = spec.resizing.state_dict(tensors)
+        on_device = {name: tensor.to(self.device) for name, tensor in tensors.items()}
+        return spec.family.reference(spec.geometry, on_device, spec.pooling)
 
     @cached_property
     def reference(self) -> Activations:
         """The original on the folder's features: what differs then is the model alone."""
-        return self.reference_model(self.features.to(self.device))
+        if "reference" in self._ahead:
+            return self._ahead["reference"].result()
+        return self.original_end_to_end if self._same_features else self._original(self.features)
 
     @cached_property
     def original_end_to_end(self) -> Activations:
         """The original on its own features."""
-        if torch.equal(self.features, self.original_features):
-            return self.reference
-        return self.reference_model(self.original_features.to(self.device))
+        if "original_end_to_end" in self._ahead:
+            return self._ahead["original_end_to_end"].result()
+        return self._original(self.original_features)
+
+    @property
+    def _same_features(self) -> bool:
+        return torch.equal(self.features, self.original_features)
+
+    def _original(self, features: Tensor) -> Activations:
+        with torch.inference_mode():  # which a thread does not take over from the one that began it
+            return self.reference_model(features.to(self.device))
 
     @cached_property
     def converted(self) -> Activations:
@@ -71,13 +114,27 @@ class Evidence:
 
     @cached_property
     def blocks(self) -> list[Block]:
-        """How far the two models are apart after each step, from the embeddings to the logits."""
+        """How far the two models are apart after each step, from the embeddings to the logits.
+
+        With an exact epsilon the folder's stream between the blocks is a multiple of the original's.
+        """
+        scale = self.spec.residual_scale
+        converted = replace(self.converted, blocks=tuple(block / scale for block in self.converted.blocks))
         return [
             Block(name, (a - r).abs().max().item(), compare.relative_difference(a, r))
-            for name, a, r in zip(
-                _step_names(self.reference), _steps(self.converted), _steps(self.reference), strict=True
-            )
+            for (name, a), (_, r) in zip(self._steps(converted), self._steps(self.reference), strict=True)
         ]
+
+    def _steps(self, activations: Activations) -> Iterator[tuple[str, Tensor]]:
+        yield "embeddings", activations.blocks[0]
+        for number, block in enumerate(activations.blocks[1:]):
+            yield f"blocks.{number}", block
+        if self.spec.pooling == MEAN:
+            yield "last_hidden_state", activations.last_hidden_state  # the folder's own pooling is another one
+        else:
+            yield "pooled", activations.pooled
+        if activations.logits is not None:
+            yield "logits", activations.logits
 
     @property
     def has_outputs(self) -> bool:
@@ -96,7 +153,7 @@ class Evidence:
     def best_labels(self) -> list[Label]:
         """The five best labels of the clip, original beside converted, for people to recognise."""
         reference, converted, names = self.reference.logits, self.converted.logits, self.spec.labels
-        if reference is None or converted is None or names is None:
+        if reference is None or converted is None or names is None or self.clip is None:
             return []
 
         def scores(logits: Tensor) -> Tensor:
@@ -104,13 +161,3 @@ class Evidence:
 
         before, after = scores(reference), scores(converted)
         return [Label(names[i], before[i].item(), after[i].item()) for i in compare.top(reference)]
-
-
-def _steps(activations: Activations) -> list[Tensor]:
-    last = [] if activations.logits is None else [activations.logits]
-    return [*activations.blocks, activations.pooled, *last]
-
-
-def _step_names(activations: Activations) -> list[str]:
-    blocks = [f"blocks.{i}" for i in range(len(activations.blocks) - 1)]
-    return ["embeddings", *blocks, "pooled", *(["logits"] if activations.logits is not None else [])]

@@ -8,7 +8,7 @@ from pathlib import Path
 from ast2hf.render import plots, svg
 from ast2hf.render.rows import measures, number, rows, status, words
 from ast2hf.render.template import html
-from ast2hf.results import FRAME_SHIFT_MS, LOGITS, NO_HEAD, NOT_REACHED, CheckResult, Figures, Report
+from ast2hf.results import FRAME_SHIFT_MS, LOGITS, NO_HEAD, NOT_EXPRESSIBLE, NOT_REACHED, CheckResult, Figures, Report
 
 PAGE = "report.html"
 
@@ -34,7 +34,7 @@ def render(report: Report, figures: Figures | None, settings: Mapping[str, str])
         if figures
         else None,
         spectrogram=svg.markup(lambda: plots.spectrogram(figures, _frame_shift(report)), "spectrogram of the clip")
-        if figures
+        if figures and NOT_EXPRESSIBLE not in report.front_end  # else they are noise
         else None,
         measured=measures(logits.measured),
         not_finite=_not_finite(figures),
@@ -76,6 +76,10 @@ def _provenance(report: Report) -> Iterator[tuple[str, object]]:
         yield "family", report.family
     if report.head:
         yield "head", report.head
+    if report.resized:
+        sizes = ("max_length", "num_mel_bins")
+        before, after = (" x ".join(str(report.resized[end][name]) for name in sizes) for end in ("from", "to"))
+        yield "not equal to the source", f"positions fitted from {before} to {after}: {report.resized['rule']}"
     yield "clip", report.clip or NOT_REACHED
     if report.head != NO_HEAD:
         yield "labels", report.labels or NOT_REACHED

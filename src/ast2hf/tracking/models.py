@@ -16,7 +16,7 @@ from typing import Any
 from ast2hf.audio import PACKAGED_CLIP
 from ast2hf.errors import printable
 from ast2hf.formats.huggingface import names
-from ast2hf.output.up_to_date import file_hashes
+from ast2hf.output.up_to_date import file_hashes, model_files
 from ast2hf.tracking.record import MlflowRecord
 
 ALIAS = "verified"
@@ -53,7 +53,7 @@ def registered_name(name: str) -> str:
 
 def _is_intact(source: Path, files: dict[str, str]) -> bool:
     with suppress(OSError):
-        return file_hashes(source, names.MODEL_FILES) == files and all(
+        return file_hashes(source, files or names.MODEL_FILES) == files and all(
             (source / name).exists() for name in _CARD_AND_REPORT
         )
     return False
@@ -145,7 +145,7 @@ def requirements() -> list[str]:
 
 def _link(source: Path, path: Path) -> None:
     path.mkdir()
-    for name in (*names.MODEL_FILES, *_CARD_AND_REPORT):
+    for name in (*model_files(source), *_CARD_AND_REPORT):
         (path / name).symlink_to(source / name)
 
 

@@ -40,10 +40,32 @@ def test_the_depth_is_the_number_of_blocks_and_not_the_largest_number_in_a_name(
     assert AST.geometry(OPEN, shapes).num_hidden_layers == 3
 
 
-@pytest.mark.parametrize("name", ["v.cls_token", "mlp_head.1.weight"])
-def test_sizes_of_zero_in_the_checkpoint_are_an_input_error(name):
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("v.cls_token", (0, 0, 0)), ("mlp_head.1.weight", (0, 64)), ("v.blocks.0.mlp.fc1.weight", (0, 64))],
+)
+def test_sizes_of_zero_in_the_checkpoint_are_an_input_error(name, shape):
     with pytest.raises(InputError, match=f"no usable tensor {name}"):
-        AST.geometry(OPEN, synthetic.shapes(AST, TINY) | {name: (0, 0, 0)})
+        AST.geometry(OPEN, synthetic.shapes(AST, TINY) | {name: shape})
+
+
+def test_the_width_of_the_feed_forward_layers_is_read_from_the_tensors():
+    shapes = synthetic.shapes(AST, TINY) | {"v.blocks.0.mlp.fc1.weight": (128, 64)}
+    geometry = AST.geometry(OPEN, shapes)
+    assert (geometry.intermediate_size, geometry.as_dict()["intermediate_size"]) == (128, 128)
+    assert "mlp_size" not in geometry.as_dict()
+    assert replace(TINY, mlp_size=4 * TINY.hidden_size) == TINY
+
+
+@pytest.mark.parametrize("name", ["frequency_stride", "time_stride", "max_length", "num_mel_bins"])
+def test_what_the_tensors_do_not_show_must_be_given(name):
+    with pytest.raises(ConfigurationError, match=f"model.{name} is open"):
+        AST.geometry(replace(OPEN, **{name: None}), synthetic.shapes(AST, TINY))
+
+
+def test_the_patch_is_read_from_the_kernel_where_it_is_open():
+    shapes = synthetic.shapes(AST, replace(TINY, patch_size=8, frequency_stride=8, time_stride=8))
+    assert AST.geometry(replace(OPEN, patch_size=None), shapes).patch_size == 8
 
 
 def test_the_number_of_heads_must_be_given_for_an_unusual_width():
@@ -72,5 +94,5 @@ def test_a_model_without_a_head_has_no_labels_and_needs_none():
     geometry = AST.geometry(replace(OPEN, head="none"), shapes)
     assert geometry == replace(TINY, num_labels=None)
     assert "num_labels" not in geometry.as_dict()
-    with pytest.raises(InputError, match=r"mlp_head\.1\.weight"):
+    with pytest.raises(InputError, match=r"no classifier \(no mlp_head\.\*\)"):
         AST.geometry(OPEN, shapes)

@@ -9,10 +9,12 @@ from safetensors.torch import load_file
 from ast2hf.checkpoint import second_reading
 from ast2hf.checkpoint.selection import Part
 from ast2hf.checkpoint.state_dict import open_checkpoint
-from ast2hf.families.ast.table import TABLE
+from ast2hf.families.ast import AST
 from ast2hf.formats.huggingface import weights
 from ast2hf.mapping.plan import make_plan
 from ast2hf.mapping.rules import Rule
+
+TABLE = AST.table("classification")
 
 
 @contextmanager

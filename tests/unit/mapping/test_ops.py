@@ -1,9 +1,21 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ast2hf.mapping.ops import Chunk, Concatenate, Identity
+from ast2hf.mapping.ops import (
+    Chunk,
+    Concatenate,
+    FirstColumns,
+    Identity,
+    Scaled,
+    SummedPositions,
+    ZeroPadded,
+    sized,
+    undone,
+)  # fmt: skip
 
 
 @given(st.integers(1, 4), st.integers(1, 3), st.integers(0, 3))
@@ -33,3 +45,84 @@ def test_an_uneven_split_is_refused():
 def test_only_as_many_tensors_of_one_shape_are_joined(sources):
     with pytest.raises(ValueError, match="are not 2 tensors of one shape"):
         Concatenate(2).shapes(*sources)
+
+
+@given(st.integers(1, 3), st.integers(1, 8), st.integers(0, 6))
+def test_a_padded_kernel_is_square_has_zeros_after_its_columns_and_goes_back(out, columns, more):
+    kernel = torch.randn(out, 1, columns + more, columns, generator=torch.Generator().manual_seed(0))
+    op = ZeroPadded(columns)
+    (square,) = op(kernel)
+    assert (tuple(square.shape),) == op.shapes(tuple(kernel.shape)) == ((out, 1, columns + more, columns + more),)
+    assert not square[..., columns:].any()
+    back = undone(op)
+    assert torch.equal(back(square)[0], kernel)
+    assert back.shapes(tuple(square.shape)) == (tuple(kernel.shape),)
+
+
+def test_a_padded_kernel_computes_the_same_whatever_the_frames_after_it_are():
+    generator = torch.Generator().manual_seed(0)
+    kernel, spectrogram = torch.randn(4, 1, 8, 2, generator=generator), torch.randn(1, 1, 8, 30, generator=generator)
+    longer = torch.cat([spectrogram, torch.full((1, 1, 8, 6), 1e3)], dim=3)
+    (square,) = ZeroPadded(2)(kernel)
+    conv = torch.nn.functional.conv2d
+    torch.testing.assert_close(conv(longer, square, stride=3), conv(spectrogram, kernel, stride=3), atol=1e-5, rtol=0)
+
+
+@given(st.integers(1, 4), st.integers(1, 5), st.integers(0, 3), st.integers(1, 3))
+def test_positions_are_the_sum_of_row_and_column_cut_from_the_start(rows, columns, more, width):
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randn(1, 2, width, generator=generator)
+    row = torch.randn(1, width, rows, 1, generator=generator)
+    column = torch.randn(1, width, 1, columns + more, generator=generator)
+    op = sized(SummedPositions(), {"columns": columns})
+    (positions,) = op(tokens, row, column)
+    assert op.shapes(*(tuple(t.shape) for t in (tokens, row, column))) == (tuple(positions.shape),)
+    assert torch.equal(positions[:, :2], tokens)
+    for r in range(rows):
+        for c in range(columns):
+            assert torch.equal(positions[0, 2 + r * columns + c], row[0, :, r, 0] + column[0, :, 0, c])
+    assert undone(op) is None
+
+
+def test_all_columns_are_taken_unless_fewer_are_said():
+    assert SummedPositions().shapes((1, 2, 3), (1, 3, 4, 1), (1, 3, 1, 5)) == ((1, 22, 3),)
+    assert sized(SummedPositions(2), {"columns": 5}) == SummedPositions(2)
+
+
+OPS = (Identity(), Chunk(2), ZeroPadded(2))
+
+
+@given(st.sampled_from(OPS), st.sampled_from([math.sqrt(10), 1 / 3, 7.0, 1e-3]), st.integers(0, 99))
+def test_a_scaled_operation_is_rounded_once_and_goes_back_within_one_rounding(op, factor, seed):
+    source = torch.randn(4, 1, 3, 2, generator=torch.Generator().manual_seed(seed))
+    scaled = Scaled(op, factor)
+    made = scaled(source)
+    assert scaled.shapes(tuple(source.shape)) == op.shapes(tuple(source.shape))
+    assert [t.dtype for t in made] == [torch.float32] * len(made)
+    for target, exact in zip(made, op(source.double()), strict=True):
+        assert torch.equal(target, (exact * factor).float())
+    (back,) = undone(scaled)(*made)
+    torch.testing.assert_close(back, source, rtol=2**-23, atol=0)
+
+
+def test_a_scaled_sum_gets_its_sizes_and_cannot_be_undone():
+    scaled = Scaled(SummedPositions(), 2.0)
+    assert sized(scaled, {"columns": 3}) == Scaled(SummedPositions(3), 2.0)
+    assert undone(scaled) is None
+
+
+@pytest.mark.parametrize(
+    ("op", "sources", "message"),
+    [
+        (ZeroPadded(2), ((4, 1, 8, 3),), "no kernel of 2 columns"),
+        (ZeroPadded(2), ((4, 1, 1, 2),), "no kernel of 2 columns and at least as many rows"),
+        (ZeroPadded(2), ((4, 1, 8),), "no kernel"),
+        (FirstColumns(3), ((4, 1, 8, 2),), "no kernel of at least 3 columns"),
+        (SummedPositions(9), ((1, 2, 3), (1, 3, 4, 1), (1, 3, 1, 5)), "do not give positions for 9 columns"),
+        (SummedPositions(), ((1, 2, 3), (1, 4, 4, 1), (1, 3, 1, 5)), "do not give positions"),
+        (SummedPositions(), ((1, 2, 3), (1, 3, 4, 1)), "are no positions of tokens, rows and columns"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(op, sources, message):
+    with pytest.raises(ValueError, match=message):
+        op.shapes(*sources)

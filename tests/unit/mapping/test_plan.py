@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from ast2hf.checkpoint import synthetic
 from ast2hf.errors import InputError
 from ast2hf.families.ast import AST
-from ast2hf.families.ast.table import TABLE
 from ast2hf.families.base import ENCODER
 from ast2hf.mapping.ops import Chunk
 from ast2hf.mapping.plan import make_plan
 from ast2hf.mapping.rules import Drop, Rule, expand, rename
 
 SHAPES = synthetic.shapes(AST, TINY)
+TABLE = AST.table("classification")
 
 
 def plan_for(shapes, table=TABLE):
@@ -152,7 +152,7 @@ def test_what_has_no_inverse_is_named():
 
 
 def test_without_a_head_its_tensors_are_dropped_and_the_encoder_has_the_names_of_its_own_class():
-    plan = plan_for(SHAPES, AST.table("none"))
+    plan = plan_for(SHAPES, AST.table("none", SHAPES))
     whole = plan_for(SHAPES)
     assert [name for name in plan.dropped if name.startswith("mlp_head")] == [
         "mlp_head.0.weight", "mlp_head.0.bias", "mlp_head.1.weight", "mlp_head.1.bias",

@@ -2,47 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ast2hf.config import Variant
-from ast2hf.families.ast import sizes
+from ast2hf.families import heads, sizes
+from ast2hf.families.ast import table
 from ast2hf.families.ast.front_end import KaldiFbank
-from ast2hf.families.ast.table import TABLE
-from ast2hf.families.base import CLASSIFICATION, Activations, encoder_only
+from ast2hf.families.base import CLASSIFICATION, CLS, NO_SHAPES, Activations
 from ast2hf.families.geometry import Geometry
 from ast2hf.mapping.ops import Sizes
 from ast2hf.mapping.rules import Table
+from ast2hf.results import NO_HEAD
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_NO_HEAD = "classifier; model.head=none converts the encoder alone"
+
+_ANOTHERS = ("mask_embed", "classifier.0.weight")
+"""Tensors of relatives that have all of AST's, too: a pretrained SSAST, a Patch-Mix model with its classifier."""
 
 
 class Ast:
-    """See :class:`ast2hf.families.base.Family`."""
+    """See :class:`ast2hf.families.base.Family`. Models that differ in little inherit from it."""
 
     name = "ast"
     title = "Audio Spectrogram Transformer"
+    anchors: tuple[str, ...] = ("v.cls_token", "v.dist_token", "v.pos_embed", "v.patch_embed.proj.weight")
+    classifier = "mlp_head"
+    poolings: tuple[str, ...] = (CLS,)
+    expressible = True
 
-    def recognises(self, names: Collection[str]) -> bool:
-        # The names of the head prove nothing: other models of the same authors share them.
-        return any(name.startswith("v.") for name in names)
+    def fits(self, shapes: Mapping[str, Sizes]) -> bool:
+        return square(shapes) and not any(name in shapes for name in _ANOTHERS)
+
+    def heads(self, pooling: str, shapes: Mapping[str, Sizes]) -> Mapping[str, str | None]:
+        return {CLASSIFICATION: heads.why_not(shapes, self.classifier), NO_HEAD: None}
 
     def geometry(self, variant: Variant, shapes: Mapping[str, Sizes]) -> Geometry:
-        return sizes.geometry(variant, variant.head == CLASSIFICATION, shapes)
+        return sizes.geometry(variant, shapes, prefix=table.PREFIX, head=self.classifier)
 
-    def table(self, head: str) -> Table:
-        return TABLE if head == CLASSIFICATION else encoder_only(TABLE, _NO_HEAD)
+    def table(self, head: str, shapes: Mapping[str, Sizes] = NO_SHAPES, exact_epsilon: bool = False) -> Table:
+        return table.table(head, shapes, exact_epsilon, classifier=self.classifier)
 
     def front_end(self, variant: Variant) -> KaldiFbank:
-        return KaldiFbank(variant.sampling_rate, variant.num_mel_bins, variant.max_length, variant.mean, variant.std)
+        return KaldiFbank(
+            variant.sampling_rate, sizes.given(variant, "num_mel_bins"), sizes.given(variant, "max_length"),
+            variant.mean, variant.std,
+        )  # fmt: skip
 
-    def reference(self, geometry: Geometry, state_dict: Mapping[str, Tensor]) -> Callable[[Tensor], Activations]:
+    def reference(
+        self, geometry: Geometry, state_dict: Mapping[str, Tensor], pooling: str = CLS
+    ) -> Callable[[Tensor], Activations]:
         from ast2hf.families.ast import reference  # which imports torch
 
-        return reference.build(geometry, state_dict)
+        return reference.build(geometry, state_dict, pooling, self.classifier)
+
+
+def square(shapes: Mapping[str, Sizes]) -> bool:
+    """Whether ``shapes`` have what each AST has, with patches as long as high."""
+    rows, columns = sizes.kernel(table.PREFIX, shapes)
+    return all(name in shapes for name in Ast.anchors) and rows == columns
 
 
 AST = Ast()

@@ -1,51 +1,41 @@
-"""The table for the Audio Spectrogram Transformer: original name, shape, name on disk in the Hugging Face layout.
+"""The table for models that keep their encoder under ``v.``: AST, SSAST, Patch-Mix."""
 
-Left: names of the authors' state dict without ``module.``. Right: the names that transformers reads on disk since 4.25
-and that 5.x still writes (in memory, 5.9 and later use others). Data only.
-"""
+from __future__ import annotations
 
-from ast2hf.mapping.rules import Drop, Table, rename, split
+from collections.abc import Mapping
 
-_E = "audio_spectrogram_transformer.embeddings."
-_L = "audio_spectrogram_transformer.encoder.layer.{layer}."
-_B = "v.blocks.{layer}."
-_IMAGENET = "ImageNet classifier of the vision model that AST started from; its forward does not use it"
+from ast2hf.families import heads, vit
+from ast2hf.families.base import CLASSIFICATION, encoder_only
+from ast2hf.families.exact import chosen
+from ast2hf.mapping.ops import Sizes
+from ast2hf.mapping.rules import Drop, Rule, Table, rename
 
-# fmt: off
-TABLE: Table = (
-    rename("v.cls_token",               _E + "cls_token",                          (1, 1, "hidden")),
-    rename("v.dist_token",              _E + "distillation_token",                 (1, 1, "hidden")),
-    rename("v.pos_embed",               _E + "position_embeddings",                (1, "positions", "hidden")),
-    rename("v.patch_embed.proj.weight", _E + "patch_embeddings.projection.weight", ("hidden", 1, "patch", "patch")),
-    rename("v.patch_embed.proj.bias",   _E + "patch_embeddings.projection.bias",   ("hidden",)),
+PREFIX = "v."
 
-    rename(_B + "norm1.weight",     _L + "layernorm_before.weight",       ("hidden",)),
-    rename(_B + "norm1.bias",       _L + "layernorm_before.bias",         ("hidden",)),
-    split(_B + "attn.qkv.weight",  (_L + "attention.attention.query.weight",
-                                    _L + "attention.attention.key.weight",
-                                    _L + "attention.attention.value.weight"), ("hidden", "hidden")),
-    split(_B + "attn.qkv.bias",    (_L + "attention.attention.query.bias",
-                                    _L + "attention.attention.key.bias",
-                                    _L + "attention.attention.value.bias"),   ("hidden",)),
-    rename(_B + "attn.proj.weight", _L + "attention.output.dense.weight", ("hidden", "hidden")),
-    rename(_B + "attn.proj.bias",   _L + "attention.output.dense.bias",   ("hidden",)),
-    rename(_B + "norm2.weight",     _L + "layernorm_after.weight",        ("hidden",)),
-    rename(_B + "norm2.bias",       _L + "layernorm_after.bias",          ("hidden",)),
-    rename(_B + "mlp.fc1.weight",   _L + "intermediate.dense.weight",     ("mlp", "hidden")),
-    rename(_B + "mlp.fc1.bias",     _L + "intermediate.dense.bias",       ("mlp",)),
-    rename(_B + "mlp.fc2.weight",   _L + "output.dense.weight",           ("hidden", "mlp")),
-    rename(_B + "mlp.fc2.bias",     _L + "output.dense.bias",             ("hidden",)),
+_NO_HEAD = "classifier; model.head=none converts the encoder alone"
 
-    rename("v.norm.weight",     "audio_spectrogram_transformer.layernorm.weight", ("hidden",)),
-    rename("v.norm.bias",       "audio_spectrogram_transformer.layernorm.bias",   ("hidden",)),
-    rename("mlp_head.0.weight", "classifier.layernorm.weight",                    ("hidden",)),
-    rename("mlp_head.0.bias",   "classifier.layernorm.bias",                      ("hidden",)),
-    rename("mlp_head.1.weight", "classifier.dense.weight",                        ("labels", "hidden")),
-    rename("mlp_head.1.bias",   "classifier.dense.bias",                          ("labels",)),
 
-    Drop("v.head.weight", _IMAGENET, (1000, "hidden")),
-    Drop("v.head.bias", _IMAGENET, (1000,)),
-    Drop("v.head_dist.weight", _IMAGENET, (1000, "hidden")),
-    Drop("v.head_dist.bias", _IMAGENET, (1000,)),
-)
-# fmt: on
+def table(
+    head: str, shapes: Mapping[str, Sizes], exact_epsilon: bool, *, classifier: str, projection: Rule | None = None,
+    drops: tuple[Drop, ...] = (),
+) -> Table:  # fmt: skip
+    """See :meth:`ast2hf.families.base.Family.table`. ``classifier``: the name of the module that is the head.
+
+    ``projection``: the rule for a kernel that is not square. ``drops``: what the family alone has and does not need.
+    """
+    positions = rename(PREFIX + "pos_embed", vit.POSITIONS, (1, "positions", "hidden"))
+    encoder = vit.encoder(PREFIX, positions, projection)
+    drops = (*vit.imagenet_heads(PREFIX), *drops)
+    if head == CLASSIFICATION:
+        layout = heads.layout(shapes, classifier) if shapes else heads.default(classifier)
+        return chosen((*encoder, *heads.table(layout), *drops), exact_epsilon)
+    apart = inside(classifier, _NO_HEAD, shapes, apart=True)
+    return chosen((*encoder_only(encoder, _NO_HEAD), *apart, *drops), exact_epsilon)
+
+
+def inside(module: str, reason: str, shapes: Mapping[str, Sizes], apart: bool = False) -> tuple[Drop, ...]:
+    """Drops for all tensors of ``module``; without ``shapes``, for those of a head as the authors save it."""
+    if not shapes:
+        rules = heads.table(heads.default(module))
+        return tuple(Drop(rule.sources[0], reason, rule.shapes[0], apart) for rule in rules)
+    return tuple(Drop(name, reason, shape, apart) for name, shape in shapes.items() if name.startswith(module + "."))

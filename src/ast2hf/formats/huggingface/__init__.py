@@ -13,6 +13,7 @@ from ast2hf.output.files import write_json, writing
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from ast2hf.checkpoint.state_dict import StateDict
 
@@ -21,14 +22,26 @@ class HuggingFace:
     """See :class:`ast2hf.formats.base.Format`."""
 
     name = "huggingface"
-    model_files: tuple[str, ...] = names.MODEL_FILES
+
+    def model_files(self, spec: Spec) -> tuple[str, ...]:
+        return names.model_files(extractor=spec.family.expressible, head_apart=bool(spec.head_apart))
 
     def write(self, folder: Path, spec: Spec, state_dict: StateDict) -> None:
         path = folder / names.WEIGHTS
         with writing(path):
             weights.write(path, spec.plan, state_dict)
         write_json(folder / names.CONFIG, config.config(spec))
-        write_json(folder / names.PREPROCESSOR, config.preprocessor_config(spec))
+        if spec.family.expressible:
+            write_json(folder / names.PREPROCESSOR, config.preprocessor_config(spec))
+        if spec.head_apart:
+            path = folder / names.HEAD
+            with writing(path):
+                weights.write(path, weights.as_they_are(spec.head_apart, state_dict.shapes), state_dict)
+
+    def features(self, folder: Path, waveform: Tensor, sampling_rate: int) -> Tensor:
+        from ast2hf.formats.huggingface import extraction  # which imports transformers
+
+        return extraction.features(folder, waveform, sampling_rate)
 
     def load(self, folder: Path, device: torch.device) -> Loaded:
         from ast2hf.formats.huggingface import loading  # which imports transformers
@@ -42,15 +55,19 @@ class HuggingFace:
         return config.read_labels(folder)
 
     def tensors(self, folder: Path) -> AbstractContextManager[TensorFile]:
-        from safetensors import SafetensorError, safe_open
+        return _opened(folder, names.WEIGHTS, "save the model again with save_pretrained()")
 
-        try:
-            return cast("AbstractContextManager[TensorFile]", safe_open(folder / names.WEIGHTS, framework="pt"))
-        except (OSError, SafetensorError) as error:
-            raise InputError(
-                f"{printable(folder.name)} has no readable {names.WEIGHTS} ({printable(error, 100)})",
-                "save the model again with save_pretrained()",
-            ) from None
+    def head_apart(self, folder: Path) -> AbstractContextManager[TensorFile]:
+        return _opened(folder, names.HEAD, "convert the checkpoint again")
+
+
+def _opened(folder: Path, name: str, remedy: str) -> AbstractContextManager[TensorFile]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        return cast("AbstractContextManager[TensorFile]", safe_open(folder / name, framework="pt"))
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{printable(folder.name)} has no readable {name} ({printable(error, 100)})", remedy) from None
 
 
 HUGGING_FACE = HuggingFace()

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from math import prod
 from pathlib import Path
 
 from ast2hf.checkpoint.container import BLOCK_SIZE, blocks
 from ast2hf.checkpoint.state_dict import StateDict
 from ast2hf.checkpoint.tensor_meta import ITEMSIZE
+from ast2hf.mapping.ops import Identity, Sizes
 from ast2hf.mapping.plan import Plan, Step
 
 _ITEMSIZE = ITEMSIZE["float32"]
@@ -43,6 +44,11 @@ def write(path: Path, plan: Plan, state_dict: StateDict) -> int:
             for block in _elements(step, state_dict, buffer):
                 _write_all(file.fileno(), block)
         return file.tell()
+
+
+def as_they_are(names: Collection[str], shapes: Mapping[str, Sizes]) -> Plan:
+    """The plan that copies the tensors ``names`` under their own names."""
+    return Plan(tuple(Step((n,), (n,), Identity(), (shapes[n],), (shapes[n],)) for n in names))
 
 
 def _elements(step: Step, state_dict: StateDict, buffer: bytearray) -> Iterator[memoryview]:

@@ -1,0 +1,106 @@
+"""The classifier of a checkpoint: where it lies, whether Hugging Face's AST can express it, whether it was trained.
+
+Hugging Face's head is a layer norm and a linear layer. Dropout between or around them has no tensors and does nothing
+in use, but it takes a number in ``nn.Sequential``; what a missing number stood for is not in the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ast2hf.errors import InputError, printable
+from ast2hf.mapping.ops import Sizes
+from ast2hf.mapping.rules import Rule, rename
+
+REMEDY = "convert the encoder alone with model.head=none, and apply the head yourself to its output"
+
+_PARAMETERS = {"weight", "bias"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The names of the two modules of a head that can be expressed, without ``.weight`` and ``.bias``."""
+
+    norm: str
+    linear: str
+
+
+def default(module: str) -> Layout:
+    """The layout of the authors' own files: ``module`` is ``nn.Sequential`` of a norm and a linear layer."""
+    return Layout(f"{module}.0", f"{module}.1")
+
+
+def layout(shapes: Mapping[str, Sizes], module: str) -> Layout:
+    """The layout of the head ``module`` among tensors of ``shapes``. Raises InputError where it cannot be expressed."""
+    reason = why_not(shapes, module)
+    if reason is not None:
+        raise InputError(reason, REMEDY)
+    first, second = sorted(_parts(shapes, module), key=int)
+    return Layout(f"{module}.{first}", f"{module}.{second}")
+
+
+def why_not(shapes: Mapping[str, Sizes], module: str) -> str | None:
+    """Why Hugging Face's AST cannot express the head ``module`` among tensors of ``shapes``; None where it can."""
+    parts = _parts(shapes, module)
+    names = f"{module}.*"
+    if not parts:
+        return f"the checkpoint has no classifier (no {names})"
+    if "" in parts:
+        return f"the classifier is one linear layer ({module}.weight); Hugging Face's AST normalises before its own"
+    if any("running_mean" in part for part in parts.values()):
+        return f"the classifier ({names}) has a batch norm; that of Hugging Face's AST has a layer norm"
+    if not all(part.isdecimal() and part.isascii() for part in parts):
+        shown = printable(next(part for part in parts if not (part.isdecimal() and part.isascii())), 60)
+        return f"the classifier ({names}) has a part {shown}; that of Hugging Face's AST is a norm and a linear layer"
+    ordered = [parts[number] for number in sorted(parts, key=int)]
+    kinds = [len(part.get("weight", ())) for part in ordered]
+    if kinds == [2]:
+        return (
+            f"the classifier ({names}) has a linear layer and no parameters of a norm: whether it normalises before "
+            "is not in the file, and Hugging Face's AST always does"
+        )
+    if kinds.count(2) > 1:
+        return f"the classifier ({names}) has {kinds.count(2)} linear layers; that of Hugging Face's AST has one"
+    if kinds != [1, 2] or any(set(part) - _PARAMETERS for part in ordered):
+        return f"the classifier ({names}) is not a layer norm followed by a linear layer"
+    if any(set(part) != _PARAMETERS for part in ordered):
+        return f"a layer of the classifier ({names}) has no bias; those of Hugging Face's AST have one"
+    first, second = sorted(map(int, parts))
+    if second - first > 2:
+        return (
+            f"{second - first - 1} modules without tensors lie between norm and linear layer of the classifier "
+            f"({module}.{first}, {module}.{second}): one may be an activation, which is not in the file"
+        )
+    return None
+
+
+def untrained(weight: NDArray[Any], bias: NDArray[Any]) -> bool:
+    """Whether a layer norm of these values was never trained: exactly ones and zeros, which no step of training leaves.
+
+    The classifier that it belongs to then gives noise.
+    """
+    return bool((weight == 1).all() and (bias == 0).all())
+
+
+def table(head: Layout) -> tuple[Rule, ...]:
+    """The rules for a head."""
+    return (
+        rename(f"{head.norm}.weight", "classifier.layernorm.weight", ("hidden",)),
+        rename(f"{head.norm}.bias", "classifier.layernorm.bias", ("hidden",)),
+        rename(f"{head.linear}.weight", "classifier.dense.weight", ("labels", "hidden")),
+        rename(f"{head.linear}.bias", "classifier.dense.bias", ("labels",)),
+    )
+
+
+def _parts(shapes: Mapping[str, Sizes], module: str) -> dict[str, dict[str, Sizes]]:
+    """The parameters of each part of ``module``, by the part's own name; "" for parameters of ``module`` itself."""
+    found: dict[str, dict[str, Sizes]] = {}
+    for name, shape in shapes.items():
+        if name.startswith(module + "."):
+            part, _, parameter = name.removeprefix(module + ".").rpartition(".")
+            found.setdefault(part, {})[parameter] = shape
+    return found

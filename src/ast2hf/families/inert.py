@@ -1,0 +1,53 @@
+"""Tensors that lie beside a model in a file and that its forward does not use: what may be dropped without asking.
+
+Known ones alone, by what their names say; anything else outside the model's prefix is for the user to decide.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Inert:
+    """``last``: what the last part of a dotted name is; ``before``: what one of the parts before it contains or is."""
+
+    before: re.Pattern[str] | None
+    last: re.Pattern[str]
+    reason: str
+
+    def __contains__(self, name: str) -> bool:
+        *parents, last = name.split(".")
+        if not self.last.fullmatch(last):
+            return False
+        return self.before is None or any(map(self.before.search, parents))
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text, re.ASCII)
+
+
+_FILTERS = "fixed filters of a front end in the model; the converted model gets features: see that they are the same"
+_LOSS = "weights of the classes in the loss of the training"
+_METRIC = "state of a metric of the training"
+_COUNTER = "counter of the averaging of weights"
+
+# fmt: off
+INERT: tuple[Inert, ...] = (
+    Inert(_pattern(r"^(mel_?)?spectrogram$"),        _pattern(r"window|fb"),     _FILTERS),  # torchaudio
+    Inert(_pattern(r"^mel_scale$|^melspectrogram$"), _pattern(r"window|fb"),     _FILTERS),
+    Inert(_pattern(r"^spectrogram_extractor$"),      _pattern(r"weight|window"), _FILTERS),  # torchlibrosa
+    Inert(_pattern(r"^logmel_extractor$"),           _pattern(r"melW"),          _FILTERS),
+    Inert(None,                                      _pattern(r"pos_weight|class_weights?"),         _LOSS),
+    Inert(_pattern(r"^(\w+_)?(criterion|loss|loss_fn|loss_func)$"), _pattern(r"weight"),             _LOSS),
+    Inert(_pattern(r"metric|acc|auc|auroc|f1|mAP|precision|recall|confusion|confmat|loss"),
+          _pattern(r"tp|fp|tn|fn|correct|total|confmat|preds|target|(sum|mean|min|max)_value"),      _METRIC),
+    Inert(None,                                      _pattern(r"n_averaged|initted"),                _COUNTER),
+)
+# fmt: on
+
+
+def reason(name: str) -> str | None:
+    """Why the tensor ``name`` is known to be of no use to a forward; None where it is not known."""
+    return next((inert.reason for inert in INERT if name in inert), None)

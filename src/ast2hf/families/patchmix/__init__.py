@@ -1,0 +1,40 @@
+"""Patch-Mix contrastive learning of Bae et al. (2023), and its descendants: an AST with its classifier elsewhere.
+
+A file has the encoder under ``model`` and the trained classifier under ``classifier``, of which the latter is here
+``classifier.{0,1}.*`` beside the encoder's names. The ``mlp_head`` of the encoder has the right shapes, but was never
+trained. The encoder is AST's; that it was built with frequency and time exchanged, and is fed 128 bins all the same,
+changes no token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ast2hf.families import heads
+from ast2hf.families.ast import Ast, square
+from ast2hf.families.ast.table import inside, table
+from ast2hf.families.base import NO_SHAPES
+from ast2hf.mapping.ops import Sizes
+from ast2hf.mapping.rules import Table
+
+_UNTRAINED = (
+    "classifier of the encoder's class, which Patch-Mix does not train; the trained one lies beside the encoder"
+)
+
+
+class PatchMix(Ast):
+    """See :class:`ast2hf.families.base.Family`."""
+
+    name = "patchmix"
+    title = "Patch-Mix AST"
+    classifier = "classifier"
+
+    def fits(self, shapes: Mapping[str, Sizes]) -> bool:
+        return square(shapes) and heads.why_not(shapes, self.classifier) is None
+
+    def table(self, head: str, shapes: Mapping[str, Sizes] = NO_SHAPES, exact_epsilon: bool = False) -> Table:
+        drops = inside(Ast.classifier, _UNTRAINED, shapes)
+        return table(head, shapes, exact_epsilon, classifier=self.classifier, drops=drops)
+
+
+PATCH_MIX = PatchMix()

@@ -1,0 +1,109 @@
+"""SSAST of Gong, Lai, Chung and Glass (2022), the self-supervised AST, pretrained or fine-tuned by its authors' code.
+
+Two families in one folder. With square patches its files have AST's names and shapes; with patches of one frame pair
+over all bins ("frame"), the kernel becomes square by columns of zeros, which read as many frames more and ignore them.
+Its recipes fine-tune by averaging the patches (``ft_avgtok``), its default is AST's two class tokens (``ft_cls``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ast2hf.config import Variant
+from ast2hf.families import heads, sizes, vit
+from ast2hf.families.ast import Ast, square
+from ast2hf.families.ast.front_end import KaldiFbank
+from ast2hf.families.ast.table import PREFIX, table
+from ast2hf.families.base import AVERAGES_PATCHES, CLASSIFICATION, CLS, MEAN, NO_SHAPES
+from ast2hf.families.geometry import Geometry
+from ast2hf.mapping.ops import Sizes, ZeroPadded
+from ast2hf.mapping.rules import Drop, Rule, Table
+from ast2hf.results import NO_HEAD
+
+FRAMES = 2
+"""Frames that a patch of the frame kind spans, in all published models."""
+
+_SIZES = "size of the spectrograms of the pretraining"
+_MASK = "what masked patches were replaced with in the pretraining"
+_TASK = "layer of the pretraining task"
+
+_PRETRAINING = {
+    "p_input_fdim": _SIZES, "p_input_tdim": _SIZES, "mask_embed": _MASK, "cpredlayer": _TASK, "gpredlayer": _TASK,
+}  # fmt: skip
+"""The beginning of the names that pretraining leaves, and why the forward does not need them."""
+
+
+class Ssast(Ast):
+    """Square patches. See :class:`ast2hf.families.base.Family`."""
+
+    name = "ssast"
+    title = "SSAST"
+    poolings = (MEAN, CLS)
+
+    def fits(self, shapes: Mapping[str, Sizes]) -> bool:
+        return square(shapes) and "classifier.0.weight" not in shapes
+
+    def heads(self, pooling: str, shapes: Mapping[str, Sizes]) -> Mapping[str, str | None]:
+        if pretrained(shapes):
+            return {CLASSIFICATION: "the checkpoint is of the pretraining, which has no classifier", NO_HEAD: None}
+        reason = AVERAGES_PATCHES if pooling == MEAN else heads.why_not(shapes, self.classifier)
+        return {CLASSIFICATION: reason, NO_HEAD: None}
+
+    def table(self, head: str, shapes: Mapping[str, Sizes] = NO_SHAPES, exact_epsilon: bool = False) -> Table:
+        return table(
+            head, shapes, exact_epsilon,
+            classifier=self.classifier, projection=self.projection, drops=_of_pretraining(shapes),
+        )  # fmt: skip
+
+    @property
+    def projection(self) -> Rule | None:
+        """The rule for the kernel, where it is not square."""
+        return None
+
+
+class SsastFrame(Ssast):
+    """Patches of FRAMES frames over all bins. In the terms of Hugging Face's AST a patch is as long as high.
+
+    ``max_length`` and ``time_stride`` of a variant are the authors', whose frequency stride says nothing: there is one
+    row.
+    """
+
+    name = "ssast_frame"
+    title = "SSAST with patches of frames"
+
+    def fits(self, shapes: Mapping[str, Sizes]) -> bool:
+        rows, columns = sizes.kernel(PREFIX, shapes)
+        return all(name in shapes for name in self.anchors) and rows > columns == FRAMES
+
+    def geometry(self, variant: Variant, shapes: Mapping[str, Sizes]) -> Geometry:
+        return super().geometry(_padded(variant), shapes)
+
+    def front_end(self, variant: Variant) -> KaldiFbank:
+        return super().front_end(_padded(variant))
+
+    @property
+    def projection(self) -> Rule:
+        shape = ("hidden", 1, "patch", FRAMES)
+        return Rule((PREFIX + "patch_embed.proj.weight",), (vit.PROJECTION,), ZeroPadded(FRAMES), (shape,))
+
+
+def pretrained(shapes: Mapping[str, Sizes]) -> bool:
+    """Whether ``shapes`` are those of a pretrained SSAST, before any fine-tuning."""
+    return "mask_embed" in shapes or "p_input_fdim" in shapes
+
+
+def _of_pretraining(shapes: Mapping[str, Sizes]) -> tuple[Drop, ...]:
+    firsts = ((name, name.partition(".")[0], shape) for name, shape in shapes.items())
+    return tuple(Drop(name, _PRETRAINING[first], shape) for name, first, shape in firsts if first in _PRETRAINING)
+
+
+def _padded(variant: Variant) -> Variant:
+    """``variant`` in the terms of Hugging Face's AST."""
+    bins = sizes.given(variant, "num_mel_bins")
+    length = sizes.given(variant, "max_length") + bins - FRAMES
+    return replace(variant, patch_size=bins, frequency_stride=bins, max_length=length)
+
+
+SSAST = Ssast()
+SSAST_FRAME = SsastFrame()

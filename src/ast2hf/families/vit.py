@@ -1,0 +1,66 @@
+"""The rules that all families share: timm's vision transformer with a distillation token, as Hugging Face's AST.
+
+Left: timm's names behind a prefix of the family's own. Right: the names that transformers reads on disk since 4.25 and
+that 5.x still writes (in memory, 5.9 and later use others). Data only.
+"""
+
+from __future__ import annotations
+
+from ast2hf.families.base import ENCODER
+from ast2hf.mapping.rules import Drop, Rule, Table, rename, split
+
+POSITIONS = ENCODER + "embeddings.position_embeddings"
+PROJECTION = ENCODER + "embeddings.patch_embeddings.projection.weight"
+
+_IMAGENET = "ImageNet classifier of the vision model that AST started from; its forward does not use it"
+
+
+def encoder(prefix: str, positions: Rule, projection: Rule | None = None) -> Table:
+    """The rules for all but the head, of tensors whose names begin with ``prefix``.
+
+    ``positions`` makes POSITIONS; ``projection`` makes PROJECTION, where the kernel is not square.
+    """
+    e, t = ENCODER + "embeddings.", ENCODER + "encoder.layer.{layer}."
+    s, b = prefix, prefix + "blocks.{layer}."
+    square = rename(s + "patch_embed.proj.weight", PROJECTION, ("hidden", 1, "patch", "patch"))
+    # fmt: off
+    return (
+        rename(s + "cls_token",             e + "cls_token",                        (1, 1, "hidden")),
+        rename(s + "dist_token",            e + "distillation_token",               (1, 1, "hidden")),
+        positions,
+        projection or square,
+        rename(s + "patch_embed.proj.bias", e + "patch_embeddings.projection.bias", ("hidden",)),
+
+        rename(b + "norm1.weight",     t + "layernorm_before.weight",       ("hidden",)),
+        rename(b + "norm1.bias",       t + "layernorm_before.bias",         ("hidden",)),
+        split(b + "attn.qkv.weight",  (t + "attention.attention.query.weight",
+                                       t + "attention.attention.key.weight",
+                                       t + "attention.attention.value.weight"), ("hidden", "hidden")),
+        split(b + "attn.qkv.bias",    (t + "attention.attention.query.bias",
+                                       t + "attention.attention.key.bias",
+                                       t + "attention.attention.value.bias"),   ("hidden",)),
+        rename(b + "attn.proj.weight", t + "attention.output.dense.weight", ("hidden", "hidden")),
+        rename(b + "attn.proj.bias",   t + "attention.output.dense.bias",   ("hidden",)),
+        rename(b + "norm2.weight",     t + "layernorm_after.weight",        ("hidden",)),
+        rename(b + "norm2.bias",       t + "layernorm_after.bias",          ("hidden",)),
+        rename(b + "mlp.fc1.weight",   t + "intermediate.dense.weight",     ("mlp", "hidden")),
+        rename(b + "mlp.fc1.bias",     t + "intermediate.dense.bias",       ("mlp",)),
+        rename(b + "mlp.fc2.weight",   t + "output.dense.weight",           ("hidden", "mlp")),
+        rename(b + "mlp.fc2.bias",     t + "output.dense.bias",             ("hidden",)),
+
+        rename(s + "norm.weight", ENCODER + "layernorm.weight", ("hidden",)),
+        rename(s + "norm.bias",   ENCODER + "layernorm.bias",   ("hidden",)),
+    )
+    # fmt: on
+
+
+def imagenet_heads(prefix: str) -> tuple[Drop, ...]:
+    """The two classifiers of the vision model, which lie in the authors' files."""
+    # fmt: off
+    return (
+        Drop(prefix + "head.weight",      _IMAGENET, (1000, "hidden")),
+        Drop(prefix + "head.bias",        _IMAGENET, (1000,)),
+        Drop(prefix + "head_dist.weight", _IMAGENET, (1000, "hidden")),
+        Drop(prefix + "head_dist.bias",   _IMAGENET, (1000,)),
+    )
+    # fmt: on

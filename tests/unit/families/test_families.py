@@ -1,0 +1,76 @@
+"""Which family the names and shapes of the authors' files fit, and what is read from them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from support.family_cases import CASES
+
+from ast2hf.checkpoint import synthetic
+from ast2hf.families import FAMILIES
+from ast2hf.families.base import CLASSIFICATION, CLS, POOLINGS
+from ast2hf.mapping.plan import make_plan
+
+FITS = {
+    "ast_tiny_ln_dropout_linear": {"ast", "ssast"},
+    "ast_small_f12_t16": {"ast", "ssast"},
+    "ssast_patch_finetuned": {"ast", "ssast"},
+    "ssast_patch_pretrained": {"ssast"},
+    "ssast_frame_finetuned": {"ssast_frame"},
+    "ssast_frame_pretrained": {"ssast_frame"},
+    "patchmix": {"patchmix"},
+}
+"""What cannot be told apart by names and shapes fits both."""
+
+OURS = ("ast", "ssast", "ssast_frame", "patchmix")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_authors_files_fit_their_family(name):
+    if name in FITS:
+        assert {family for family in OURS if FAMILIES[family].fits(CASES[name].shapes())} == FITS[name]
+
+
+def test_an_ast_without_a_distillation_token_fits_none():
+    shapes = CASES["ast_small_f12_t16"].shapes()
+    del shapes["v.dist_token"]
+    assert not any(family.fits(shapes) for family in FAMILIES.values())
+    assert not any(family.fits({}) for family in FAMILIES.values())
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_every_tensor_of_the_authors_files_is_used_or_dropped_with_a_reason(name):
+    case = CASES[name]
+    shapes = case.shapes()
+    for head, reason in case.family.heads(CLS, shapes).items():
+        if reason is None:
+            geometry = case.geometry(head)
+            table = case.family.table(head, shapes)
+            plan = make_plan(table, geometry.num_hidden_layers, geometry.dimensions(), shapes)
+            assert plan.sources.keys() | plan.dropped.keys() == shapes.keys()
+            assert geometry.num_hidden_layers == 12
+            assert geometry.num_attention_heads == geometry.hidden_size // 64
+
+
+@pytest.mark.parametrize("name", [name for name in FITS if "pretrained" not in name and "dropout" not in name])
+def test_a_synthetic_checkpoint_has_the_names_and_shapes_of_the_authors_files(name):
+    case = CASES[name]
+    found = synthetic.shapes(case.family, case.geometry(CLASSIFICATION))
+    assert found == case.shapes()
+
+
+@pytest.mark.parametrize("family", [FAMILIES[name] for name in OURS], ids=lambda family: family.name)
+def test_what_is_said_of_a_family(family):
+    assert FAMILIES[family.name] is family
+    assert set(family.poolings) <= set(POOLINGS)
+    assert family.anchors[0] == "v.cls_token"
+    assert family.expressible
+
+
+def test_patches_of_frames_make_the_features_longer_for_hugging_face_and_the_tokens_no_more():
+    case = CASES["ssast_frame_finetuned"]
+    variant = replace(case.variant(CLASSIFICATION), frequency_stride=None)
+    assert case.family.front_end(variant).max_length == 128 + 126
+    geometry = case.family.geometry(variant, case.shapes())
+    assert (geometry.max_length, geometry.num_positions) == (254, case.shapes()["v.pos_embed"][1])

@@ -1,0 +1,273 @@
+"""The pipeline with what is not an AST with its classifier: other families, poolings, epsilons, heads apart, sizes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from conftest import TINY, TINY_OVERRIDES, compose
+from safetensors.torch import load_file, save_file
+
+from ast2hf import pipeline
+from ast2hf.checkpoint import synthetic
+from ast2hf.errors import ConfigurationError, VerificationError
+from ast2hf.families import resize
+from ast2hf.families.ast import AST
+from ast2hf.families.maest import MAEST
+from ast2hf.families.passt import PASST, reference
+from ast2hf.formats.huggingface import HUGGING_FACE
+from ast2hf.progress import Progress
+from ast2hf.results import Conversion, Report
+
+OFFLINE = ("experiment=offline", "tracking=off")
+
+SUMMED = {"passt": (PASST, 128, 90), "maest": (MAEST, 96, 62)}
+"""Family, mel bins, columns of its positions; a model input is 64 frames, which are five columns."""
+
+
+def converted(*overrides):
+    """What came of the settings, as far as it came, and the error."""
+    settings = compose(*OFFLINE, *overrides)
+    conversion = Conversion(Report(settings.model.name))
+    try:
+        pipeline.run(conversion, settings, Progress())
+    except Exception as error:
+        return conversion, error
+    return conversion, None
+
+
+@pytest.fixture
+def ast(tmp_path, tiny_checkpoint):
+    """Run the pipeline on the tiny AST."""
+    place = (f"checkpoint={tiny_checkpoint}", f"output_dir={tmp_path / 'model'}", *TINY_OVERRIDES)
+    return lambda *overrides: converted(*place, *overrides)
+
+
+@pytest.fixture(params=SUMMED)
+def summed(request, tmp_path):
+    """Run the pipeline on a tiny PaSST, and on a tiny MAEST, of more columns than the model takes."""
+    family, mels, columns = SUMMED[request.param]
+    geometry = dataclasses.replace(
+        TINY, frequency_stride=10, time_stride=10, num_mel_bins=mels, max_length=6 + 10 * columns
+    )
+    path = tmp_path / "summed.pth"
+    torch.save(synthetic.state_dict(family, geometry, 1, prefix=""), path)
+    place = (
+        "model=custom", f"checkpoint={path}", f"output_dir={tmp_path / 'model'}", "labels=none", "model.mean=0",
+        "model.std=1", "model.problem_type=multi_label_classification", "model.frequency_stride=10",
+        "model.time_stride=10", "model.max_length=64", f"model.num_mel_bins={mels}",
+    )  # fmt: skip
+    return lambda *overrides: converted(*place, *overrides)
+
+
+def statuses(report, *names):
+    return [report.checks[name].status for name in names]
+
+
+def published(tmp_path, name):
+    return json.loads((tmp_path / "model" / name).read_text())
+
+
+def test_without_an_extractor_none_is_written_and_what_needs_it_is_not_applicable(summed, tmp_path):
+    conversion, error = summed()
+    assert error is None, error
+    report = conversion.report
+    assert statuses(report, "features", "end_to_end") == ["not_applicable"] * 2
+    assert statuses(report, "weights", "loading", "last_hidden_state", "pooled", "logits") == ["passed"] * 5
+    assert report.checks["weights"].measured["recomputed"] == 1
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [
+        "README.md", "config.json", "conversion_report.json", "model.safetensors",
+    ]  # fmt: skip
+    assert set(published(tmp_path, "conversion_report.json")["files"]) == {"config.json", "model.safetensors"}
+    assert report.clip == "synthetic features (seed 0)"
+    assert not report.top5
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "a `pipeline` cannot be used" in card
+    assert str(report.front_end["sampling_rate"]) in card
+    assert report.front_end["normalisation"].replace("*", "\\*") in card
+    assert "AutoFeatureExtractor" not in card
+
+
+def test_the_snippet_of_its_card_runs(summed, tmp_path, capsys):
+    summed()
+    code = (tmp_path / "model" / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    exec(code.replace("path/to/this/folder", str(tmp_path / "model")), {})
+    assert capsys.readouterr().out.count("LABEL_") == 5
+
+
+def test_it_is_verified_and_skipped_without_an_extractor(summed, tmp_path):
+    summed()
+    conversion, error = summed("skip_existing=true")
+    assert (error, conversion.skipped) == (None, True)
+    conversion, error = summed("task=verify", f"folder={tmp_path / 'model'}", "output_dir=null")
+    assert error is None, error
+    assert conversion.report.status == "passed"
+
+
+def test_positions_taken_from_the_end_fail_the_proof(summed, monkeypatch):
+    original = reference.positions
+
+    def shifted(geometry, state_dict):
+        columns = state_dict["time_new_pos_embed"]
+        return original(geometry, {**state_dict, "time_new_pos_embed": columns.flip(3)})
+
+    monkeypatch.setattr(reference, "positions", shifted)
+    conversion, error = summed()
+    assert isinstance(error, VerificationError)
+    assert statuses(conversion.report, "weights", "last_hidden_state") == ["passed", "failed"]
+    assert conversion.report.first_divergence == "embeddings"
+
+
+def test_a_model_without_an_extractor_is_not_registered_as_a_pipeline(summed, tmp_path):
+    settings = ("tracking=mlflow", "tracking.log_model=true", f"paths.outputs={tmp_path / 'outputs'}")
+    _, error = summed(*settings)
+    assert isinstance(error, ConfigurationError)
+    assert "has no feature extractor" in error.cause
+
+
+def test_a_shorter_input_of_summed_positions_is_the_same_function(summed):
+    conversion, error = summed("resize.max_length=44")
+    assert error is None, error
+    assert conversion.report.geometry["max_length"] == conversion.report.front_end["max_length"] == 44
+    assert not conversion.report.resized
+    assert any("take the first positions" in note for note in conversion.report.notes)
+    _, error = summed("resize.num_mel_bins=64", "overwrite=true")
+    assert isinstance(error, ConfigurationError)
+    assert "no rule that fits positions" in error.cause
+
+
+def test_both_epsilons_exactly(ast, tmp_path):
+    plain, error = ast()
+    assert error is None
+    exact, error = ast("model.exact_epsilon=true", "overwrite=true")
+    assert error is None, error
+    report = exact.report
+    assert published(tmp_path, "config.json")["layer_norm_eps"] == report.layer_norm_eps == 1e-5
+    assert report.exact_epsilon is True
+    assert report.checks["logits"].max_abs_diff <= 2e-6 < plain.report.checks["logits"].max_abs_diff
+    assert report.checks["weights"].measured == {"bit_exact": 30, "recomputed": 13}
+    assert all(block.relative_diff < 1e-5 for block in report.blocks)
+    assert "square root of" in (tmp_path / "model" / "README.md").read_text()
+
+
+def test_where_the_plain_epsilon_fails_the_logits_the_exact_one_is_named_and_passes(ast, tiny_checkpoint):
+    state = torch.load(tiny_checkpoint, weights_only=True)
+    for name in ("weight", "bias"):
+        state[f"module.v.norm.{name}"] *= 0.03  # so that the variance of the pooled vector is small
+    torch.save(state, tiny_checkpoint)
+    conversion, error = ast()
+    assert isinstance(error, VerificationError)
+    assert statuses(conversion.report, "pooled", "logits") == ["passed", "failed"]
+    assert "model.exact_epsilon=true" in error.remedy
+    conversion, error = ast("model.exact_epsilon=true")
+    assert error is None, error
+    assert conversion.report.checks["logits"].max_abs_diff < 3e-6
+
+
+def test_other_failures_do_not_name_the_epsilon(ast):
+    _, error = ast("model.layer_norm_eps=1e-12")
+    assert isinstance(error, VerificationError)
+    assert "exact_epsilon" not in error.remedy
+
+
+def test_published_logits_are_repeated_with_the_same_epsilon_however_weights_are_scaled(ast, tmp_path):
+    ast()
+    loaded = HUGGING_FACE.load(tmp_path / "model", torch.device("cpu"))
+    from ast2hf.audio import PACKAGED, load_clip
+
+    waveform = load_clip(PACKAGED, compose().model, tmp_path).waveform
+    features = HUGGING_FACE.features(tmp_path / "model", waveform, 16000)
+    with torch.inference_mode(), loaded.with_epsilon(1e-12):
+        values = loaded(features).logits[0, :3].tolist()
+    conversion, error = ast(
+        "overwrite=true", "model.exact_epsilon=true", "verify.expected_logits=always",
+        f"model.expected_logits.values={values}",
+    )  # fmt: skip
+    assert error is None, error
+    assert conversion.report.checks["published_logits"].max_abs_diff < 2e-6
+
+
+def test_an_encoder_keeps_its_head_beside_it(ast, tmp_path, tiny_checkpoint):
+    conversion, error = ast("model.head=none")
+    assert error is None, error
+    source = torch.load(tiny_checkpoint, weights_only=True)
+    head = load_file(tmp_path / "model" / "head.safetensors")
+    assert sorted(head) == ["mlp_head.0.bias", "mlp_head.0.weight", "mlp_head.1.bias", "mlp_head.1.weight"]
+    assert all(torch.equal(tensor, source[f"module.{name}"]) for name, tensor in head.items())
+    assert conversion.report.checks["weights"].measured["head_apart"] == 4
+    assert conversion.report.head_apart["mlp_head.1.weight"] == [7, 64]
+    assert "head.safetensors" in conversion.report.files
+
+
+def test_a_head_that_was_changed_fails_the_weights(ast, tmp_path, monkeypatch):
+    write = HUGGING_FACE.write
+
+    def tamper(folder, spec, checkpoint):
+        write(folder, spec, checkpoint)
+        head = load_file(folder / "head.safetensors")
+        head["mlp_head.1.bias"][0] += 1
+        save_file(head, folder / "head.safetensors")
+
+    monkeypatch.setattr(type(HUGGING_FACE), "write", lambda self, *given: tamper(*given))
+    conversion, error = ast("model.head=none")
+    assert isinstance(error, VerificationError)
+    assert "mlp_head.1.bias" in conversion.report.checks["weights"].reason
+
+
+def test_somebody_elses_encoder_need_not_have_it(ast, tmp_path):
+    ast("model.head=none")
+    (tmp_path / "model" / "head.safetensors").unlink()
+    conversion, error = ast("task=verify", f"folder={tmp_path / 'model'}", "output_dir=null")
+    assert error is None, error
+    assert "head_apart" not in conversion.report.checks["weights"].measured
+
+
+def test_the_head_is_applied_as_the_card_says(ast, tmp_path, tiny_checkpoint):
+    ast("model.head=none")
+    card = (tmp_path / "model" / "README.md").read_text()
+    code = "".join(part.split("```")[0] for part in card.split("```python\n")[1:])
+    found = {}
+    exec(code.replace("path/to/this/folder", str(tmp_path / "model")), found)
+    state = {name.removeprefix("module."): t for name, t in torch.load(tiny_checkpoint, weights_only=True).items()}
+    expected = AST.reference(TINY, state)(found["inputs"]["input_values"]).logits
+    torch.testing.assert_close(found["logits"], expected, atol=1e-5, rtol=0)
+
+
+def test_the_mean_of_the_patches_is_left_to_the_user_and_said(ast, tmp_path):
+    conversion, error = ast("model.head=none", "model.pooling=mean")
+    assert error is None, error
+    report = conversion.report
+    assert statuses(report, "pooled", "logits") == ["not_applicable"] * 2
+    assert statuses(report, "last_hidden_state", "end_to_end") == ["passed"] * 2
+    assert report.pooling == "mean"
+    assert [block.name for block in report.blocks][-1] == "last_hidden_state"
+    assert "last_hidden_state[:, 2:].mean(1)" in (tmp_path / "model" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("key", "size"), [("max_length", 32), ("max_length", 160), ("num_mel_bins", 64)])
+def test_positions_are_fitted_and_the_folder_marked(ast, tmp_path, key, size):
+    conversion, error = ast(f"resize.{key}={size}")
+    assert error is None, error
+    report = conversion.report
+    assert report.resized["from"][key] == getattr(TINY, key)
+    assert report.resized["to"][key] == report.geometry[key] == size
+    assert published(tmp_path, "config.json")[key] == published(tmp_path, "preprocessor_config.json")[key] == size
+    assert report.checks["weights"].measured["recomputed"] == 1
+    assert any("not equal to the source" in note for note in report.notes)
+    assert "## Not equal to the source" in (tmp_path / "model" / "README.md").read_text()
+
+
+def test_fitted_and_exact_at_once(ast):
+    conversion, error = ast("resize.max_length=160", "model.exact_epsilon=true")
+    assert error is None, error
+    assert conversion.report.checks["logits"].max_abs_diff < 3e-6
+
+
+def test_another_rule_in_the_proof_fails(ast, monkeypatch):
+    original = resize.fitted
+    monkeypatch.setattr(resize, "fitted", lambda e, source, target: original(e, source, target)[:, ::-1].copy())
+    conversion, error = ast("resize.max_length=160")
+    assert isinstance(error, VerificationError)
+    assert statuses(conversion.report, "weights", "last_hidden_state") == ["passed", "failed"]
