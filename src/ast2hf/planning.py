@@ -103,7 +103,8 @@ def _specify(
                 dimensions = geometry.dimensions()
         plan = make_plan(table, own.num_hidden_layers, dimensions, shapes)
         state_dict.require_floats([*plan.sources, *plan.apart])
-        limits.check_growth(plan.targets.values(), state_dict.checkpoint.nbytes)
+        made = [*plan.targets.values(), *(shapes[name] for name in plan.apart)]
+        limits.check_growth(made, state_dict.checkpoint.nbytes)
     front_end = family.front_end(variant)
     report.family, report.head, report.pooling = family.name, variant.head, pooling
     report.problem_type = variant.problem_type

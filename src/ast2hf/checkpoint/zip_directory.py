@@ -115,10 +115,10 @@ def _end_records(name: str, fd: int, size: int) -> tuple[ByteRange, int]:
         if locator[1:] != (0, position, 1) or position < 0:
             raise _unlike(name, "its zip64 locator leads elsewhere")
         mark, length, _, _, disk, first, here, count64, nbytes64, offset64 = _unpack(_END64, fd, position)
-        small = (min(count64, _MAX16), min(nbytes64, _MAX32), min(offset64, _MAX32))
         if (mark, length, disk, first, here) != (b"PK\x06\x06", _END64.size - 12, 0, 0, count64):
             raise _unlike(name, "its zip64 end record is not as it must be")
-        if small != (count, nbytes, offset):
+        both = ((count, count64, _MAX16), (nbytes, nbytes64, _MAX32), (offset, offset64, _MAX32))
+        if any(small not in (limit, min(large, limit)) for small, large, limit in both):
             raise _unlike(name, "its two end records contradict each other")
         count, nbytes, offset = count64, nbytes64, offset64
     if offset + nbytes != position:

@@ -243,6 +243,13 @@ def test_records_and_offsets_of_more_than_4_gb_are_read(tmp_path):
     assert places[2].offset > 1 << 32
 
 
+def test_an_end_record_may_leave_everything_to_the_other(tmp_path):
+    large = {"here": 0xFFFF, "count": 0xFFFF, "size": 0xFFFFFFFF, "offset": 0xFFFFFFFF}
+    (tmp_path / "w.pth").write_bytes(archive(end=large).join())
+    with open_checkpoint(tmp_path / "w.pth") as checkpoint:
+        assert checkpoint.select([selection.Part()]).read("w").tolist() == [[1, 2], [3, 4]]
+
+
 def test_what_torch_writes_is_read(tmp_path):
     torch.save({"w": torch.ones(2, 3), "none": torch.zeros(0)}, tmp_path / "some name (1).pth")
     with open_checkpoint(tmp_path / "some name (1).pth") as checkpoint:
