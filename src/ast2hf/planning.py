@@ -10,23 +10,27 @@ from pathlib import Path
 
 from ast2hf import local_files
 from ast2hf.checkpoint import limits
-from ast2hf.checkpoint.selection import Part, shown
 from ast2hf.checkpoint.source import Source, locate
-from ast2hf.checkpoint.state_dict import Checkpoint, StateDict, open_checkpoint
+from ast2hf.checkpoint.state_dict import StateDict, open_checkpoint
 from ast2hf.config import Config, Variant
-from ast2hf.errors import Ast2hfError, InputError, VerificationError, printable
-from ast2hf.families import FAMILIES, exact, recognise, resize
-from ast2hf.families.base import CLASSIFICATION, CLS, Family
+from ast2hf.covering import cover
+from ast2hf.errors import Ast2hfError, QuestionError, VerificationError, printable
+from ast2hf.families import FAMILIES, exact, resize
+from ast2hf.families.base import CLASSIFICATION
 from ast2hf.formats.base import Spec
 from ast2hf.formats.huggingface import HUGGING_FACE
 from ast2hf.labels import Labels, load_labels
-from ast2hf.mapping.plan import make_plan
 from ast2hf.output import up_to_date
 from ast2hf.progress import Progress
 from ast2hf.proof import checks
+from ast2hf.recognition import Recognition, recognise, require_head
 from ast2hf.results import Report
+from ast2hf.settling import settle
 
 log = logging.getLogger(__name__)
+
+SYNTHETIC = "ast"
+"""The family of synthetic checkpoints where none is said."""
 
 
 @dataclass(frozen=True)
@@ -42,54 +46,45 @@ def open_and_plan(
     report: Report, config: Config, variant: Variant, labels: Labels, scratch: Path, stack: ExitStack,
     progress: Progress,
 ) -> Opened:  # fmt: skip
-    """The checkpoint, vetted, recognised and planned."""
+    """The checkpoint, vetted, recognised and planned. Raises QuestionError for what only the user can say."""
     report.labels = labels.uri
     cache = local_files.expand(config.paths.cache).absolute()
-    family = FAMILIES[variant.family]
-    source = stack.enter_context(locate(config.checkpoint, variant, family, cache, config.download, scratch, progress))
+    made = FAMILIES[variant.family or SYNTHETIC]
+    source = stack.enter_context(locate(config.checkpoint, variant, made, cache, config.download, scratch, progress))
     report.source["uri"] = source.uri
     with progress("read", "Read and vet the checkpoint"):
         checkpoint = stack.enter_context(open_checkpoint(source.path))
-        part = ast_part(checkpoint)
-        state_dict = checkpoint.select([part])
-    report.source |= {"bytes": checkpoint.nbytes, "keys": list(part.keys), "prefix": part.prefix}
-    note(report, *state_dict.notes)
+    report.source["bytes"] = checkpoint.nbytes
     with progress.quiet("convert"):
         with _deciding(report, "recognition"):
-            family = recognise(state_dict.shapes)
-            family = next((found for found in FAMILIES.values() if found.fits(state_dict.shapes)), family)
-        report.checks["recognition"] = checks.planned("recognition", "passed", family=family.name)
-        spec = _specify(report, config, variant, family, variant.pooling or CLS, state_dict, labels)
-        report.configuration_sha256 = _configuration_hash(report, config, spec)
-    return Opened(source, state_dict, spec)
-
-
-def ast_part(checkpoint: Checkpoint) -> Part:
-    """Where the file has an AST. Raises InputError where that is not clear."""
-    token = "v.cls_token"
-    found = [c for c in checkpoint.candidates if any(name.endswith(token) for name in c.tensors)]
-    if len(found) > 1:
-        raise InputError(
-            f"the checkpoint contains several state dicts: {', '.join(shown(c.keys) for c in found)}",
-            "save only the one you need",
+            recognition = recognise(checkpoint, config, variant)
+            match = recognition.match
+            part = match.state_dict.parts[0]
+            report.source |= {"keys": list(part.keys), "prefix": part.prefix}
+            if variant.head == CLASSIFICATION:
+                require_head(match)
+            settled = settle(variant, match.family, match.state_dict.shapes, match.values)
+            if settled.questions:
+                raise QuestionError(*settled.questions)
+        report.checks["recognition"] = checks.planned(
+            "recognition", "passed", family=match.family.name, pooling=match.pooling
         )
-    candidate = found[0] if found else checkpoint.candidates[0]
-    tokens = [name for name in candidate.tensors if name.endswith(token)]
-    if tokens:
-        return Part(candidate.keys, tokens[0].removesuffix(token))
-    prefix = "module."
-    return Part(candidate.keys, prefix if all(name.startswith(prefix) for name in candidate.tensors) else "")
+        note(report, *match.state_dict.notes, *recognition.evidence, *settled.notes)
+        spec = _specify(report, config, settled.variant, recognition, labels)
+        report.configuration_sha256 = _configuration_hash(report, config, settled.variant, spec)
+    return Opened(source, match.state_dict, spec)
 
 
 def _specify(
-    report: Report, config: Config, variant: Variant, family: Family, pooling: str, state_dict: StateDict,
-    labels: Labels,
+    report: Report, config: Config, variant: Variant, recognition: Recognition, labels: Labels
 ) -> Spec:  # fmt: skip
-    """What is to be made of ``state_dict``, which is of ``family``; the report says it, too."""
-    shapes = state_dict.shapes
+    """What is to be made of a recognised checkpoint; the report says it, too."""
+    match = recognition.match
+    family, shapes = match.family, match.state_dict.shapes
     exact_epsilon = variant.exact_epsilon and variant.head == CLASSIFICATION
     epsilon = exact.HEAD_EPSILON if exact_epsilon else variant.layer_norm_eps
     own = family.geometry(variant, shapes)
+    limits.check_layers(own.num_hidden_layers)
     limits.check_layers(own.num_hidden_layers)
     with _deciding(report, "coverage"):
         table = family.table(variant.head, shapes, exact_epsilon)
@@ -101,20 +96,21 @@ def _specify(
                 table, resizing = found
             else:
                 dimensions = geometry.dimensions()
-        plan = make_plan(table, own.num_hidden_layers, dimensions, shapes)
-        state_dict.require_floats([*plan.sources, *plan.apart])
+        layers = own.num_hidden_layers
+        plan, left_out = cover(match, table, layers, dimensions, recognition.others, config.unused)
+        match.state_dict.require_floats(plan.apart)
         made = [*plan.targets.values(), *(shapes[name] for name in plan.apart)]
-        limits.check_growth(made, state_dict.checkpoint.nbytes)
+        limits.check_growth(made, match.state_dict.checkpoint.nbytes)
     front_end = family.front_end(variant)
-    report.family, report.head, report.pooling = family.name, variant.head, pooling
+    report.family, report.head, report.pooling = family.name, variant.head, match.pooling
     report.problem_type = variant.problem_type
     report.geometry, report.front_end = geometry.as_dict(), dict(front_end.as_dict())
     report.layer_norm_eps, report.exact_epsilon = epsilon, exact_epsilon
-    report.dropped_tensors = dict(plan.dropped)
+    report.dropped_tensors = {**plan.dropped, **left_out}
     report.head_apart = {name: list(shapes[name]) for name in plan.apart}
     report.checks["coverage"] = checks.planned(
         "coverage", "passed", None,
-        source=len(shapes), mapped=len(plan.sources), dropped=len(plan.dropped), written=len(plan.targets),
+        source=len(shapes), mapped=len(plan.sources), dropped=len(report.dropped_tensors), written=len(plan.targets),
     )  # fmt: skip
     if resizing is not None:
         report.resized = resizing.as_dict()
@@ -125,8 +121,8 @@ def _specify(
         note(report, "model.exact_epsilon changes nothing in an encoder, which has one epsilon")
     classes = None if geometry.num_labels is None else labels.for_classes(geometry.num_labels)
     return Spec(
-        family, variant.head, geometry, plan, front_end, classes, variant.problem_type, epsilon, pooling, exact_epsilon,
-        plan.apart, resizing,
+        family, variant.head, geometry, plan, front_end, classes, variant.problem_type, epsilon, match.pooling,
+        exact_epsilon, plan.apart, resizing,
     )  # fmt: skip
 
 
@@ -160,15 +156,16 @@ def labels_of(folder: Path, config: Config) -> Labels:
     return Labels(found, folder.name)
 
 
-def _configuration_hash(report: Report, config: Config, spec: Spec) -> str:
+def _configuration_hash(report: Report, config: Config, variant: Variant, spec: Spec) -> str:
     """Of all that decides what is made and how it is proved, and not of where it comes from or goes to."""
-    variant = asdict(config.model)
-    del variant["url"], variant["sha256"], variant["name"]
+    model = asdict(replace(variant, family=spec.family.name, pooling=spec.pooling))
+    del model["url"], model["sha256"], model["name"]
     packages = ("ast2hf", "torch", "torchaudio", "transformers", "safetensors")
     return up_to_date.configuration_hash(
         {
-            "model": variant, "resize": asdict(config.resize), "labels": spec.labels, "audio": config.audio,
-            "device": report.device, "dtype": report.dtype, "verify": asdict(config.verify),
+            "model": model, "resize": asdict(config.resize), "labels": spec.labels, "audio": config.audio,
+            "device": report.device,
+            "dtype": report.dtype, "verify": asdict(config.verify),
             "environment": {name: report.environment[name] for name in packages},
         }
     )  # fmt: skip

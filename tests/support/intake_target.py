@@ -15,17 +15,17 @@ from torch import Tensor
 
 from ast2hf.checkpoint import limits, second_reading, synthetic
 from ast2hf.checkpoint.state_dict import StateDict, open_checkpoint
-from ast2hf.config import Variant
-from ast2hf.errors import InputError
-from ast2hf.families import recognise
+from ast2hf.config import Config, Variant
+from ast2hf.covering import cover
+from ast2hf.errors import InputError, QuestionError
 from ast2hf.families.ast import AST
 from ast2hf.families.geometry import Geometry
 from ast2hf.formats.base import Spec
 from ast2hf.formats.huggingface import HUGGING_FACE, names, weights
-from ast2hf.mapping.plan import Plan, make_plan
-from ast2hf.planning import ast_part
+from ast2hf.mapping.plan import Plan
 from ast2hf.proof import checks, compare
 from ast2hf.proof.evidence import Evidence
+from ast2hf.recognition import recognise
 
 SMALLEST = Geometry(
     hidden_size=2,
@@ -40,8 +40,8 @@ SMALLEST = Geometry(
 )
 
 _VARIANT = Variant(
-    name="m", num_attention_heads=1, patch_size=2, frequency_stride=2, time_stride=2, max_length=4, num_mel_bins=4,
-    mean=0.0, std=1.0,
+    name="m", family="ast", num_attention_heads=1, patch_size=2, frequency_stride=2, time_stride=2, max_length=4,
+    num_mel_bins=4, mean=0.0, std=1.0,
 )  # fmt: skip
 
 
@@ -101,18 +101,18 @@ def examiner(folder: Path) -> Callable[[bytes], str | None]:
         written.unlink(missing_ok=True)
         try:
             with open_checkpoint(path) as checkpoint:
-                state_dict = checkpoint.select([ast_part(checkpoint)])
-                shapes = state_dict.shapes
-                family = recognise(shapes)
-                geometry = family.geometry(_VARIANT, shapes)
+                recognition = recognise(checkpoint, Config(model=_VARIANT), _VARIANT)
+                match = recognition.match
+                state_dict, family = match.state_dict, match.family
+                geometry = family.geometry(_VARIANT, state_dict.shapes)
                 limits.check_layers(geometry.num_hidden_layers)
-                table = family.table(_VARIANT.head, shapes)
-                plan = make_plan(table, geometry.num_hidden_layers, geometry.dimensions(), shapes)
-                state_dict.require_floats(plan.sources)
+                table = family.table(_VARIANT.head, state_dict.shapes)
+                layers, dimensions = geometry.num_hidden_layers, geometry.dimensions()
+                plan, _ = cover(match, table, layers, dimensions, recognition.others, None)
                 limits.check_growth(plan.targets.values(), checkpoint.nbytes)
                 weights.write(written, plan, state_dict)
                 verify(folder, geometry, plan, state_dict)
-        except InputError as error:
+        except (InputError, QuestionError) as error:
             refusal = str(error)
         else:
             return None

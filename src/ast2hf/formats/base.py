@@ -35,7 +35,7 @@ class Spec:
     plan: Plan
     front_end: FrontEnd
     labels: tuple[str, ...] | None
-    problem_type: str
+    problem_type: str | None
     layer_norm_eps: float
     pooling: str = CLS
     exact_epsilon: bool = False
