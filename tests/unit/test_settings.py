@@ -102,7 +102,7 @@ def test_no_key_invites_a_secret():
         (["paths.outputs="], "paths.outputs is empty; give a folder"),
         (["paths.outputs='~nobody-of-this-name/x'"], "unknown user in paths.outputs"),
         (["task=verify"], "task=verify needs a folder; give task=verify folder="),
-        (["folder=x"], "folder is for task=verify alone"),
+        (["folder=x"], "folder is for task=verify and task=restore alone"),
         (["task=verify", "folder=x", "hub=push", "hub.repo_id=me/name"], "task=verify writes no model that could be"),
         (["task=verify", "folder=x", "tracking.log_model=true"], "task=verify writes no model that could be"),
         (["model.family=bert"], "model.family is bert; choose one of: ast"),
