@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import torch
@@ -81,7 +82,7 @@ def test_scaled_weights_are_undone_within_one_rounding(folder, tmp_path, tiny_ch
     for name, tensor in found.items():
         assert ((tensor - source[name]).abs() <= source[name].abs() * 2**-22).all()
     assert torch.equal(found["module.v.norm.weight"], source["module.v.norm.weight"])
-    assert conversion.report.checks["weights"].measured == {"bit_exact": 24, "recomputed": 13}
+    assert conversion.report.checks["weights"].measured == {"bit_exact": 22, "recomputed": 13}
 
 
 def test_a_folder_that_transformers_saved_is_restored(folder, tmp_path):
@@ -146,7 +147,7 @@ def test_a_dry_run_writes_nothing(folder, tmp_path):
         (lambda t: t.update(extra=torch.zeros(1)), "has extra"),
         (
             lambda t: t.update({"classifier.dense.bias": torch.zeros(3)}),
-            r"has shape \[3\], its configuration says \[7\]",
+            r"has shape \[3\], its .* says \[7\]",
         ),
     ],
 )
@@ -157,8 +158,15 @@ def test_a_folder_of_other_tensors_is_refused(folder, tmp_path, change, message)
     save_file(found, path, {"format": "pt"})
     _, error = restored(tmp_path)
     assert isinstance(error, InputError)
-    assert pytest.importorskip("re").search(message, error.cause)
+    assert re.search(message, error.cause)
     assert not (tmp_path / "out.pth").exists()
+
+
+def test_a_folder_without_its_weights_is_refused(folder, tmp_path):
+    (folder() / "model.safetensors").unlink()
+    _, error = restored(tmp_path)
+    assert isinstance(error, InputError)
+    assert "has no model.safetensors" in error.cause
 
 
 def test_a_configuration_without_sizes_is_refused(folder, tmp_path):

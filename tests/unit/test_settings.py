@@ -107,7 +107,7 @@ def test_no_key_invites_a_secret():
         (["task=verify", "folder=x", "tracking.log_model=true"], "task=verify writes no model that could be"),
         (["model.family=bert"], "model.family is bert; choose one of: ast"),
         (["model.head=two"], "model.head is two; choose one of: classification, none"),
-        (["task=conver"], "task is conver; choose one of: convert, verify, replay"),
+        (["task=conver"], "task is conver; choose one of: convert, verify, restore, replay"),
         (["model.sampling_rate=0"], "model.sampling_rate is 0; it must be > 0"),
         (["model={a:1}"], "model takes the name of a choice"),
         (["model=ast_16_16,ast_12_12"], "add -m to run one job per value"),
