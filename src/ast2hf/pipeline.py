@@ -48,7 +48,7 @@ def run(conversion: Conversion, config: Config, progress: Progress) -> None:
     """
     report = conversion.report
     try:
-        {"convert": convert, "verify": verify}[config.task](conversion, config, progress)
+        {"convert": convert, "verify": verify, "restore": restore}[config.task](conversion, config, progress)
         if not config.dry_run:
             report.status = "passed"
     except BaseException as error:
@@ -112,6 +112,18 @@ def verify(conversion: Conversion, config: Config, progress: Progress) -> None:
             _prove(conversion, config, opened, folder, clip, progress, to_the_end=True)
         finally:
             _note_epsilon(report, opened.spec)
+
+
+def restore(conversion: Conversion, config: Config, progress: Progress) -> None:
+    """Write the authors' file from a model folder, and prove it."""
+    _begin(conversion.report, config)
+    with progress.importing("Import torch and transformers"):
+        import torch
+
+        from ast2hf import restoring
+        from ast2hf.formats.huggingface import loading  # noqa: F401
+        from ast2hf.proof import prove  # noqa: F401
+    restoring.restore(conversion, config, torch.device(str(conversion.report.device)), progress)
 
 
 def _begin(report: Report, config: Config) -> None:

@@ -162,13 +162,14 @@ class Conversion:
     """What came of one conversion, as far as it came.
 
     ``folder``: the published model folder, or the one that was there; None where nothing was published.
-    ``skipped``: it was there already, as it would be made.
+    ``skipped``: it was there already, as it would be made. ``restored``: the checkpoint that task=restore wrote.
     """
 
     report: Report
     folder: Path | None = None
     skipped: bool = False
     figures: Figures | None = None
+    restored: Path | None = None
 
 
 def environment() -> dict[str, str]:

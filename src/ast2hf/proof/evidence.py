@@ -29,7 +29,8 @@ class Evidence:
     """The original and what it became. ``original``: the state dict, read independently of what wrote the folder.
 
     ``clip``: None where the folder has no feature extractor for it; then both models get synthetic features.
-    ``expected``: the official logits, where they are to be compared; else ``not_expected`` says why not.
+    ``not_heard`` says why. ``expected``: the official logits, where they are to be compared; else ``not_expected``
+    says why not. ``restored``: the original was made from the folder, and not the folder from the original.
     """
 
     spec: Spec
@@ -40,6 +41,8 @@ class Evidence:
     device: torch.device
     expected: ExpectedLogits | None = None
     not_expected: str | None = None
+    not_heard: str = "the folder has no feature extractor: transformers has none for such features"
+    restored: bool = False
     _ahead: dict[str, Future[Activations]] = field(default_factory=dict, repr=False)
 
     @contextmanager
