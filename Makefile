@@ -19,13 +19,18 @@ demo: $(DEMO)
 $(DEMO): | .venv/ready
 	$(BIN)/python convert.py model=ast_16_16 experiment=offline
 
+PYTEST := $(BIN)/python -m pytest
+# Shares the tests among processes. More of them than two cores: commands wait for disks, servers and each other.
+# make test SHARE= runs them one after the other in one process, as a debugger needs it.
+SHARE ?= -n 4 --dist load --maxschedchunk 1
 QUICK := tests/unit tests/integration/test_smoke.py
 
+test: SHARE = -n auto --dist worksteal
 test: .venv/ready
-	$(BIN)/python -m pytest $(QUICK)
+	$(PYTEST) $(SHARE) $(QUICK)
 
 test-full: .venv/ready
-	$(BIN)/python -m pytest $(QUICK:%=--ignore=%) -m 'not browser and not scale and not server and not fault'
+	$(PYTEST) $(SHARE) $(QUICK:%=--ignore=%) -m 'not browser and not scale and not server and not fault'
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -34,14 +39,14 @@ lint: .venv/ready
 
 # The same folder, loaded by both versions of transformers, must give the same logits.
 compat: .venv/ready .venv-compat/ready
-	$(BIN)/python -m pytest tests/compat --compat-python=$(COMPAT)/python
+	$(PYTEST) tests/compat --compat-python=$(COMPAT)/python
 
 # What a person sees of a conversion in the MLflow UI, in headless Chromium.
 browser: .venv/ready
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 		&& apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 		|| { echo "error: there is no chromium here; install it (Debian: apt-get install chromium)"; exit 1; }
-	$(BIN)/python -m pytest -m browser
+	$(PYTEST) -m browser
 
 # A team's tracking server: PostgreSQL and a bucket. The tests start a cluster of their own.
 server: .venv/server-ready
@@ -49,19 +54,19 @@ server: .venv/server-ready
 		|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
 		&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null; } \
 		|| { echo "error: there is no PostgreSQL here; install it (Debian: apt-get install postgresql)"; exit 1; }
-	$(BIN)/python -m pytest -m server
+	$(PYTEST) $(SHARE) -m server
 
 # Sweeps over processes. Ray, on one node and on two, has a target of its own, because it is large to install.
 scale: .venv/ready
-	$(BIN)/python -m pytest -m scale -k 'not ray' tests/integration/test_launchers.py
+	$(PYTEST) $(SHARE) -m scale -k 'not ray' tests/integration/test_launchers.py
 
 ray: .venv/ray-ready
-	$(BIN)/python -m pytest -m scale -k ray tests/integration/test_launchers.py
+	$(PYTEST) -m scale -k ray tests/integration/test_launchers.py
 
 # What each kind of bad input and broken surrounding gets: a table with a row per case.
 faults: .venv/ready
 	@mkdir -p outputs
-	$(BIN)/python -m pytest -m fault --fault-table=outputs/faults.md; code=$$?; cat outputs/faults.md; exit $$code
+	$(PYTEST) $(SHARE) -m fault --fault-table=outputs/faults.md
 
 # Looks for checkpoint files that neither give a clean error nor verified weights, guided by what they reach in the code.
 # make fuzz SECONDS=3600. What it found interesting is kept in outputs/fuzz, where the next run goes on.
