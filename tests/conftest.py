@@ -54,6 +54,11 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes, which may hold the time, are not shown: the processes that share the tests must agree on their names."""
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     if session.config.pluginmanager.has_plugin("terminalreporter") and not sys.stdout.isatty():
         session.config.get_terminal_writer().fullwidth = 300  # else the reason of a failure ends after 80 characters

@@ -26,7 +26,6 @@ from typing import TextIO
 from support import ROOT
 from support.result import Result
 
-
 _LATE = (
     "alembic.command",
     "matplotlib.backends.backend_agg",
@@ -109,11 +108,13 @@ def shared() -> ForkServer:
 def _serve() -> None:
     import ast2hf
     from ast2hf.cli import process
+    from support import models
 
     process.tune_process()  # libraries read it when they are imported
     for name in [*(module.name for module in pkgutil.walk_packages(ast2hf.__path__, "ast2hf.")), *_LATE]:
         with suppress(ImportError):  # what needs a package that is not installed here
             importlib.import_module(name)
+    models.compose()  # Hydra finds its plugins, and its parser learns
     assert "datasets" not in sys.modules, "it keeps the address of the Hub from its import on; each command has its own"
     gc.freeze()  # a collection in a child would copy every page of the imports
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the parents of commands
