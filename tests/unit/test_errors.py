@@ -62,7 +62,7 @@ def test_a_question_is_one_line_and_its_answers_are_one_a_line():
 
 
 def test_one_question_has_no_other():
-    assert list(QuestionError(QUESTIONS[0]).lines())[0] == "the loss is open; give one of:"
+    assert next(QuestionError(QUESTIONS[0]).lines()) == "the loss is open; give one of:"
 
 
 def test_a_question_survives_the_way_to_another_process():
