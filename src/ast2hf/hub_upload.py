@@ -54,7 +54,8 @@ def check() -> None:
 def push(target: Path, settings: Hub, card: bytes | None = None) -> str:
     """Commit the files of the folder ``target``; return the URL of the repository and the commit's hash.
 
-    Those of the model, the card and the report are sent, and nothing else that may lie in the folder. ``card``: sent as README.md instead of the one in the folder, whose snippet may name a folder of this machine.
+    Those of the model, the card and the report are sent, and nothing else that may lie in the folder.
+    ``card``: sent as README.md instead of the one in the folder, whose snippet may name a folder of this machine.
 
     What the Hub already has is not sent again, and without changes there is no commit. Raises HubError; the folder is
     left as it is.

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ from ast2hf.results import INTERRUPTED, CheckResult, Conversion, Report
 
 if TYPE_CHECKING:
     from ast2hf.audio import Clip
+    from ast2hf.proof.evidence import Evidence
 
 SYNTHETIC_FEATURES = "synthetic features (seed 0)"
 """In place of a clip in the report: :data:`ast2hf.proof.evidence.FEATURES_SEED`."""
@@ -46,7 +48,7 @@ def run(conversion: Conversion, config: Config, progress: Progress) -> None:
     """
     report = conversion.report
     try:
-        {"convert": convert, "verify": verify}[config.task](conversion, config, progress)
+        {"convert": convert, "verify": verify, "restore": restore}[config.task](conversion, config, progress)
         if not config.dry_run:
             report.status = "passed"
     except BaseException as error:
@@ -112,6 +114,18 @@ def verify(conversion: Conversion, config: Config, progress: Progress) -> None:
             _note_epsilon(report, opened.spec)
 
 
+def restore(conversion: Conversion, config: Config, progress: Progress) -> None:
+    """Write the authors' file from a model folder, and prove it."""
+    _begin(conversion.report, config)
+    with progress.importing("Import torch and transformers"):
+        import torch
+
+        from ast2hf import restoring
+        from ast2hf.formats.huggingface import loading  # noqa: F401
+        from ast2hf.proof import prove  # noqa: F401
+    restoring.restore(conversion, config, torch.device(str(conversion.report.device)), progress)
+
+
 def _begin(report: Report, config: Config) -> None:
     report.checks = checks.none_reached()
     report.device = devices.resolve(config.device.name)
@@ -129,10 +143,8 @@ def _require_loggable(config: Config, spec: Spec) -> None:
 
 def _import_and_load_clip(report: Report, config: Config, spec: Spec, progress: Progress) -> Clip | None:
     """The clip of the proof; None where the folder has no feature extractor that could hear it."""
-    with progress.importing():
-        # Timed here, and not as part of the proof.
-        from ast2hf.formats.huggingface import loading  # noqa: F401
-        from ast2hf.proof import prove  # noqa: F401
+    with progress.importing("Import torch"):
+        from ast2hf.proof import prove  # noqa: F401  timed here, and not as part of the proof
     if not spec.family.expressible:
         report.clip = SYNTHETIC_FEATURES
         if config.audio is not None:
@@ -154,15 +166,33 @@ def _prove(
 ) -> None:  # fmt: skip
     import torch
 
+    from ast2hf.checkpoint import second_reading
     from ast2hf.proof.evidence import Evidence
     from ast2hf.proof.prove import prove
 
     device = str(conversion.report.device)
     expected, reason = _expected_logits(config, opened.source, clip)
-    with progress("verify", f"Prove it on {device}"), devices.full_precision():
-        original = opened.state_dict.load_with_torch()
+    with devices.full_precision(), opened.state_dict.checkpoint.watch.unchanged() as all_read:
+        with progress.quiet("verify"):
+            original = second_reading.load(opened.state_dict)
+        all_read()
         evidence = Evidence(opened.spec, HUGGING_FACE, folder, original, clip, torch.device(device), expected, reason)
-        prove(conversion, evidence, config.verify.tolerances, to_the_end=to_the_end)
+        with evidence.ahead() as begin:
+            with progress.importing("Import transformers"):
+                _import_beside(evidence, begin)
+            with progress("verify", f"Prove it on {device}"):
+                prove(conversion, evidence, config.verify.tolerances, to_the_end=to_the_end)
+
+
+def _import_beside(evidence: Evidence, begin: Callable[[str], None]) -> None:
+    """Import transformers while the original computes: the extractor first, whose features it computes with."""
+    if "end_to_end" in checks.CHECKS:
+        begin("original_end_to_end")
+    from ast2hf.formats.huggingface import extraction  # noqa: F401
+
+    with suppress(Exception):  # the check that asks for the features raises it
+        begin("reference")
+    from ast2hf.formats.huggingface import loading  # noqa: F401
 
 
 def _expected_logits(config: Config, source: Source, clip: Clip | None) -> tuple[ExpectedLogits | None, str | None]:

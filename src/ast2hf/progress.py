@@ -39,9 +39,9 @@ class Progress:
             self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - start
 
     @contextmanager
-    def importing(self) -> Iterator[None]:
-        """Around the import of torch and transformers, for whoever owns the process to prepare it."""
-        with self("import", "Import torch and transformers"):
+    def importing(self, text: str) -> Iterator[None]:
+        """Around the import of a large library, for whoever owns the process to prepare it."""
+        with self("import", text):
             yield
 
     @property

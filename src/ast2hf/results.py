@@ -100,8 +100,8 @@ class Report:
     """One conversion, as far as it came. Nothing in it is a path of the machine: a local file is its name alone.
 
     ``date``: of its beginning, UTC, ISO 8601. ``pooling``: what the original does with its tokens, ``cls`` or ``mean``.
-    ``head_apart``: tensors of a head that lies beside an encoder, and their shapes. ``resized``: from and to which sizes
-    position embeddings were fitted, and by which rule; empty where they are the source's.
+    ``head_apart``: tensors of a head that lies beside an encoder, and their shapes. ``resized``: from and to which
+    sizes position embeddings were fitted, and by which rule; empty where they are the source's.
     """
 
     model: str
@@ -162,13 +162,14 @@ class Conversion:
     """What came of one conversion, as far as it came.
 
     ``folder``: the published model folder, or the one that was there; None where nothing was published.
-    ``skipped``: it was there already, as it would be made.
+    ``skipped``: it was there already, as it would be made. ``restored``: the checkpoint that task=restore wrote.
     """
 
     report: Report
     folder: Path | None = None
     skipped: bool = False
     figures: Figures | None = None
+    restored: Path | None = None
 
 
 def environment() -> dict[str, str]:

@@ -72,9 +72,7 @@ def settle(
         known = stored.get("num_mel_bins") or own
         variant = replace(variant, num_mel_bins=known or MEL_BINS)
         if known is None:
-            notes.append(
-                f"{MEL_BINS} mel bins, as in the family's recipes: say model.num_mel_bins if yours differ"
-            )
+            notes.append(f"{MEL_BINS} mel bins, as in the family's recipes: say model.num_mel_bins if yours differ")
     if variant.max_length is None and "max_length" in stored:
         variant = replace(variant, max_length=stored["max_length"])
         notes.append(f"{variant.max_length} frames: the file says so")

@@ -14,24 +14,32 @@ from ast2hf.families.base import HEADS, POOLINGS
 from ast2hf.proof.checks import CHECKS
 from ast2hf.results import NO_HEAD
 
-TASKS = ("convert", "inspect", "verify", "replay")
+TASKS = ("convert", "inspect", "verify", "restore", "replay")
 
 UNUSED = ("drop",)
 """What ``unused`` may say of tensors that belong to no part of the model."""
+
+_OF_FOLDERS = ("verify", "restore")
 
 
 def validate(config: Config) -> None:
     """Raise ConfigurationError for values of the right type that make no sense."""
     _require_choice("task", config.task, TASKS)
-    if (config.folder is not None) != (config.task == "verify"):
+    if (config.folder is not None) != (config.task in _OF_FOLDERS):
         raise ConfigurationError(
-            "folder is for task=verify alone" if config.folder is not None else "task=verify needs a folder",
-            "give task=verify folder=FOLDER_OR_HUB_ID checkpoint=FILE",
+            "folder is for task=verify and task=restore alone"
+            if config.folder is not None
+            else f"task={config.task} needs a folder",
+            f"give task={config.task if config.task in _OF_FOLDERS else 'verify'} folder=FOLDER_OR_HUB_ID "
+            "checkpoint=FILE",
         )
-    if config.task == "verify" and (config.hub.push or config.tracking.log_model):
+    if config.task in _OF_FOLDERS and (config.hub.push or config.tracking.log_model):
         raise ConfigurationError(
-            "task=verify writes no model that could be pushed or logged", "leave out hub=push and tracking.log_model"
+            f"task={config.task} writes no model that could be pushed or logged",
+            "leave out hub=push and tracking.log_model",
         )
+    if config.task == "restore" and config.checkpoint is None:
+        raise ConfigurationError("task=restore needs the file to write", "give checkpoint=OUT.pth")
     if config.task == "inspect":
         _validate_inspect(config)
     _require_choice_or_none("model.family", config.model.family, FAMILIES)

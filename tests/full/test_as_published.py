@@ -18,7 +18,7 @@ from ast2hf.checkpoint import synthetic
 from ast2hf.families.ast import AST
 from ast2hf.formats.huggingface import HUGGING_FACE
 
-pytestmark = pytest.mark.full
+pytestmark = [pytest.mark.full, pytest.mark.long]
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def first_logits(folder, clip):
     waveform = _decode(clip, "clip", 16000).waveform
     loaded = HUGGING_FACE.load(folder, torch.device("cpu"))
     with torch.inference_mode(), loaded.with_epsilon(1e-12):  # as the published logits were computed
-        return loaded(loaded.features(waveform, 16000)).logits[0, :3].tolist()
+        return loaded(HUGGING_FACE.features(folder, waveform, 16000)).logits[0, :3].tolist()
 
 
 def test_audioset_from_a_file_then_from_its_address_and_on_to_the_hub(cli, hub, tmp_path):

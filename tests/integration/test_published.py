@@ -49,7 +49,8 @@ def test_labels_clip_and_checkpoint_are_fetched_and_the_published_logits_checked
     assert "the proof failed at published_logits" in wrong.error_line
 
     loaded = HUGGING_FACE.load(cli.model_folder(), torch.device("cpu"))
-    features = loaded.features(load_clip(PACKAGED, compose().model, cli.folder).waveform, 16000)
+    waveform = load_clip(PACKAGED, compose().model, cli.folder).waveform
+    features = HUGGING_FACE.features(cli.model_folder(), waveform, 16000)
     with torch.inference_mode(), loaded.with_epsilon(1e-12):
         values = loaded(features).logits[0, :3].tolist()
     right = published("overwrite=true", f"model.expected_logits.values={values}")

@@ -163,7 +163,10 @@ def test_a_folder_that_is_not_a_model(verify, folder, change, message):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["task=verify"], "task=verify needs a folder"), (["folder=theirs"], "folder is for task=verify alone")],
+    [
+        (["task=verify"], "task=verify needs a folder"),
+        (["folder=theirs"], "folder is for task=verify and task=restore alone"),
+    ],
 )
 def test_folder_and_task_belong_together(cli, arguments, message):
     result = cli.tiny(*arguments)

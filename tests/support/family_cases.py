@@ -105,5 +105,7 @@ CASES = {
         Case("ssast_frame_finetuned", "ssast_frame", (128, 1), 128),
         Case("ssast_frame_pretrained", "ssast_frame", (128, 2), 1024),
         Case("patchmix", "patchmix", (10, 10), 798),
+        Case("passt_s10", "passt", (10, 10), 998),
+        Case("maest_10s", "maest", (10, 10), 626, 96),
     )
 }

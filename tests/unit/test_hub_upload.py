@@ -61,6 +61,17 @@ def test_five_files_in_one_commit_of_a_new_private_repository(server, folder):
     assert address == f"{server.url}/me/name (commit {commit.oid})"
 
 
+def test_a_model_without_an_extractor_and_with_a_head_beside_it_is_sent_as_it_is(server, folder):
+    (folder / "preprocessor_config.json").unlink()
+    (folder / "head.safetensors").write_bytes(b"head" * 10)
+    (folder / "notes.txt").write_bytes(b"mine")
+    files = dict.fromkeys(("config.json", "model.safetensors", "head.safetensors"), "")
+    (folder / "conversion_report.json").write_text(json.dumps({"files": files}))
+    hub_upload.push(folder, settings())
+    (commit,) = server.repos["model", "me/name"].history()
+    assert set(stored(server, commit)) == {*files, "README.md", "conversion_report.json"}
+
+
 def test_weights_go_to_large_file_storage_and_the_rest_into_the_commit(server, folder):
     hub_upload.push(folder, settings())
     (request,) = server.asked("POST", "/commit/")

@@ -159,7 +159,7 @@ def test_published_logits_that_do_not_match_fail(run, tmp_path):
 
 def first_logits(folder, tmp_path, epsilon):
     loaded = HUGGING_FACE.load(folder, torch.device("cpu"))
-    features = loaded.features(load_clip(PACKAGED, compose().model, tmp_path).waveform, 16000)
+    features = HUGGING_FACE.features(folder, load_clip(PACKAGED, compose().model, tmp_path).waveform, 16000)
     with torch.inference_mode(), loaded.with_epsilon(epsilon):
         return loaded(features).logits[0, :3].tolist()
 

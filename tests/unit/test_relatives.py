@@ -177,7 +177,8 @@ def test_published_logits_are_repeated_with_the_same_epsilon_however_weights_are
     loaded = HUGGING_FACE.load(tmp_path / "model", torch.device("cpu"))
     from ast2hf.audio import PACKAGED, load_clip
 
-    features = loaded.features(load_clip(PACKAGED, compose().model, tmp_path).waveform, 16000)
+    waveform = load_clip(PACKAGED, compose().model, tmp_path).waveform
+    features = HUGGING_FACE.features(tmp_path / "model", waveform, 16000)
     with torch.inference_mode(), loaded.with_epsilon(1e-12):
         values = loaded(features).logits[0, :3].tolist()
     conversion, error = ast(

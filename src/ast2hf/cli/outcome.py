@@ -109,6 +109,8 @@ def _lines(task: Task, recorded: Recorded | None, pushed: str | None) -> Iterato
             yield "registered", recorded.model
     if pushed:
         yield "hub", pushed
+    if task.conversion.restored is not None:
+        yield "checkpoint", str(task.conversion.restored)
     if task.conversion.folder is None:
         return
     yield "folder", str(task.conversion.folder)

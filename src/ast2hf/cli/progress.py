@@ -53,8 +53,8 @@ class TerminalProgress(Progress):
         self._beside_proof = beside_proof
 
     @contextmanager
-    def importing(self) -> Iterator[None]:
-        with process.without_garbage_collection(), super().importing():
+    def importing(self, text: str) -> Iterator[None]:
+        with process.without_garbage_collection(), super().importing(text):
             yield
         process.log_threads()
 

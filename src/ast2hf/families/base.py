@@ -65,7 +65,7 @@ class FrontEnd(Protocol):
     def __call__(self, waveform: Tensor) -> Tensor:
         """(1, frames, bins) of ``waveform``, float32 of shape (samples,) in [-1, 1]."""
 
-    def as_dict(self) -> dict[str, int | float]: ...
+    def as_dict(self) -> Mapping[str, int | float | str]: ...
 
 
 class Family(Protocol):

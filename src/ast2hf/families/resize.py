@@ -52,7 +52,7 @@ class Resizing:
     tensor: str
 
     def state_dict(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """``tensors`` by their names in the checkpoint, fitted by :func:`fitted`: what the original gets in the proof."""
+        """``tensors`` by their names in the checkpoint, fitted by :func:`fitted`: for the original in the proof."""
         import torch
 
         own = tensors[self.tensor]
@@ -142,7 +142,7 @@ class After:
 
 
 def fitted(embeddings: NDArray[np.float64], source: Grid, target: Grid) -> NDArray[np.float64]:
-    """``embeddings`` of shape (1, 2 + rows * columns, hidden) for the grid ``target``. Computed as :class:`Fit` is not."""
+    """``embeddings`` of shape (1, 2 + rows * columns, hidden) for the grid ``target``; not the way of Fit."""
     tokens, patches = np.split(embeddings[0], [CLASS_TOKENS])
     rows, columns = (_axis(size, wanted) for size, wanted in zip(source, target, strict=True))
     hidden = embeddings.shape[2]

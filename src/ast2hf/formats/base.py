@@ -63,9 +63,6 @@ class Loaded(Protocol):
     info: LoadingInfo
     layer_norm_eps: float
 
-    def features(self, waveform: Tensor, sampling_rate: int) -> Tensor:
-        """(1, frames, bins), on the CPU, of ``waveform``, float32 of shape (samples,) in [-1, 1]."""
-
     def __call__(self, features: Tensor) -> Activations: ...
 
     def with_epsilon(self, epsilon: float) -> AbstractContextManager[None]:
@@ -82,6 +79,11 @@ class Format(Protocol):
 
     def write(self, folder: Path, spec: Spec, state_dict: StateDict) -> None:
         """The model files of ``spec`` into the empty ``folder``. Raises OutputError, InputError."""
+
+    def features(self, folder: Path, waveform: Tensor, sampling_rate: int) -> Tensor:
+        """What the folder's own extractor makes of ``waveform``, float32 of shape (samples,) in [-1, 1]:
+        (1, frames, bins), on the CPU. Raises InputError where it has none.
+        """
 
     def load(self, folder: Path, device: torch.device) -> Loaded:
         """Raises VerificationError where it does not load."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ast2hf.families.base import Activations
+    from ast2hf.formats.base import TensorFile
     from ast2hf.proof.evidence import Evidence
 
 PLANNED = {"recognition": "family of the checkpoint", "coverage": "tensors of the checkpoint"}
@@ -39,9 +40,7 @@ OWN_POOLING = (
 
 def no_extractor(evidence: Evidence) -> Finding | None:
     """The finding of a check that needs the folder's feature extractor, where it has none."""
-    if evidence.spec.family.expressible:
-        return None
-    return Finding("not_applicable", reason="the folder has no feature extractor: transformers has none that fits")
+    return None if evidence.clip is not None else Finding("not_applicable", reason=evidence.not_heard)
 
 
 @dataclass(frozen=True)
@@ -106,6 +105,8 @@ def weights(evidence: Evidence, _: Tolerance | None) -> Finding:
         missing = sorted(evidence.spec.plan.targets.keys() - set(written.keys()))
         if missing:
             return Finding("failed", {"missing": len(missing)}, reason=f"{missing[0]} is not in the file")
+        if evidence.restored:
+            return _restored_weights(evidence, written)
         for name, restored in copied.reversed().tensors(written.get_tensor):
             if not compare.bitwise_equal(restored, evidence.original[name]):
                 return Finding("failed", reason=f"the written weights differ from the source in {name}")
@@ -122,6 +123,21 @@ def weights(evidence: Evidence, _: Tolerance | None) -> Finding:
             if not compare.bitwise_equal(head.get_tensor(name), evidence.original[name]):
                 return Finding("failed", reason=f"the head that is kept apart differs from the source in {name}")
     return Finding("passed", {**measured, "head_apart": len(evidence.spec.head_apart)})
+
+
+def _restored_weights(evidence: Evidence, written: TensorFile) -> Finding:
+    """The other way round: what was copied back is the folder's bit for bit, what was computed within one rounding."""
+    copied, computed = evidence.spec.plan.parts()
+    for name, back in copied.reversed().tensors(lambda name: written.get_tensor(name).float()):
+        if not compare.bitwise_equal(back, evidence.original[name]):
+            return Finding("failed", reason=f"the restored weights differ from the folder in {name}")
+    for name, exact in computed.undone().tensors(lambda name: written.get_tensor(name).double()):
+        if not compare.is_rounding_of(evidence.original[name], exact):
+            return Finding("failed", reason=f"{name} is not what the same computation in float64 gives")
+    for name, again in computed.tensors(lambda name: evidence.original[name].double()):
+        if not compare.is_close_to(written.get_tensor(name).float(), again):
+            return Finding("failed", reason=f"{name} of the folder is no tensor that the original could have")
+    return Finding("passed", {"bit_exact": len(copied.sources), "recomputed": len(computed.sources)})
 
 
 @check("from_pretrained")

@@ -64,10 +64,15 @@ def agreement(a: Sequence[int], b: Sequence[int]) -> float:
     return len(set(a) & set(b)) / len(a)
 
 
-def is_rounding_of(actual: Tensor, exact: Tensor) -> bool:
+def is_close_to(actual: Tensor, exact: Tensor) -> bool:
+    """As :func:`is_rounding_of`, where ``exact`` was computed from what had been rounded before: within two units."""
+    return is_rounding_of(actual, exact, units=2.0)
+
+
+def is_rounding_of(actual: Tensor, exact: Tensor, units: float = 0.5) -> bool:
     """Whether ``actual``, in a type of its own, is within half a unit in the last place of ``exact``, in float64.
 
-    The slack of one in a million is for ``exact``, which is itself rounded.
+    The slack of one in a million is for ``exact``, which is itself rounded. ``units``: another bound than a half.
     """
     import torch
 
@@ -76,4 +81,4 @@ def is_rounding_of(actual: Tensor, exact: Tensor) -> bool:
     nearest = exact.to(actual.dtype)
     infinity = torch.full_like(nearest, float("inf"))
     spacing = (torch.nextafter(nearest.abs(), infinity) - nearest.abs()).double()
-    return bool(((actual.double() - exact).abs() <= spacing * (0.5 + 1e-6)).all())
+    return bool(((actual.double() - exact).abs() <= spacing * (units + 1e-6)).all())

@@ -1,9 +1,11 @@
-"""What the checks of one proof may ask for; each is computed when it is first asked for, and once."""
+"""What the checks of one proof may ask for; each is computed once: when it is first asked for, or ahead of that."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -27,7 +29,8 @@ class Evidence:
     """The original and what it became. ``original``: the state dict, read independently of what wrote the folder.
 
     ``clip``: None where the folder has no feature extractor for it; then both models get synthetic features.
-    ``expected``: the official logits, where they are to be compared; else ``not_expected`` says why not.
+    ``not_heard`` says why. ``expected``: the official logits, where they are to be compared; else ``not_expected``
+    says why not. ``restored``: the original was made from the folder, and not the folder from the original.
     """
 
     spec: Spec
@@ -38,6 +41,28 @@ class Evidence:
     device: torch.device
     expected: ExpectedLogits | None = None
     not_expected: str | None = None
+    not_heard: str = "the folder has no feature extractor: transformers has none for such features"
+    restored: bool = False
+    _ahead: dict[str, Future[Activations]] = field(default_factory=dict, repr=False)
+
+    @contextmanager
+    def ahead(self) -> Iterator[Callable[[str], None]]:
+        """A function that has ``original_end_to_end`` or ``reference`` computed in a thread meanwhile.
+
+        Imports use one core, and the forwards of the original need none of what is imported. What fails there fails
+        again for the check that asks for it.
+        """
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="original") as executor:
+
+            def begin(name: str) -> None:
+                features = self.features if name == "reference" else self.original_features
+                if name != "reference" or not self._same_features or "original_end_to_end" not in self._ahead:
+                    self._ahead[name] = executor.submit(self._original, features)
+
+            try:
+                yield begin
+            finally:
+                executor.shutdown(cancel_futures=True)
 
     @cached_property
     def loaded(self) -> Loaded:
@@ -48,13 +73,12 @@ class Evidence:
         """From the folder's own feature extractor, or synthetic; (1, frames, bins), on the CPU."""
         if self.clip is None:
             return torch.from_numpy(synthetic.spectrogram(self.spec.geometry, FEATURES_SEED))
-        return self.loaded.features(self.clip.waveform, self.spec.front_end.sampling_rate)
+        return self.format.features(self.folder, self.clip.waveform, self.spec.front_end.sampling_rate)
 
     @cached_property
     def original_features(self) -> Tensor:
-        """From the authors' front end."""
-        assert self.clip is not None
-        return self.spec.front_end(self.clip.waveform)
+        """From the authors' front end; synthetic ones are the same for both."""
+        return self.features if self.clip is None else self.spec.front_end(self.clip.waveform)
 
     @cached_property
     def reference_model(self) -> Callable[[Tensor], Activations]:
@@ -68,14 +92,24 @@ class Evidence:
     @cached_property
     def reference(self) -> Activations:
         """The original on the folder's features: what differs then is the model alone."""
-        return self.reference_model(self.features.to(self.device))
+        if "reference" in self._ahead:
+            return self._ahead["reference"].result()
+        return self.original_end_to_end if self._same_features else self._original(self.features)
 
     @cached_property
     def original_end_to_end(self) -> Activations:
         """The original on its own features."""
-        if torch.equal(self.features, self.original_features):
-            return self.reference
-        return self.reference_model(self.original_features.to(self.device))
+        if "original_end_to_end" in self._ahead:
+            return self._ahead["original_end_to_end"].result()
+        return self._original(self.original_features)
+
+    @property
+    def _same_features(self) -> bool:
+        return torch.equal(self.features, self.original_features)
+
+    def _original(self, features: Tensor) -> Activations:
+        with torch.inference_mode():  # which a thread does not take over from the one that began it
+            return self.reference_model(features.to(self.device))
 
     @cached_property
     def converted(self) -> Activations:

@@ -15,6 +15,9 @@ _SINGLE_LABEL = "single_label_classification"
 _BEST = 5
 """Labels that the snippet shows where the report has none, because no clip was heard."""
 
+_PLACE = re.compile(r"(.+\.)([0-9]{1,4})\.weight")
+"""A layer of ``nn.Sequential``: the name of the whole, and its place in it."""
+
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.]+")
 
 _NOT_INSTALLED = "not installed"
@@ -59,7 +62,8 @@ def render(report: Report, licence: str | None = None) -> str:
 def head_layers(shapes: Mapping[str, Sequence[int]]) -> tuple[str, str] | None:
     """What the names of a layer norm and of the linear layer behind it begin with, where a head is these two.
 
-    None for any other head: then the checkpoint does not say what lies between its tensors.
+    None for any other head: then the checkpoint does not say what lies between its tensors. At most one module without
+    tensors may, which is a dropout.
     """
     weights = [name for name in shapes if name.endswith(".weight")]
     if len(weights) != 2 or len(shapes) != 4:
@@ -68,6 +72,9 @@ def head_layers(shapes: Mapping[str, Sequence[int]]) -> tuple[str, str] | None:
         return None  # it would stand in the code of the card
     norm, linear = sorted(weights, key=lambda name: len(shapes[name]))
     if (len(shapes[norm]), len(shapes[linear])) != (1, 2) or shapes[norm][0] != shapes[linear][1]:
+        return None
+    first, second = _PLACE.fullmatch(norm), _PLACE.fullmatch(linear)
+    if first is None or second is None or first[1] != second[1] or int(second[2]) - int(first[2]) not in (1, 2):
         return None
     prefixes = norm.removesuffix("weight"), linear.removesuffix("weight")
     return prefixes if all(prefix + "bias" in shapes for prefix in prefixes) else None

@@ -43,7 +43,7 @@ def test_both_ways_give_what_the_authors_code_gives(key):
 
 
 def test_another_start_of_the_cut_would_be_found():
-    source, target, value = case("audioset_12x101/f12_t25")
+    source, _, value = case("audioset_12x101/f12_t25")
     patches = value[0, 2:].reshape(*source, HIDDEN)[:, 1 + 101 // 2 - 25 // 2 :][:, :25].reshape(-1, HIDDEN)
     assert np.abs(patches[:, :2] - GOLDEN["audioset_12x101/f12_t25"]).max() > 1e-2
 

@@ -1,41 +1,10 @@
-"""What the folder's feature extractor computes; the loading of models is in tests/unit/test_pipeline.py."""
-
-from dataclasses import replace
+"""Which models a folder may hold; the loading itself is in tests/unit/test_pipeline.py."""
 
 import pytest
-import torch
-from conftest import TINY
 
 from ast2hf.errors import InputError
-from ast2hf.families.ast import AST
-from ast2hf.families.ast.front_end import KaldiFbank
-from ast2hf.formats.base import LoadingInfo, Spec
-from ast2hf.formats.huggingface import config, loading, names
-from ast2hf.mapping.plan import Plan
+from ast2hf.formats.huggingface import config
 from ast2hf.output import files
-
-FRONT_END = KaldiFbank(sampling_rate=16000, num_mel_bins=128, max_length=64, mean=-4.0, std=4.0)
-
-
-def extractor(folder, front_end):
-    spec = Spec(AST, "none", TINY, Plan(()), front_end, None, "", 1e-6)
-    folder.mkdir()
-    files.write_json(folder / names.PREPROCESSOR, config.preprocessor_config(spec))
-
-
-def test_features_are_computed_once_for_the_same_extractor_and_clip(tmp_path):
-    def features(name, front_end, clip):
-        extractor(tmp_path / name, front_end)
-        model = torch.nn.Module()
-        model.config = type("Config", (), {"layer_norm_eps": 1e-6})
-        return loading.HuggingFaceModel(tmp_path / name, model, LoadingInfo((), (), ())).features(clip, 16000)
-
-    clip = torch.randn(8000, generator=torch.Generator().manual_seed(0)) * 0.1
-    first = features("a", FRONT_END, clip)
-    assert first.shape == (1, 64, 128)
-    assert features("b", FRONT_END, clip) is first
-    assert not torch.equal(features("c", replace(FRONT_END, mean=-3.0), clip), first)
-    assert not torch.equal(features("d", FRONT_END, clip.flip(0)), first)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -43,6 +44,18 @@ def test_a_folder_whose_files_or_report_changed_is_not_current(folder):
     assert "no readable report" in current(folder)
 
 
+@pytest.mark.parametrize("name", ["conversion_report.json", "config.json"])
+def test_a_folder_with_a_pipe_is_not_current_and_not_waited_for(folder, name):
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    assert "no readable report" in current(folder)
+
+
+def test_a_report_as_deep_as_a_well_is_none(folder):
+    (folder / "conversion_report.json").write_text("[" * 200_000)
+    assert "no readable report" in current(folder)
+
+
 def test_the_order_of_settings_does_not_matter_and_their_values_do():
     assert configuration_hash({"a": 1, "b": 2}) == configuration_hash({"b": 2, "a": 1})
     assert configuration_hash({"a": 1}) != configuration_hash({"a": 2})
@@ -61,3 +74,18 @@ def test_an_edit_of_the_package_makes_every_folder_old(tmp_path, monkeypatch):
     assert configuration_hash({}) != before
     monkeypatch.undo()
     up_to_date._code_hash.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ('{"files": {"config.json": "", "model.safetensors": ""}}', {"config.json", "model.safetensors"}),
+        ('{"files": {"head.safetensors": "", "../secret": "", "README.md": ""}}', {"head.safetensors"}),
+        ('{"files": {}}', {"config.json", "model.safetensors", "preprocessor_config.json"}),
+        ('{"files": 1}', {"config.json", "model.safetensors", "preprocessor_config.json"}),
+        ("[]", {"config.json", "model.safetensors", "preprocessor_config.json"}),
+    ],
+)
+def test_the_files_of_a_model_are_those_of_its_report_and_of_a_fixed_list(tmp_path, files, found):
+    (tmp_path / "conversion_report.json").write_text(files)
+    assert set(up_to_date.model_files(tmp_path)) == found

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-_ANOTHERS = ("mask_embed", "classifier.0.weight")
-"""Tensors of relatives that have all of AST's, too: a pretrained SSAST, a Patch-Mix model with its classifier."""
+SIBLING = "classifier"
+"""The classifier of a model that keeps it beside the encoder, whose own ``mlp_head`` was then not trained."""
 
 
 class Ast:
@@ -34,7 +34,7 @@ class Ast:
     expressible = True
 
     def fits(self, shapes: Mapping[str, Sizes]) -> bool:
-        return square(shapes) and not any(name in shapes for name in _ANOTHERS)
+        return square(shapes) and not has_sibling(shapes) and "mask_embed" not in shapes
 
     def heads(self, pooling: str, shapes: Mapping[str, Sizes]) -> Mapping[str, str | None]:
         return {CLASSIFICATION: heads.why_not(shapes, self.classifier), NO_HEAD: None}
@@ -59,6 +59,11 @@ class Ast:
         from ast2hf.families.ast import reference  # which imports torch
 
         return reference.build(geometry, state_dict, pooling, self.classifier)
+
+
+def has_sibling(shapes: Mapping[str, Sizes]) -> bool:
+    """Whether a classifier lies beside the encoder."""
+    return heads.why_not(shapes, SIBLING) is None
 
 
 def square(shapes: Mapping[str, Sizes]) -> bool:

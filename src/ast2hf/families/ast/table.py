@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from ast2hf.families import heads, vit
 from ast2hf.families.base import CLASSIFICATION, encoder_only
@@ -30,13 +29,13 @@ def table(
     if head == CLASSIFICATION:
         layout = heads.layout(shapes, classifier) if shapes else heads.default(classifier)
         return chosen((*encoder, *heads.table(layout), *drops), exact_epsilon)
-    apart = tuple(replace(drop, apart=True) for drop in inside(classifier, _NO_HEAD, shapes))
+    apart = inside(classifier, _NO_HEAD, shapes, apart=True)
     return chosen((*encoder_only(encoder, _NO_HEAD), *apart, *drops), exact_epsilon)
 
 
-def inside(module: str, reason: str, shapes: Mapping[str, Sizes]) -> tuple[Drop, ...]:
+def inside(module: str, reason: str, shapes: Mapping[str, Sizes], apart: bool = False) -> tuple[Drop, ...]:
     """Drops for all tensors of ``module``; without ``shapes``, for those of a head as the authors save it."""
     if not shapes:
         rules = heads.table(heads.default(module))
-        return tuple(Drop(rule.sources[0], reason, rule.shapes[0]) for rule in rules)
-    return tuple(Drop(name, reason, shape) for name, shape in shapes.items() if name.startswith(module + "."))
+        return tuple(Drop(rule.sources[0], reason, rule.shapes[0], apart) for rule in rules)
+    return tuple(Drop(name, reason, shape, apart) for name, shape in shapes.items() if name.startswith(module + "."))

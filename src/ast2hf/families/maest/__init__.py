@@ -6,13 +6,10 @@ used as the others are: the mean of both tokens, and the first head.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from ast2hf.config import Variant
 from ast2hf.families import sizes
 from ast2hf.families.front_ends import DescribedFeatures
-from ast2hf.families.passt import Passt, table
-from ast2hf.mapping.ops import Sizes
+from ast2hf.families.passt import Passt
 from ast2hf.mapping.rules import Drop
 
 _BUFFER = "constant of the front end, which is no part of the model"
@@ -38,8 +35,8 @@ class Maest(Passt):
             num_mel_bins=bands,
             max_length=sizes.given(variant, "max_length"),
             frame_shift_ms=16.0,
-            features=f"log10(1 + 10,000 m), where m are {bands} mel bands on Slaney's scale of an STFT of 512 with a hop "
-            "of 256 samples",
+            features=f"log10(1 + 10,000 m), where m are {bands} mel bands on Slaney's scale of an STFT of 512 with a "
+            "hop of 256 samples",
             normalisation="(x - 2.06755686) / (2 * 1.26829282)",
             mean=2.06755686,
             std=1.26829282,

@@ -1,8 +1,8 @@
 """PaSST of Koutini, Schlüter, Eghbal-zadeh and Widmer (2022), distilled: the form of all published models.
 
-Source: kkoutini/PaSST 2a5c818, models/passt.py and models/preprocess.py. The transformer is AST's. Its positions are the
-sum of one for each row of frequency and one for each column of time; a shorter input takes the first columns. Patches
-are left out in training alone.
+Source: kkoutini/PaSST 2a5c818, models/passt.py and models/preprocess.py. The transformer is AST's. Its positions are
+the sum of one for each row of frequency and one for each column of time; a shorter input takes the first columns.
+Patches are left out in training alone.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def build(geometry: Geometry, state_dict: Mapping[str, Tensor], pooling: str) ->
 
 
 def positions(geometry: Geometry, state_dict: Mapping[str, Tensor]) -> Tensor:
-    """(1, tokens, hidden), token by token: patch (f, t) has the f-th row plus the t-th column, counted from the start."""
+    """(1, tokens, hidden): patch (f, t) has the f-th row plus the t-th column, counted from the start."""
     rows, columns = state_dict[ROWS][0, :, :, 0], state_dict[COLUMNS][0, :, 0, :]
     found = state_dict[TOKENS].new_empty(1, geometry.num_positions, geometry.hidden_size)
     found[:, :2] = state_dict[TOKENS]

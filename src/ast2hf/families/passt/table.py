@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ast2hf.families import heads, vit
+from ast2hf.families.ast.table import inside
 from ast2hf.families.base import CLASSIFICATION, encoder_only
 from ast2hf.families.exact import chosen
 from ast2hf.mapping.ops import Sizes, SummedPositions
@@ -37,7 +38,5 @@ def table(head: str, shapes: Mapping[str, Sizes], exact_epsilon: bool, drops: tu
     if head == CLASSIFICATION:
         layout = heads.layout(shapes, HEAD) if shapes else heads.default(HEAD)
         return chosen((*encoder, *heads.table(layout), *drops), exact_epsilon)
-    apart = tuple(
-        Drop(name, _NO_HEAD, shape, apart=True) for name, shape in shapes.items() if name.startswith(HEAD + ".")
-    )
+    apart = inside(HEAD, _NO_HEAD, shapes, apart=True)
     return chosen((*encoder_only(encoder, _NO_HEAD), *apart, *drops), exact_epsilon)

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ast2hf.families import heads
-from ast2hf.families.ast import Ast, square
+from ast2hf.families.ast import SIBLING, Ast, has_sibling, square
 from ast2hf.families.ast.table import inside, table
 from ast2hf.families.base import NO_SHAPES
 from ast2hf.mapping.ops import Sizes
@@ -27,10 +26,10 @@ class PatchMix(Ast):
 
     name = "patchmix"
     title = "Patch-Mix AST"
-    classifier = "classifier"
+    classifier = SIBLING
 
     def fits(self, shapes: Mapping[str, Sizes]) -> bool:
-        return square(shapes) and heads.why_not(shapes, self.classifier) is None
+        return square(shapes) and has_sibling(shapes)
 
     def table(self, head: str, shapes: Mapping[str, Sizes] = NO_SHAPES, exact_epsilon: bool = False) -> Table:
         drops = inside(Ast.classifier, _UNTRAINED, shapes)

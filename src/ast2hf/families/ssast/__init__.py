@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ast2hf.config import Variant
 from ast2hf.families import heads, sizes, vit
-from ast2hf.families.ast import Ast, square
+from ast2hf.families.ast import Ast, has_sibling, square
 from ast2hf.families.ast.front_end import KaldiFbank
 from ast2hf.families.ast.table import PREFIX, table
 from ast2hf.families.base import AVERAGES_PATCHES, CLASSIFICATION, CLS, MEAN, NO_SHAPES
@@ -48,7 +48,7 @@ class Ssast(Ast):
     poolings = (MEAN, CLS)
 
     def fits(self, shapes: Mapping[str, Sizes]) -> bool:
-        return square(shapes) and "classifier.0.weight" not in shapes
+        return square(shapes) and not has_sibling(shapes)
 
     def heads(self, pooling: str, shapes: Mapping[str, Sizes]) -> Mapping[str, str | None]:
         if pretrained(shapes):

@@ -13,6 +13,7 @@ from ast2hf.output.files import write_json, writing
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from ast2hf.checkpoint.state_dict import StateDict
 
@@ -36,6 +37,11 @@ class HuggingFace:
             path = folder / names.HEAD
             with writing(path):
                 weights.write(path, weights.as_they_are(spec.head_apart, state_dict.shapes), state_dict)
+
+    def features(self, folder: Path, waveform: Tensor, sampling_rate: int) -> Tensor:
+        from ast2hf.formats.huggingface import extraction  # which imports transformers
+
+        return extraction.features(folder, waveform, sampling_rate)
 
     def load(self, folder: Path, device: torch.device) -> Loaded:
         from ast2hf.formats.huggingface import loading  # which imports transformers

@@ -7,17 +7,28 @@ Written out key by key, not taken from a transformers class, so that the bytes d
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from ast2hf.config import MULTI_LABEL
 from ast2hf.errors import InputError, printable
 from ast2hf.families.base import CLASSIFICATION
+from ast2hf.families.geometry import Geometry
 from ast2hf.formats.base import Spec
 from ast2hf.formats.huggingface.names import CONFIG
 from ast2hf.results import NO_HEAD
 
 ARCHITECTURES = {CLASSIFICATION: "ASTForAudioClassification", NO_HEAD: "ASTModel"}
 """By ``model.head``, the class of transformers that the folder is of."""
+
+
+_DEFAULT_LABELS = 2
+_DEFAULTS = {
+    "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072, "patch_size": 16,
+    "frequency_stride": 10, "time_stride": 10, "max_length": 1024, "num_mel_bins": 128,
+}  # fmt: skip
+"""Of transformers' ASTConfig, which may leave them out of a file."""
 
 
 def config(spec: Spec) -> dict[str, Any]:
@@ -70,7 +81,7 @@ def preprocessor_config(spec: Spec) -> dict[str, Any]:
 
 def read_head(folder: Path) -> str:
     """Which head the model of ``folder`` has, as in ``model.head``. Raises InputError where it holds another model."""
-    architectures = _read(folder).get("architectures")
+    architectures = read(folder).get("architectures")
     architecture = str(architectures[0]) if isinstance(architectures, list) and architectures else "unknown model"
     by_class = {name: head for head, name in ARCHITECTURES.items()}
     if architecture not in by_class:
@@ -83,20 +94,49 @@ def read_head(folder: Path) -> str:
 
 def read_labels(folder: Path) -> tuple[str, ...] | None:
     """The names of the classes, in order; None where the model has none. Raises InputError."""
-    names = _read(folder).get("id2label")
+    names = read(folder).get("id2label")
     if not isinstance(names, dict) or not all(str(i) in names for i in range(len(names))):
         return None
     return tuple(str(names[str(i)]) for i in range(len(names)))
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def read_geometry(folder: Path) -> Geometry:
+    """The sizes of the model of ``folder``. Raises InputError, ConfigurationError."""
+    value = read(folder)
+    keys = [field.name for field in fields(Geometry) if field.name not in ("num_labels", "mlp_size")]
+    found: dict[str, Any] = {key: value.get(key, _DEFAULTS.get(key)) for key in [*keys, "intermediate_size"]}
+    for key, size in found.items():
+        if type(size) is not int:
+            raise InputError(
+                f"{CONFIG} of {printable(folder.name)} has no whole number as {key} ({printable(size, 40)})",
+                "give the folder as save_pretrained() wrote it",
+            )
+    labels = None
+    if read_head(folder) == CLASSIFICATION:
+        labels = len(value["id2label"]) if isinstance(value.get("id2label"), dict) else _DEFAULT_LABELS
+    return Geometry(**{key: found[key] for key in keys}, num_labels=labels, mlp_size=found["intermediate_size"])
+
+
+def read_epsilon(folder: Path) -> float:
+    """``layer_norm_eps`` of the model of ``folder``."""
+    value = read(folder).get("layer_norm_eps", 1e-12)
+    return float(value) if isinstance(value, int | float) else 1e-12
+
+
+def read_problem_type(folder: Path) -> str:
+    """``problem_type`` of the model of ``folder``; multi-label where it has none."""
+    return str(read(folder).get("problem_type") or MULTI_LABEL)
+
+
+def read(folder: Path, name: str = CONFIG) -> dict[str, Any]:
+    """The JSON object in a file of ``folder``. Raises InputError where there is none."""
     try:
-        found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        found = json.loads((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         found = error
     if not isinstance(found, dict):
         raise InputError(
-            f"{printable(folder.name)} has no readable {CONFIG} ({printable(found, 100)})",
+            f"{printable(folder.name)} has no readable {name} ({printable(found, 100)})",
             "give the folder or the Hub id of a model as folder=…",
         )
     return found

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +11,27 @@ import torch
 from torch import Tensor, nn
 
 from ast2hf import torchaudio_guard
-from ast2hf.errors import InputError, VerificationError, printable
+from ast2hf.errors import VerificationError, printable
 from ast2hf.families.base import CLASSIFICATION, Activations
 from ast2hf.formats.base import LoadingInfo
 from ast2hf.formats.huggingface import config
-from ast2hf.formats.huggingface.names import PREPROCESSOR
 
 torchaudio_guard.install()  # before transformers looks for torchaudio
 
-from transformers import AutoFeatureExtractor, AutoModel, AutoModelForAudioClassification  # noqa: E402
+from transformers import AutoModel, AutoModelForAudioClassification  # noqa: E402
+
+# What the two classes above import only once they are used; here, the time counts as that of an import.
+from transformers.models.audio_spectrogram_transformer import modeling_audio_spectrogram_transformer  # noqa: E402, F401
 from transformers.utils import logging  # noqa: E402
 
 
 class HuggingFaceModel:
     """See :class:`ast2hf.formats.base.Loaded`."""
 
-    def __init__(self, folder: Path, model: Any, info: LoadingInfo) -> None:
+    def __init__(self, model: Any, info: LoadingInfo) -> None:
         self.info = info
         self.model = model
         self.layer_norm_eps = float(model.config.layer_norm_eps)
-        self._folder = folder
-
-    def features(self, waveform: Tensor, sampling_rate: int) -> Tensor:
-        """(1, frames, bins) from the folder's feature extractor. Raises InputError where the folder has none."""
-        path = self._folder / PREPROCESSOR
-        if not path.exists():
-            raise InputError(f"{printable(self._folder.name)} has no {PREPROCESSOR}", "save the feature extractor, too")
-        return _extract(_Extractor(path.read_bytes(), self._folder), waveform, sampling_rate)
 
     def __call__(self, features: Tensor) -> Activations:
         encoded: list[Any] = []
@@ -81,7 +73,7 @@ def load(folder: Path, device: torch.device) -> HuggingFaceModel:
         ) from error
     names = {key: tuple(sorted(str(name) for name in value)) for key, value in info.items()}
     loading = LoadingInfo(names["missing_keys"], names["unexpected_keys"], names["mismatched_keys"])
-    return HuggingFaceModel(folder, model.to(device).eval(), loading)
+    return HuggingFaceModel(model.to(device).eval(), loading)
 
 
 @contextmanager
@@ -96,19 +88,3 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
-
-
-@dataclass(frozen=True)
-class _Extractor:
-    """A feature extractor is what its file says, wherever that lies."""
-
-    content: bytes
-    folder: Path = field(compare=False)
-
-
-@lru_cache(maxsize=2)  # the jobs of a sweep over one data set share them
-def _extract(extractor_file: _Extractor, waveform: Tensor, sampling_rate: int) -> Tensor:
-    extractor = AutoFeatureExtractor.from_pretrained(extractor_file.folder, local_files_only=True)
-    features = extractor(waveform.numpy(), sampling_rate=sampling_rate, return_tensors="pt")["input_values"]
-    assert isinstance(features, Tensor)
-    return features.to(torch.float32)

@@ -1,0 +1,180 @@
+"""Back to the authors' layout: a model folder, made here or trained on by its users, as a file that their code loads.
+
+The conversion the other way round, with the same table and the same proof: the file is read again, and the original
+with its weights is compared with what transformers makes of the folder.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ast2hf import hub_download, local_files
+from ast2hf.checkpoint import second_reading
+from ast2hf.checkpoint.selection import Part
+from ast2hf.checkpoint.state_dict import open_checkpoint
+from ast2hf.config import Config
+from ast2hf.errors import ConfigurationError, InputError, OutputError, printable
+from ast2hf.families import FAMILIES, exact
+from ast2hf.families.base import CLS, Family
+from ast2hf.families.geometry import Geometry
+from ast2hf.formats import original
+from ast2hf.formats.base import Spec
+from ast2hf.formats.huggingface import HUGGING_FACE, config, names
+from ast2hf.mapping.ops import Sizes
+from ast2hf.mapping.plan import make_plan
+from ast2hf.mapping.rules import Drop, Rule, Table, expand, sizes
+from ast2hf.output import up_to_date
+from ast2hf.planning import note
+from ast2hf.progress import Progress
+from ast2hf.proof import checks
+from ast2hf.results import NO_HEAD, Conversion, Report
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from ast2hf.proof.evidence import Evidence
+
+RESTORED = "a restored checkpoint is proved on the features of the model alone"
+
+
+def restore(conversion: Conversion, settings: Config, device: torch.device, progress: Progress) -> None:
+    """Write ``checkpoint=`` from ``folder=``. Raises InputError, OutputError, VerificationError; then nothing is."""
+    report = conversion.report
+    target = local_files.expand(str(settings.checkpoint)).absolute()
+    if target.exists() and not settings.overwrite:
+        raise OutputError(f"{printable(target)} exists already", "give another checkpoint=, or overwrite=true")
+    with ExitStack() as stack:
+        with progress.quiet("inputs"):
+            wanted = (*names.ALL_MODEL_FILES, names.REPORT)
+            folder = hub_download.model_folder(str(settings.folder), wanted)
+            local = local_files.expand(str(settings.folder)).is_dir()
+            report.source |= {"uri": folder.name if local else settings.folder, **_identity(folder / names.WEIGHTS)}
+            spec = _spec(report, settings, folder)
+        with progress("convert", f"Restore {len(spec.plan.sources)} tensors"):
+            tensors = _tensors(folder, spec)
+        if settings.dry_run:
+            return
+        with original.written(target, tensors) as path:
+            checkpoint = stack.enter_context(open_checkpoint(path))
+            written = second_reading.load(checkpoint.select([Part((), original.PREFIX)]))
+            _prove(conversion, settings, spec, folder, written, device, progress)
+    conversion.restored = target
+
+
+def _spec(report: Report, settings: Config, folder: Path) -> Spec:
+    """What ``folder`` was, or could have been, made from."""
+    before = config.read(folder, names.REPORT) if (folder / names.REPORT).exists() else {}
+    family = _family(settings, before)
+    head, geometry, epsilon = HUGGING_FACE.head(folder), config.read_geometry(folder), config.read_epsilon(folder)
+    exact_epsilon = epsilon == exact.HEAD_EPSILON
+    table = family.table(head, exact_epsilon=exact_epsilon)
+    shapes = _shapes(table, geometry)
+    plan = make_plan(table, geometry.num_hidden_layers, geometry.dimensions(), shapes)
+    pooling = settings.model.pooling or before.get("pooling") or CLS
+    report.family, report.head, report.pooling, report.geometry = family.name, head, pooling, geometry.as_dict()
+    report.layer_norm_eps, report.exact_epsilon = epsilon, exact_epsilon
+    report.checks["recognition"] = checks.planned("recognition", "passed", family=family.name)
+    variant = replace(
+        settings.model, max_length=geometry.max_length, num_mel_bins=geometry.num_mel_bins, mean=0.0, std=1.0
+    )
+    return Spec(
+        family, head, geometry, plan, family.front_end(variant), HUGGING_FACE.labels(folder),
+        config.read_problem_type(folder), exact.HEAD_EPSILON if exact_epsilon else exact.BLOCK_EPSILON, pooling,
+        exact_epsilon,
+    )  # fmt: skip
+
+
+def _identity(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(
+            f"{printable(path.parent.name)} has no {path.name}",
+            "save the model with save_pretrained(folder, max_shard_size='100GB'), which writes one safetensors file",
+        )
+    return {"bytes": path.stat().st_size, "sha256": up_to_date.file_hashes(path.parent, [path.name])[path.name]}
+
+
+def _family(settings: Config, before: dict[str, Any]) -> Family:
+    name = before.get("family") or settings.model.family or "ast"
+    if name not in FAMILIES or FAMILIES[name].classifier != FAMILIES["ast"].classifier:
+        raise ConfigurationError(
+            f"a file of the family {printable(name, 60)} is not restored: it is not one state dict of AST's kind",
+            "restore models of the families ast, ssast and ssast_frame",
+        )
+    return FAMILIES[name]
+
+
+def _shapes(table: Table, geometry: Geometry) -> dict[str, Sizes]:
+    """Of the tensors that the original would have."""
+    dimensions = geometry.dimensions()
+    return {
+        name: sizes(shape, dimensions)
+        for rule in expand(table, geometry.num_hidden_layers)
+        if isinstance(rule, Rule)
+        for name, shape in zip(rule.sources, rule.shapes, strict=True)
+    }
+
+
+def _tensors(folder: Path, spec: Spec) -> dict[str, Tensor]:
+    """The original's tensors by name, float32. Raises InputError where the folder has others than such a model."""
+    import torch
+
+    with HUGGING_FACE.tensors(folder) as file:
+        found, expected = set(file.keys()), spec.plan.targets
+        if found != expected.keys():
+            name = min(found ^ expected.keys())
+            verb = "has" if name in found else "lacks"
+            raise InputError(
+                f"{printable(folder.name)} {verb} {printable(name, 100)}, unlike a model of its configuration",
+                "give the folder that save_pretrained() wrote, whole and without additions",
+            )
+        for name, shape in expected.items():
+            if (own := tuple(file.get_tensor(name).shape)) != shape:
+                raise InputError(
+                    f"{name} of {printable(folder.name)} has shape {list(own)}, its configuration says {list(shape)}",
+                    "give the folder as save_pretrained() wrote it",
+                )
+        tensors = dict(spec.plan.undone().tensors(lambda name: file.get_tensor(name).to(torch.float32)))
+    if spec.head == NO_HEAD and (folder / names.HEAD).exists():
+        with HUGGING_FACE.head_apart(folder) as head:
+            tensors |= {name: head.get_tensor(name) for name in head.keys()}  # noqa: SIM118  it is no mapping
+    return tensors
+
+
+def _prove(
+    conversion: Conversion, settings: Config, spec: Spec, folder: Path, tensors: dict[str, Tensor],
+    device: torch.device, progress: Progress,
+) -> None:  # fmt: skip
+    from ast2hf import device as devices
+    from ast2hf.proof.evidence import Evidence
+    from ast2hf.proof.prove import prove
+
+    report = conversion.report
+    report.checks["coverage"] = checks.planned(
+        "coverage", "passed", source=len(spec.plan.targets), mapped=len(spec.plan.targets), written=len(tensors)
+    )
+    report.clip = "synthetic features (seed 0)"
+    evidence = Evidence(
+        spec, HUGGING_FACE, folder, tensors, None, device, None, "the published logits are of another file",
+        not_heard=RESTORED, restored=True,
+    )  # fmt: skip
+    with devices.full_precision(), progress("verify", f"Prove it on {device}"):
+        with evidence.loaded.with_epsilon(spec.layer_norm_eps):
+            prove(conversion, evidence, settings.verify.tolerances)
+        _note(report, spec, evidence)
+
+
+def _note(report: Report, spec: Spec, evidence: Evidence) -> None:
+    unused = (rule.source for rule in spec.family.table(spec.head) if isinstance(rule, Drop) and not rule.apart)
+    note(report, f"without what the forward does not use ({', '.join(unused)}): load it with strict=False")
+    if evidence.loaded.layer_norm_eps != spec.layer_norm_eps:
+        own, reference = evidence.loaded(evidence.features.to(evidence.device)), evidence.reference
+        apart = (own.pooled - reference.pooled).abs().max().item()
+        note(
+            report,
+            f"proved with the original's epsilon of {spec.layer_norm_eps:g}; with its own of "
+            f"{evidence.loaded.layer_norm_eps:g} the folder's pooled output differs by {apart:.1e}",
+        )

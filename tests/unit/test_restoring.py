@@ -1,0 +1,199 @@
+"""task=restore: from a folder back to the authors' file, bit for bit where nothing was computed."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+import torch
+from conftest import TINY, TINY_OVERRIDES, compose
+from safetensors.torch import load_file, save_file
+
+from ast2hf import pipeline
+from ast2hf.checkpoint import synthetic
+from ast2hf.errors import ConfigurationError, InputError, OutputError, VerificationError
+from ast2hf.families.ast import AST
+from ast2hf.formats import original
+from ast2hf.progress import Progress
+from ast2hf.results import Conversion, Report
+
+OFFLINE = ("experiment=offline", "tracking=off", *TINY_OVERRIDES)
+
+UNUSED = {f"module.v.{head}.{name}" for head in ("head", "head_dist") for name in ("weight", "bias")}
+
+
+def run(*overrides):
+    settings = compose(*OFFLINE, *overrides)
+    conversion = Conversion(Report(settings.model.name))
+    try:
+        pipeline.run(conversion, settings, Progress())
+    except Exception as error:
+        return conversion, error
+    return conversion, None
+
+
+@pytest.fixture
+def folder(tmp_path, tiny_checkpoint):
+    """Convert the tiny checkpoint, and restore what came of it."""
+
+    def convert(*overrides):
+        _, error = run(f"checkpoint={tiny_checkpoint}", f"output_dir={tmp_path / 'model'}", *overrides)
+        assert error is None, error
+        return tmp_path / "model"
+
+    return convert
+
+
+def restored(tmp_path, *overrides):
+    return run("task=restore", f"folder={tmp_path / 'model'}", f"checkpoint={tmp_path / 'out.pth'}", *overrides)
+
+
+def tensors(path):
+    return torch.load(path, weights_only=True)
+
+
+@pytest.mark.parametrize("head", ["classification", "none"])
+def test_a_folder_made_here_becomes_its_source_again(folder, tmp_path, tiny_checkpoint, head):
+    folder(f"model.head={head}")
+    conversion, error = restored(tmp_path)
+    assert error is None, error
+    assert conversion.restored == tmp_path / "out.pth"
+    assert conversion.folder is None
+    source, found = tensors(tiny_checkpoint), tensors(tmp_path / "out.pth")
+    assert found.keys() == source.keys() - UNUSED
+    assert all(torch.equal(found[name], source[name]) for name in found)
+    report = conversion.report
+    assert report.checks["weights"].measured["recomputed"] == 0
+    assert {name: check.status for name, check in report.checks.items() if check.status != "passed"} == {
+        "features": "not_applicable", "end_to_end": "not_applicable", "published_logits": "not_checked",
+        **({"logits": "not_applicable"} if head == "none" else {}),
+    }  # fmt: skip
+    assert any("strict=False" in note and "v.head.weight" in note for note in report.notes)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "out.pth", "tiny.pth"]
+
+
+def test_scaled_weights_are_undone_within_one_rounding(folder, tmp_path, tiny_checkpoint):
+    folder("model.exact_epsilon=true")
+    conversion, error = restored(tmp_path)
+    assert error is None, error
+    source, found = tensors(tiny_checkpoint), tensors(tmp_path / "out.pth")
+    assert found.keys() == source.keys() - UNUSED
+    for name, tensor in found.items():
+        assert ((tensor - source[name]).abs() <= source[name].abs() * 2**-22).all()
+    assert torch.equal(found["module.v.norm.weight"], source["module.v.norm.weight"])
+    assert conversion.report.checks["weights"].measured == {"bit_exact": 22, "recomputed": 13}
+
+
+def test_a_folder_that_transformers_saved_is_restored(folder, tmp_path):
+    from transformers import AutoModelForAudioClassification
+
+    model = AutoModelForAudioClassification.from_pretrained(folder())
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.01 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
+    model.save_pretrained(tmp_path / "model")
+    for name in ("conversion_report.json", "preprocessor_config.json"):
+        (tmp_path / "model" / name).unlink()
+    conversion, error = restored(tmp_path)
+    assert error is None, error
+    found = {name.removeprefix("module."): tensor for name, tensor in tensors(tmp_path / "out.pth").items()}
+    features = torch.from_numpy(synthetic.spectrogram(TINY, 3))
+    with torch.inference_mode():
+        expected = model.eval()(features).logits
+        logits = AST.reference(TINY, found)(features).logits
+    torch.testing.assert_close(logits, expected, atol=3e-5, rtol=1e-5)
+    assert conversion.report.family == "ast"
+
+
+def test_the_default_epsilon_of_transformers_is_replaced_and_its_cost_said(folder, tmp_path):
+    path = folder() / "config.json"
+    path.write_text(path.read_text().replace('"layer_norm_eps": 1e-06', '"layer_norm_eps": 1e-12'))
+    conversion, error = restored(tmp_path)
+    assert error is None, error
+    assert any("with its own of 1e-12" in note for note in conversion.report.notes)
+
+
+def test_half_precision_is_written_in_float32(folder, tmp_path):
+    path = folder() / "model.safetensors"
+    save_file({name: tensor.bfloat16() for name, tensor in load_file(path).items()}, path, {"format": "pt"})
+    _, error = restored(tmp_path)
+    assert error is None, error
+    assert {tensor.dtype for tensor in tensors(tmp_path / "out.pth").values()} == {torch.float32}
+
+
+def test_a_file_that_exists_is_kept_unless_overwritten(folder, tmp_path):
+    folder()
+    (tmp_path / "out.pth").write_text("mine")
+    _, error = restored(tmp_path)
+    assert isinstance(error, OutputError)
+    assert (tmp_path / "out.pth").read_text() == "mine"
+    _, error = restored(tmp_path, "overwrite=true")
+    assert error is None, error
+    assert tensors(tmp_path / "out.pth")
+
+
+def test_a_dry_run_writes_nothing(folder, tmp_path):
+    folder()
+    conversion, error = restored(tmp_path, "dry_run=true")
+    assert (error, conversion.restored) == (None, None)
+    assert not (tmp_path / "out.pth").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.pop("classifier.dense.bias"), "lacks classifier.dense.bias"),
+        (lambda t: t.update(extra=torch.zeros(1)), "has extra"),
+        (
+            lambda t: t.update({"classifier.dense.bias": torch.zeros(3)}),
+            r"has shape \[3\], its .* says \[7\]",
+        ),
+    ],
+)
+def test_a_folder_of_other_tensors_is_refused(folder, tmp_path, change, message):
+    path = folder() / "model.safetensors"
+    found = load_file(path)
+    change(found)
+    save_file(found, path, {"format": "pt"})
+    _, error = restored(tmp_path)
+    assert isinstance(error, InputError)
+    assert re.search(message, error.cause)
+    assert not (tmp_path / "out.pth").exists()
+
+
+def test_a_folder_without_its_weights_is_refused(folder, tmp_path):
+    (folder() / "model.safetensors").unlink()
+    _, error = restored(tmp_path)
+    assert isinstance(error, InputError)
+    assert "has no model.safetensors" in error.cause
+
+
+def test_a_configuration_without_sizes_is_refused(folder, tmp_path):
+    path = folder() / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "hidden_size": "64"}))
+    _, error = restored(tmp_path)
+    assert isinstance(error, InputError)
+    assert "no whole number as hidden_size" in error.cause
+
+
+def test_one_weight_that_is_written_otherwise_fails_the_proof_and_leaves_no_file(folder, tmp_path, monkeypatch):
+    folder()
+    write = original.written
+
+    def changed(path, weights):
+        return write(path, {name: tensor + (name == "v.norm.bias") for name, tensor in weights.items()})
+
+    monkeypatch.setattr(original, "written", changed)
+    conversion, error = restored(tmp_path)
+    assert isinstance(error, VerificationError)
+    assert "v.norm.bias" in conversion.report.checks["weights"].reason
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "tiny.pth"]
+
+
+def test_positions_that_are_sums_are_not_restored(folder, tmp_path):
+    path = folder() / "conversion_report.json"
+    path.write_text(json.dumps({"family": "passt"}))
+    _, error = restored(tmp_path)
+    assert isinstance(error, ConfigurationError)
+    assert "passt is not restored" in error.cause
