@@ -9,8 +9,8 @@ from ast2hf.errors import InputError
 from ast2hf.leftovers import Leftovers
 from ast2hf.mapping.plan import Plan, make_plan
 from ast2hf.mapping.rules import Table, expand
+from ast2hf.matches import Match
 from ast2hf.places import Place
-from ast2hf.recognition import Match
 
 
 def left_over(match: Match, table: Table, layers: int, others: Sequence[Place]) -> Leftovers:

@@ -19,8 +19,9 @@ from ast2hf.covering import cover, left_over
 from ast2hf.errors import CHOOSE, Ast2hfError, Choice, Question
 from ast2hf.families.base import CLASSIFICATION
 from ast2hf.inspection import Inspection
+from ast2hf.matches import Match
 from ast2hf.places import key_of
-from ast2hf.recognition import Match, Recognition, recognise
+from ast2hf.recognition import Recognition, recognise
 from ast2hf.results import NO_HEAD
 from ast2hf.settling import Settled, settle
 

@@ -9,7 +9,8 @@ from support.fake_checkpoints import FakeCheckpoint, ast_shapes, exactly, family
 
 from ast2hf.config import Config, Variant
 from ast2hf.errors import ConfigurationError, InputError, QuestionError
-from ast2hf.recognition import UNTRAINED, recognise, require_head
+from ast2hf.matches import UNTRAINED
+from ast2hf.recognition import recognise, require_head
 
 AST = ast_shapes()
 ZERO = {"v.head.bias": 0}

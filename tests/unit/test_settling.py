@@ -15,7 +15,8 @@ from ast2hf.config import Variant
 from ast2hf.errors import InputError
 from ast2hf.families import FAMILIES
 from ast2hf.families.readings import Reading, of_grid
-from ast2hf.settling import STATS, canonical, settle
+from ast2hf.settling import STATS, settle
+from ast2hf.strides import canonical
 
 AST = FAMILIES["ast"]
 KNOWN = {"mean": -4.27, "std": 4.57, "problem_type": "multi_label_classification"}

@@ -1,0 +1,85 @@
+"""The things that a state dict in a checkpoint can be: each a family, what it does with its tokens, and its tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ast2hf.config import Variant
+from ast2hf.errors import InputError
+from ast2hf.families import heads
+from ast2hf.families.base import CLASSIFICATION, Family
+from ast2hf.mapping.rules import Rule
+from ast2hf.places import HEAD, Place
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ast2hf.checkpoint.state_dict import Checkpoint, StateDict
+
+Values = Callable[[str], "NDArray[Any] | None"]
+"""The values of a tensor by its name, without the prefix; None where there is none."""
+
+UNTRAINED = "the classifier was never trained"
+"""How the reason begins why such a model is no classifier."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """One thing that the checkpoint can be. ``no_head``: why it cannot become a classifier; None where it can."""
+
+    family: Family
+    pooling: str
+    place: Place
+    state_dict: StateDict
+    no_head: str | None
+
+    @property
+    def head_apart(self) -> bool:
+        """Whether its head is a classifier beside the model, and not the model's own."""
+        return any(name.startswith(HEAD) for name in self.state_dict.tensors)
+
+    @property
+    def values(self) -> Values:
+        return lambda name: self.state_dict.values(name) if name in self.state_dict.tensors else None
+
+
+def find(checkpoint: Checkpoint, place: Place, variant: Variant) -> Iterator[Match]:
+    """All that ``place`` can be, as far as ``variant`` does not say otherwise. Raises InputError where it says all."""
+    found = False
+    for families, with_head in ((place.families, False), (place.with_head, True)):
+        state_dict = checkpoint.select(place.parts(with_head=with_head)) if families else None
+        for family in families:
+            for pooling in family.poolings:
+                if variant.pooling in (None, pooling):
+                    assert state_dict is not None
+                    found = True
+                    yield _match(family, pooling, place, state_dict)
+    if not found:
+        titles = ", ".join(f"{f.title} ({', '.join(f.poolings)})" for f in (*place.families, *place.with_head))
+        raise InputError(
+            f"model.pooling={variant.pooling} is not what the checkpoint's family does: {titles}",
+            "correct model.pooling, or leave it out",
+        )
+
+
+def _match(family: Family, pooling: str, place: Place, state_dict: StateDict) -> Match:
+    match = Match(family, pooling, place, state_dict, None)
+    reason = family.heads(pooling, state_dict.shapes)[CLASSIFICATION]
+    return replace(match, no_head=reason or _untrained(match))
+
+
+def _untrained(match: Match) -> str | None:
+    """Why the head is no classifier, where its layer norm was never trained."""
+    norm = {
+        target: rule.sources[0]
+        for rule in match.family.table(CLASSIFICATION, match.state_dict.shapes)
+        if isinstance(rule, Rule)
+        for target in rule.targets
+    }
+    weight, bias = (match.values(norm.get(f"classifier.layernorm.{part}", "")) for part in ("weight", "bias"))
+    if weight is None or bias is None or not heads.untrained(weight, bias):
+        return None
+    name = norm["classifier.layernorm.weight"].rpartition(".")[0]
+    return f"{UNTRAINED}: its layer norm {name} is exactly ones and zeros, which no step of training leaves"

@@ -1,0 +1,109 @@
+"""Which reading of a count of patches it is: the one that is left, or the question between those that are.
+
+What was said comes first (a length fixes the stride of time). Where nothing was said, only a count that can be read in
+one way with equal strides, at a length of the authors' recipes, is taken as read. All else is a question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ast2hf.config import Variant
+from ast2hf.errors import CHOOSE, Choice, InputError, Question
+from ast2hf.families.readings import Reading
+from ast2hf.mapping.ops import Sizes
+
+LENGTHS = (1024, 512, 128, 798)
+"""Of the inputs in the authors' recipes: AudioSet, ESC-50, Speech Commands; ICBHI (Patch-Mix). In frames."""
+
+_SHOWN = 24
+"""Readings that a question lists."""
+
+_EVIDENCE = ("equal strides and a length of the recipes", "equal strides", "a length of the recipes", "")
+"""What speaks for a reading, by its rank."""
+
+
+def only(fits: Sequence[Reading], variant: Variant, lengths: Sequence[int]) -> Reading | None:
+    """The one reading that is left, if there is one."""
+    if len(fits) == 1:
+        return fits[0]
+    equal = [reading for reading in fits if _usual(reading)]
+    if len(equal) != 1:
+        return None
+    if variant.max_length is not None or variant.time_stride is not None:
+        return equal[0]
+    return equal[0] if any(map(equal[0].spans, lengths)) else None
+
+
+def _usual(reading: Reading) -> bool:
+    """Whether the strides are equal, as in all published models; one row of patches has no stride of frequency."""
+    return reading.rows == 1 or reading.frequency_stride == reading.time_stride
+
+
+def canonical(reading: Reading, lengths: Sequence[int] = LENGTHS) -> int:
+    """The length that is written where none was said: that of a recipe, else the roundest, else the shortest."""
+    inside = range(reading.shortest, reading.longest + 1)
+    for length in lengths:
+        if length in inside:
+            return length
+    for step in (100, 10):
+        if (round_ := reading.longest // step * step) in inside:
+            return round_
+    return reading.shortest
+
+
+def question(
+    fits: Sequence[Reading], variant: Variant, lengths: Sequence[int], shown: int | None
+) -> Question:  # fmt: skip
+    """Which of ``fits`` it is. ``shown``: the columns that the position embeddings speak for."""
+
+    def evidence(reading: Reading) -> str:
+        period_ = "the position embeddings" if reading.columns == shown else ""
+        return " and ".join(filter(None, (period_, _EVIDENCE[rank(reading, lengths)])))
+
+    left = f"; {len(fits) - _SHOWN} more readings" if len(fits) > _SHOWN else ""
+    patches = fits[0].rows * fits[0].columns
+    return Question(
+        f"strides and length are open: {patches} patches have {len(fits)} readings "
+        f"(model.max_length, the audio_length of the training, leaves the fewest{left})",
+        tuple(
+            Choice(_override(reading, variant, lengths), str(reading), evidence(reading)) for reading in fits[:_SHOWN]
+        ),
+        " ".join(f"{part.partition('=')[0]}={CHOOSE}" for part in _override(fits[0], variant, lengths).split()),
+    )
+
+
+def rank(reading: Reading, lengths: Sequence[int]) -> int:
+    """What speaks for ``reading``, as the place in _EVIDENCE."""
+    of_recipe = any(map(reading.spans, lengths))
+    return 3 - 2 * _usual(reading) - of_recipe
+
+
+def _override(reading: Reading, variant: Variant, lengths: Sequence[int]) -> str:
+    parts = []
+    if variant.frequency_stride is None:
+        parts.append(f"model.frequency_stride={reading.frequency_stride}")
+    if variant.time_stride is None:
+        parts.append(f"model.time_stride={reading.time_stride}")
+    if variant.max_length is None:
+        parts.append(f"model.max_length={canonical(reading, lengths)}")
+    return " ".join(parts)
+
+
+def contradiction(variant: Variant, every: Sequence[Reading], shapes: Mapping[str, Sizes]) -> InputError:
+    said = {
+        "model.frequency_stride": variant.frequency_stride,
+        "model.time_stride": variant.time_stride,
+        "model.max_length": variant.max_length,
+        "model.num_mel_bins": variant.num_mel_bins,
+    }
+    shown = ", ".join(f"{key}={value}" for key, value in said.items() if value is not None)
+    usual = [str(reading) for reading in every if _usual(reading)] or [str(reading) for reading in every]
+    positions = next((s[1] for name, s in shapes.items() if name.endswith("pos_embed") and len(s) == 3), None)
+    found = "" if positions is None else f"{positions} position embeddings, "
+    fit = f"which are those of {'; or of '.join(usual[:3])}" if usual else "which no strides of such an input give"
+    return InputError(
+        f"the settings ({variant.name}) say {shown}, and the checkpoint has {found}{fit}",
+        "choose the model that the checkpoint was trained as (model=…), or correct model.frequency_stride, "
+        "model.time_stride, model.max_length, model.num_mel_bins",
+    )

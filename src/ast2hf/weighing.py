@@ -1,0 +1,93 @@
+"""Several things that one state dict can be: what its values say of them, and the question that is left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ast2hf.config import Variant
+from ast2hf.errors import CHOOSE, Choice, Question
+from ast2hf.families.base import MEAN
+from ast2hf.matches import UNTRAINED, Match, Values
+
+_IMAGENET_BIAS = "v.head.bias"
+_STARTED = f"{_IMAGENET_BIAS} is not zero: it started from a model of ImageNet, as AST does and SSAST does not"
+_NOT_STARTED = f"{_IMAGENET_BIAS} is all zeros: it started from no model of ImageNet, as SSAST does"
+
+
+def weigh(matches: list[Match], variant: Variant) -> tuple[list[Match], Question | None, list[str]]:
+    """What is left of ``matches``, the likeliest first; the question where that is several; and what was found."""
+    left, evidence = _weighed(_of_said_bins(matches, variant))
+    if _alike(left):
+        left = left[:1]
+    if evidence == [_NOT_STARTED]:
+        left.sort(key=lambda match: match.pooling != MEAN)
+    return left, _question(left, evidence) if len(left) > 1 else None, evidence
+
+
+def _of_said_bins(matches: list[Match], variant: Variant) -> list[Match]:
+    """Without families that have another number of mel bins than was said, as long as one is left."""
+    own = (None, variant.num_mel_bins)
+    left = [match for match in matches if getattr(match.family, "num_mel_bins", None) in own]
+    return left if left and variant.num_mel_bins is not None else matches
+
+
+def _weighed(matches: list[Match]) -> tuple[list[Match], list[str]]:
+    """Without those that values speak against, as long as one is left; and what was found."""
+    evidence: list[str] = []
+    started = _imagenet_start(matches[0].values)
+    if started is not None and any(MEAN in match.family.poolings for match in matches):
+        evidence.append(_STARTED if started else _NOT_STARTED)
+    left = [match for match in matches if not (started and MEAN in match.family.poolings)]
+    if any(match.head_apart for match in left):
+        trained = [match for match in left if not (match.no_head or "").startswith(UNTRAINED)]
+        if trained and len(trained) < len(left):
+            inside, beside = "in the model", "beside the model"
+            where = (inside, beside) if any(match.head_apart for match in trained) else (beside, inside)
+            evidence.append(f"{UNTRAINED} {where[0]}; the trained one is {where[1]}")
+            left = trained
+    return (left or matches), evidence
+
+
+def _imagenet_start(values: Values) -> bool | None:
+    """Whether the model started from one that was trained on ImageNet; None where its classifier is not in the file.
+
+    Its bias is all zeros where the model was built without (timm 0.4.5, vision_transformer.py:337-341), and nothing
+    trains it afterwards. AST starts from ImageNet, SSAST does not.
+    """
+    bias = values(_IMAGENET_BIAS)
+    return None if bias is None or not bias.size else bool((bias != 0).any())
+
+
+def _alike(matches: Sequence[Match]) -> bool:
+    """Whether all are one function: the same tensors, pooling and features, whatever the family is called."""
+    families, reasons = ({m.family for m in matches}, {m.no_head for m in matches})
+    if len(families) == len(reasons) == 1 and reasons != {None}:
+        return True  # there is no head, whose input is what a pooling is
+    functions = {(match.pooling, match.head_apart) for match in matches}
+    return len(functions) == 1 and all(match.family.expressible for match in matches)
+
+
+def _question(matches: Sequence[Match], evidence: Sequence[str]) -> Question:
+    families = list(dict.fromkeys(match.family for match in matches))
+    titles = " or ".join(family.title for family in families)
+    what = "what its head takes the mean of" if len(families) == 1 else f"which of them it is ({titles})"
+    only = len(families) == 1
+    found = f" ({'; '.join(evidence)})" if evidence else ""
+    return Question(
+        f"the tensors fit {'both poolings of ' + titles if only else 'several models'}, and {what} is open{found}",
+        tuple(Choice(_override(match, only), _meaning(match)) for match in matches),
+        ("" if only else f"model.family={CHOOSE} ") + f"model.pooling={CHOOSE}",
+    )
+
+
+def _override(match: Match, family_known: bool) -> str:
+    pooling = f"model.pooling={match.pooling}" if len(match.family.poolings) > 1 else ""
+    return pooling if family_known else f"model.family={match.family.name} {pooling}".rstrip()
+
+
+def _meaning(match: Match) -> str:
+    if match.pooling == MEAN:
+        return f"{match.family.title} that averages the patches, as SSAST's recipes do (ft_avgtok): encoder only"
+    made = "encoder only" if match.no_head else "a classifier"
+    apart = " and the classifier apart from it" if match.head_apart else ""
+    return f"{match.family.title} with the mean of its two class tokens (ft_cls){apart}: {made}"
