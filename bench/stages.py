@@ -12,6 +12,7 @@ from pathlib import Path
 
 from zlib_ng import zlib_ng  # noqa: F401  imported where it is used: here, so that it counts as an import
 
+from ast2hf.checkpoint.selection import Part
 from ast2hf.checkpoint.state_dict import Checkpoint, open_checkpoint
 from ast2hf.families.ast import AST
 from ast2hf.families.base import CLASSIFICATION
@@ -24,8 +25,9 @@ STATUS = Path("/proc/self/status")
 
 def write(checkpoint: Checkpoint, geometry: Geometry, output: Path) -> None:
     """Plan and write, as the pipeline does."""
-    plan = make_plan(AST.table(CLASSIFICATION), geometry.num_hidden_layers, geometry.dimensions(), checkpoint.shapes)
-    weights.write(output, plan, checkpoint)
+    state_dict = checkpoint.select([Part(prefix="module.")])
+    plan = make_plan(AST.table(CLASSIFICATION), geometry.num_hidden_layers, geometry.dimensions(), state_dict.shapes)
+    weights.write(output, plan, state_dict)
 
 
 def read(path: Path, geometry: Geometry, output: Path) -> float:

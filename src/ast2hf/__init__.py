@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from ast2hf.api import convert, verify
+    from ast2hf.api import convert, inspect, verify
+    from ast2hf.inspection import Inspection
     from ast2hf.results import Conversion, Report
 
-__all__ = ["Conversion", "Report", "__version__", "convert", "verify"]
+__all__ = ["Conversion", "Inspection", "Report", "__version__", "convert", "inspect", "verify"]
 
-_HOMES = {"convert": "api", "verify": "api", "Conversion": "results", "Report": "results"}
+_HOMES = {
+    "convert": "api",
+    "inspect": "api",
+    "verify": "api",
+    "Conversion": "results",
+    "Inspection": "inspection",
+    "Report": "results",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""Conversion and verification from Python: the same settings and the same pipeline as the command has.
+"""Conversion, inspection and verification from Python: the same settings and the same pipeline as the command has.
 
 Nothing is printed, recorded in MLflow or pushed to the Hub, and no state of the process is changed for longer than a
 call: logging, environment, threads, signals and the caller's own Hydra stay as they are. Calls may be made in several
@@ -11,9 +11,9 @@ import threading
 from collections.abc import Sequence
 from os import PathLike
 
-from ast2hf import pipeline
 from ast2hf.config import Config
 from ast2hf.errors import Ast2hfError, ConfigurationError
+from ast2hf.inspection import Inspection
 from ast2hf.progress import Progress
 from ast2hf.results import Conversion, Report
 
@@ -58,6 +58,26 @@ def verify(
     ).report
 
 
+def inspect(
+    checkpoint: _Path, *, overrides: Sequence[str] = (), progress: Progress | None = None
+) -> Inspection:  # fmt: skip
+    """Say what a checkpoint is and how to convert it. Writes nothing, and imports no torch.
+
+    ``overrides``: what the file does not say, as on the command line, such as ``["model.family=ssast"]``. A file that
+    cannot be converted is an inspection with the verdict ``refused``. Raises InputError for one that cannot be read,
+    ConfigurationError, DownloadError.
+    """
+    from ast2hf.inspecting import inspect_file, override
+    from ast2hf.validation import validate
+
+    config = _compose(["task=inspect", "model=custom", *overrides])
+    config.checkpoint = str(checkpoint)
+    _require_own_matters(config)
+    validate(config)
+    given = ["model=custom", override("checkpoint", str(checkpoint)), *overrides]
+    return inspect_file(config, given, progress or Progress())
+
+
 def _run(
     task: str, given: dict[str, _Path | bool | None], model: str, device: str, overrides: Sequence[str],
     progress: Progress | None,
@@ -66,6 +86,7 @@ def _run(
     for key, value in given.items():  # not as overrides: a path may hold anything that their grammar gives a meaning
         if value is not None:
             setattr(config, key, value if isinstance(value, bool) else str(value))
+    from ast2hf import pipeline
     from ast2hf.settings import resolve
     from ast2hf.validation import validate
 

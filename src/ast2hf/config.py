@@ -43,13 +43,15 @@ class ExpectedLogits:
 
 @dataclass
 class Variant:
-    """One variant. A ``null`` among the sizes is read from the checkpoint's tensors.
+    """One variant. What is ``null`` is read from the checkpoint's tensors, or asked for where they do not show it.
 
-    ``family``: one of :data:`ast2hf.families.FAMILIES`. ``head``: ``classification``, or ``none`` for the encoder.
+    ``family``: one of :data:`ast2hf.families.FAMILIES`; ``pooling``: ``cls`` (the mean of the two class tokens) or
+    ``mean`` (of the patches). ``head``: ``classification``, or ``none`` for the encoder. ``exact_epsilon``: scale
+    weights so that one epsilon serves all layer norms exactly.
     """
 
     name: str = MISSING
-    family: str = "ast"
+    family: str | None = None
     pooling: str | None = None
     head: str = "classification"
     exact_epsilon: bool = False
@@ -59,16 +61,16 @@ class Variant:
     num_hidden_layers: int | None = None
     num_attention_heads: int | None = None
     num_labels: int | None = None
-    patch_size: int = 16
-    frequency_stride: int = MISSING
-    time_stride: int = MISSING
-    max_length: int = MISSING
-    num_mel_bins: int = 128
+    patch_size: int | None = None
+    frequency_stride: int | None = None
+    time_stride: int | None = None
+    max_length: int | None = None
+    num_mel_bins: int | None = None
     sampling_rate: int = 16000
-    mean: float = MISSING
-    std: float = MISSING
+    mean: float | None = None
+    std: float | None = None
     layer_norm_eps: float = 1e-6
-    problem_type: str = MISSING
+    problem_type: str | None = None
     labels: HubFile | None = None
     clip_file: HubFile | None = None
     clip_row: HubRow | None = None
@@ -159,6 +161,9 @@ class Config:
     resize: Resize = field(default_factory=Resize)
     task: str = "convert"
     checkpoint: str | None = None
+    checkpoint_key: str | None = None
+    checkpoint_prefix: str | None = None
+    unused: str | None = None
     folder: str | None = None
     output_dir: str | None = None
     labels: str | None = None

@@ -6,6 +6,8 @@ Anything else that escapes is a defect of ast2hf and exits with 1.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ast2hf.secrets import redact
@@ -54,6 +56,59 @@ class ConfigurationError(Ast2hfError):
     """A wrong key, value, choice or command line."""
 
     exit_code = 2
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One answer to a question. ``override``: what to add to the command line; ``evidence``: what speaks for it."""
+
+    override: str
+    meaning: str
+    evidence: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.override}: {self.meaning}" + (f" ({self.evidence})" if self.evidence else "")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What only the user can say: ``open`` names it in a sentence, ``choices`` are its answers, likeliest first.
+
+    ``placeholder``: what stands in a command for the answer. It is none, and is refused where it is not replaced.
+    """
+
+    open: str
+    choices: tuple[Choice, ...]
+    placeholder: str = ""
+
+
+CHOOSE = "CHOOSE"
+"""What stands in a command for a value that only the user knows."""
+
+
+class QuestionError(ConfigurationError):
+    """The file does not say all that is needed. Each of ``questions`` is to be answered; nothing is guessed."""
+
+    def __init__(self, *questions: Question) -> None:
+        answers = (", or ".join(choice.override for choice in question.choices) for question in questions)
+        super().__init__("; ".join(question.open for question in questions), f"give {'; and '.join(answers)}")
+        self.questions = questions
+
+    def __reduce__(self) -> tuple[type[QuestionError], tuple[Question, ...]]:
+        return type(self), self.questions
+
+    @property
+    def question(self) -> Question:
+        """The first of them."""
+        return self.questions[0]
+
+    def lines(self) -> Iterator[str]:
+        """What is open on the first line, and below it each answer on a line of its own."""
+        yield f"{printable(self.cause, 4000)}; give one of" + (" each:" if len(self.questions) > 1 else ":")
+        for number, question in enumerate(self.questions):
+            if number:
+                yield "  and"
+            yield from (f"  {printable(choice, 400)}" for choice in question.choices)
 
 
 class InputError(Ast2hfError):

@@ -83,7 +83,7 @@ def convert(conversion: Conversion, config: Config, progress: Progress) -> None:
         clip = _import_and_load_clip(report, config, opened.spec, progress)
         staged = place.new_folder(output.STAGING)
         with progress("convert", f"Write {len(opened.spec.plan.targets)} tensors"):
-            HUGGING_FACE.write(staged, opened.spec, opened.checkpoint)
+            HUGGING_FACE.write(staged, opened.spec, opened.state_dict)
         place.start_sync()
         identify(report, opened, progress)
         _prove(conversion, config, opened, staged, clip, progress)
@@ -172,7 +172,7 @@ def _prove(
     device = str(conversion.report.device)
     expected, reason = _expected_logits(config, opened.source, clip)
     with progress.quiet("verify"):
-        original = opened.checkpoint.load_with_torch()
+        original = opened.state_dict.load_with_torch()
     evidence = Evidence(opened.spec, HUGGING_FACE, folder, original, clip, torch.device(device), expected, reason)
     with devices.full_precision(), evidence.ahead() as begin:
         with progress.importing("Import transformers"):

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ast2hf import local_files
 from ast2hf.checkpoint.source import Source, locate
-from ast2hf.checkpoint.state_dict import Checkpoint, open_checkpoint
+from ast2hf.checkpoint.state_dict import StateDict, open_checkpoint
 from ast2hf.config import Config, Variant
-from ast2hf.errors import Ast2hfError, VerificationError, printable
-from ast2hf.families import FAMILIES, exact, recognise, resize
-from ast2hf.families.base import CLASSIFICATION, CLS, Family
+from ast2hf.covering import cover
+from ast2hf.errors import Ast2hfError, QuestionError, VerificationError, printable
+from ast2hf.families import FAMILIES, exact, resize
+from ast2hf.families.base import CLASSIFICATION
 from ast2hf.formats.base import Spec
 from ast2hf.formats.huggingface import HUGGING_FACE
 from ast2hf.labels import Labels, load_labels
-from ast2hf.mapping.ops import Sizes
-from ast2hf.mapping.plan import make_plan
 from ast2hf.output import up_to_date
 from ast2hf.progress import Progress
 from ast2hf.proof import checks
+from ast2hf.recognition import Recognition, recognise, require_head
 from ast2hf.results import Report
+from ast2hf.settling import settle
 
 log = logging.getLogger(__name__)
+
+SYNTHETIC = "ast"
+"""The family of synthetic checkpoints where none is said."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Opened:
     """A checkpoint, and what is to be made of it or compared with it."""
 
     source: Source
-    checkpoint: Checkpoint
+    state_dict: StateDict
     spec: Spec
 
 
@@ -41,31 +45,41 @@ def open_and_plan(
     report: Report, config: Config, variant: Variant, labels: Labels, scratch: Path, stack: ExitStack,
     progress: Progress,
 ) -> Opened:  # fmt: skip
-    """The checkpoint, vetted, recognised and planned."""
+    """The checkpoint, vetted, recognised and planned. Raises QuestionError for what only the user can say."""
     report.labels = labels.uri
     cache = local_files.expand(config.paths.cache).absolute()
-    family = FAMILIES[variant.family]
-    source = stack.enter_context(locate(config.checkpoint, variant, family, cache, config.download, scratch, progress))
+    made = FAMILIES[variant.family or SYNTHETIC]
+    source = stack.enter_context(locate(config.checkpoint, variant, made, cache, config.download, scratch, progress))
     report.source["uri"] = source.uri
     with progress("read", "Read and vet the checkpoint"):
         checkpoint = stack.enter_context(open_checkpoint(source.path))
-    report.source |= {"bytes": checkpoint.nbytes, "keys": list(checkpoint.keys), "prefix": checkpoint.prefix}
-    note(report, *checkpoint.notes)
+    report.source["bytes"] = checkpoint.nbytes
     with progress.quiet("convert"):
         with _deciding(report, "recognition"):
-            family = recognise(checkpoint.shapes)
-            family = next((found for found in FAMILIES.values() if found.fits(checkpoint.shapes)), family)
-        report.checks["recognition"] = checks.planned("recognition", "passed", family=family.name)
-        spec = _specify(report, config, variant, family, variant.pooling or CLS, checkpoint.shapes, labels)
-        report.configuration_sha256 = _configuration_hash(report, config, spec)
-    return Opened(source, checkpoint, spec)
+            recognition = recognise(checkpoint, config, variant)
+            match = recognition.match
+            part = match.state_dict.parts[0]
+            report.source |= {"keys": list(part.keys), "prefix": part.prefix}
+            if variant.head == CLASSIFICATION:
+                require_head(match)
+            settled = settle(variant, match.family, match.state_dict.shapes, match.values)
+            if settled.questions:
+                raise QuestionError(*settled.questions)
+        report.checks["recognition"] = checks.planned(
+            "recognition", "passed", family=match.family.name, pooling=match.pooling
+        )
+        note(report, *match.state_dict.notes, *recognition.evidence, *settled.notes)
+        spec = _specify(report, config, settled.variant, recognition, labels)
+        report.configuration_sha256 = _configuration_hash(report, config, settled.variant, spec)
+    return Opened(source, match.state_dict, spec)
 
 
 def _specify(
-    report: Report, config: Config, variant: Variant, family: Family, pooling: str, shapes: Mapping[str, Sizes],
-    labels: Labels,
+    report: Report, config: Config, variant: Variant, recognition: Recognition, labels: Labels
 ) -> Spec:  # fmt: skip
-    """What is to be made of a checkpoint of ``family`` with tensors of ``shapes``; the report says it, too."""
+    """What is to be made of a recognised checkpoint; the report says it, too."""
+    match = recognition.match
+    family, shapes = match.family, match.state_dict.shapes
     exact_epsilon = variant.exact_epsilon and variant.head == CLASSIFICATION
     epsilon = exact.HEAD_EPSILON if exact_epsilon else variant.layer_norm_eps
     own = family.geometry(variant, shapes)
@@ -79,17 +93,19 @@ def _specify(
                 table, resizing = found
             else:
                 dimensions = geometry.dimensions()
-        plan = make_plan(table, own.num_hidden_layers, dimensions, shapes)
+        plan, left_out = cover(
+            match, table, own.num_hidden_layers, dimensions, recognition.others, config.unused
+        )  # fmt: skip
     front_end = family.front_end(variant)
-    report.family, report.head, report.pooling = family.name, variant.head, pooling
+    report.family, report.head, report.pooling = family.name, variant.head, match.pooling
     report.problem_type = variant.problem_type
     report.geometry, report.front_end = geometry.as_dict(), dict(front_end.as_dict())
     report.layer_norm_eps, report.exact_epsilon = epsilon, exact_epsilon
-    report.dropped_tensors = dict(plan.dropped)
+    report.dropped_tensors = {**plan.dropped, **left_out}
     report.head_apart = {name: list(shapes[name]) for name in plan.apart}
     report.checks["coverage"] = checks.planned(
         "coverage", "passed", None,
-        source=len(shapes), mapped=len(plan.sources), dropped=len(plan.dropped), written=len(plan.targets),
+        source=len(shapes), mapped=len(plan.sources), dropped=len(report.dropped_tensors), written=len(plan.targets),
     )  # fmt: skip
     if resizing is not None:
         report.resized = resizing.as_dict()
@@ -100,8 +116,8 @@ def _specify(
         note(report, "model.exact_epsilon changes nothing in an encoder, which has one epsilon")
     classes = None if geometry.num_labels is None else labels.for_classes(geometry.num_labels)
     return Spec(
-        family, variant.head, geometry, plan, front_end, classes, variant.problem_type, epsilon, pooling, exact_epsilon,
-        plan.apart, resizing,
+        family, variant.head, geometry, plan, front_end, classes, variant.problem_type, epsilon, match.pooling,
+        exact_epsilon, plan.apart, resizing,
     )  # fmt: skip
 
 
@@ -117,8 +133,8 @@ def _deciding(report: Report, name: str) -> Iterator[None]:
 
 def identify(report: Report, opened: Opened, progress: Progress) -> None:
     with progress.quiet("read"):  # the hash has been computed meanwhile; what is left of it counts as reading
-        report.source["sha256"] = opened.checkpoint.sha256
-    opened.source.check(opened.checkpoint.sha256)
+        report.source["sha256"] = opened.state_dict.checkpoint.sha256
+    opened.source.check(opened.state_dict.checkpoint.sha256)
 
 
 def labels_of(folder: Path, config: Config) -> Labels:
@@ -135,14 +151,14 @@ def labels_of(folder: Path, config: Config) -> Labels:
     return Labels(found, folder.name)
 
 
-def _configuration_hash(report: Report, config: Config, spec: Spec) -> str:
+def _configuration_hash(report: Report, config: Config, variant: Variant, spec: Spec) -> str:
     """Of all that decides what is made and how it is proved, and not of where it comes from or goes to."""
-    variant = asdict(config.model)
-    del variant["url"], variant["sha256"], variant["name"]
+    model = asdict(replace(variant, family=spec.family.name, pooling=spec.pooling))
+    del model["url"], model["sha256"], model["name"]
     packages = ("ast2hf", "torch", "torchaudio", "transformers", "safetensors")
     return up_to_date.configuration_hash(
         {
-            "model": variant, "resize": asdict(config.resize), "labels": spec.labels, "audio": config.audio,
+            "model": model, "resize": asdict(config.resize), "labels": spec.labels, "audio": config.audio,
             "device": report.device, "dtype": report.dtype, "verify": asdict(config.verify),
             "environment": {name: report.environment[name] for name in packages},
         }

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ast2hf import hub_download, local_files
+from ast2hf.checkpoint.selection import Part
 from ast2hf.checkpoint.state_dict import open_checkpoint
 from ast2hf.config import Config
 from ast2hf.errors import ConfigurationError, InputError, OutputError, printable
@@ -58,7 +59,8 @@ def restore(conversion: Conversion, settings: Config, device: torch.device, prog
             return
         with original.written(target, tensors) as path:
             checkpoint = stack.enter_context(open_checkpoint(path))
-            _prove(conversion, settings, spec, folder, checkpoint.load_with_torch(), device, progress)
+            again = checkpoint.select([Part((), original.PREFIX)]).load_with_torch()
+            _prove(conversion, settings, spec, folder, again, device, progress)
     conversion.restored = target
 
 

@@ -10,13 +10,16 @@ from math import isfinite
 from ast2hf.config import MULTI_LABEL, SINGLE_LABEL, Config, Hub, Verify
 from ast2hf.errors import ConfigurationError, first_line, is_printable, printable
 from ast2hf.families import FAMILIES
-from ast2hf.families.base import HEADS
+from ast2hf.families.base import HEADS, POOLINGS
 from ast2hf.proof.checks import CHECKS
 from ast2hf.results import NO_HEAD
 
-TASKS = ("convert", "verify", "restore", "replay")
+TASKS = ("convert", "inspect", "verify", "restore", "replay")
 
 _OF_FOLDERS = ("verify", "restore")
+
+UNUSED = ("drop",)
+"""What ``unused`` may say of tensors that belong to no part of the model."""
 
 
 def validate(config: Config) -> None:
@@ -37,15 +40,19 @@ def validate(config: Config) -> None:
         )
     if config.task == "restore" and config.checkpoint is None:
         raise ConfigurationError("task=restore needs the file to write", "give checkpoint=OUT.pth")
-    _require_choice("model.family", config.model.family, FAMILIES)
+    if config.task == "inspect":
+        _validate_inspect(config)
+    _require_choice_or_none("model.family", config.model.family, FAMILIES)
+    _require_choice_or_none("model.pooling", config.model.pooling, POOLINGS)
     _require_choice("model.head", config.model.head, HEADS)
-    _require_choice("model.problem_type", config.model.problem_type, (MULTI_LABEL, SINGLE_LABEL))
+    _require_choice_or_none("model.problem_type", config.model.problem_type, (MULTI_LABEL, SINGLE_LABEL))
+    _require_choice_or_none("unused", config.unused, UNUSED)
     _require_choice("verify.expected_logits", config.verify.expected_logits, ("auto", "always", "never"))
     for key, number in _positive(config).items():
         if not (isfinite(number) and number > 0):
             raise ConfigurationError(f"{key} is {number}", "it must be > 0")
     _validate_tolerances(config.verify)
-    if not isfinite(config.model.mean):
+    if config.model.mean is not None and not isfinite(config.model.mean):
         raise ConfigurationError(f"model.mean is {config.model.mean}", "it must be a finite number")
     if config.tracking.enabled and config.tracking.uri is not None and not config.tracking.uri.strip():
         raise ConfigurationError("tracking.uri is empty", "give the address of a store or server, or tracking=off")
@@ -68,9 +75,23 @@ def _require_choice(key: str, value: str, choices: Collection[str]) -> None:
         raise ConfigurationError(f"{key} is {printable(value, 60)}", f"choose one of: {', '.join(choices)}")
 
 
+def _require_choice_or_none(key: str, value: str | None, choices: Collection[str]) -> None:
+    if value is not None:
+        _require_choice(key, value, choices)
+
+
+def _validate_inspect(config: Config) -> None:
+    """Raise ConfigurationError for what would need a model: task=inspect reads a file and says what it is."""
+    if config.checkpoint is None:
+        raise ConfigurationError("task=inspect needs a checkpoint", "give task=inspect checkpoint=FILE")
+    if config.hub.push or config.tracking.log_model:
+        raise ConfigurationError(
+            "task=inspect writes no model that could be pushed or logged", "leave out hub=push and tracking.log_model"
+        )
+
+
 def _positive(config: Config) -> dict[str, float]:
     found = {
-        "model.std": config.model.std,
         "model.layer_norm_eps": config.model.layer_norm_eps,
         "model.sampling_rate": config.model.sampling_rate,
         "download.timeout_s": config.download.timeout_s,
@@ -78,6 +99,16 @@ def _positive(config: Config) -> dict[str, float]:
     }
     if config.model.expected_logits is not None:
         found["model.expected_logits.atol"] = config.model.expected_logits.atol
+    open_ = {
+        "model.std": config.model.std,
+        "model.frequency_stride": config.model.frequency_stride,
+        "model.time_stride": config.model.time_stride,
+        "model.max_length": config.model.max_length,
+        "model.num_mel_bins": config.model.num_mel_bins,
+        "resize.max_length": config.resize.max_length,
+        "resize.num_mel_bins": config.resize.num_mel_bins,
+    }
+    found |= {key: number for key, number in open_.items() if number is not None}
     if config.threads is not None:
         found["threads"] = config.threads
     return found

@@ -49,7 +49,10 @@ def saved(value: object, zipped: bool = True) -> bytes:
     return buffer.getvalue()
 
 
-CUSTOM = ("model=custom", f"checkpoint={FILE}", "labels=none", "audio=packaged", "tracking=off", *GEOMETRY)
+SAID = ("stats=audioset", "loss=bce")
+"""What no file says of the training."""
+
+CUSTOM = ("model=custom", f"checkpoint={FILE}", "labels=none", "audio=packaged", "tracking=off", *SAID, *GEOMETRY)
 
 
 def convert(cli: Cli, content: bytes, *arguments: str) -> Result:
@@ -80,6 +83,20 @@ def refused(cli: Cli, content: bytes, *arguments: str, run: Callable[..., Result
     for run in (cli.outputs / "runs").iterdir():
         assert {p.name for p in run.iterdir()} <= {".hydra", "ast2hf.log", "conversion_report.json"}
     return result
+
+
+def asked(cli: Cli, content: bytes, *arguments: str) -> tuple[Result, list[str]]:
+    """The question about a checkpoint, and its answers: exit 2, the answers one a line, nothing written or changed."""
+    (cli.folder / FILE).write_bytes(content)
+    before = _files(cli.folder)
+    result = cli(f"checkpoint={FILE}", "labels=none", "audio=packaged", "tracking=off", *arguments)
+    assert result.code == 2, result.err
+    assert _files(cli.folder) == before
+    lines = result.err.splitlines()
+    answers = lines[lines.index(result.error_line) + 1 :]
+    assert answers
+    assert not _CONTROL.search(result.err)
+    return result, [answer.partition(": ")[0].strip() for answer in answers]
 
 
 def refused_measured(cli: Cli, content: bytes, *arguments: str) -> tuple[Result, float, float]:

@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 import torch
-from checkpoints import converted, refused, saved
+from checkpoints import CUSTOM, asked, converted, refused, saved
 from conftest import TINY, Cli
 
 from ast2hf.checkpoint import synthetic
@@ -53,9 +53,10 @@ def test_other_tensors(cli, came_out):
         (torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8), "contains a quantized tensor"),
         (torch.empty(2, device="meta"), "contains a tensor without values"),
         (torch.imag(complex_.conj()), "has the negative or conjugate bit set"),
-        (complex_, f"{NAME} has dtype complex64"),
-        (torch.ones(2, dtype=torch.bool), f"{NAME} has dtype bool"),
-        (torch.ones(2, dtype=torch.int64), f"{NAME} has dtype int64"),
+        (complex_, "has shape [2], expected [256, 64]"),
+        (torch.ones(256, 64, dtype=torch.complex64), f"{NAME} has dtype complex64"),
+        (torch.ones(256, 64, dtype=torch.bool), f"{NAME} has dtype bool"),
+        (torch.ones(256, 64, dtype=torch.int64), f"{NAME} has dtype int64"),
     ):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -105,8 +106,15 @@ def test_wrappers(cli, plain, came_out):
 
 @pytest.mark.fault(15, "two state dicts in one file")
 def test_two_candidates(cli):
-    result = refused(cli, saved({"model": PLAIN, "state_dict": ORIGINAL}))
-    assert "contains several state dicts: state_dict, model; save only the one you need" in result.error_line
+    copies = {name: value.clone() for name, value in PLAIN.items()}
+    result, answers = asked(cli, saved({"model": copies, "state_dict": ORIGINAL}), *CUSTOM)
+    assert "the checkpoint holds 2 models (model, state_dict module.), and which is meant is open" in result.error_line
+    assert answers == ["checkpoint_key=model", "checkpoint_key=state_dict"]
+
+
+@pytest.mark.fault(15, "the same state dict twice in one file")
+def test_one_candidate_twice(cli, plain):
+    assert converted(cli, saved({"model": PLAIN, "state_dict": ORIGINAL}), "twice").files == plain
 
 
 @pytest.mark.fault(16, "a missing, a misshapen and 25 further tensors")

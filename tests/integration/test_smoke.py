@@ -36,7 +36,7 @@ def test_a_users_own_model_with_labels(cli, tiny_checkpoint):
             [("index", "mid", "display_name"), *((i, f"/m/{i}", f"Sound, {i}") for i in range(TINY.num_labels))]
         )
     result = cli(
-        "model=custom", f"checkpoint={tiny_checkpoint}", "labels=labels.csv", "tracking=off",
+        "model=custom", f"checkpoint={tiny_checkpoint}", "labels=labels.csv", "tracking=off", "stats=audioset", "loss=bce",
         "model.frequency_stride=16", "model.time_stride=16", "model.max_length=64",
     )  # fmt: skip
     assert result.code == 0, result.err
@@ -45,6 +45,27 @@ def test_a_users_own_model_with_labels(cli, tiny_checkpoint):
     assert config["label2id"]["Sound, 6"] == 6
     assert (config["hidden_size"], config["num_hidden_layers"]) == (64, 2)
     assert "Sound, " in result.out
+
+
+def test_what_a_file_is_and_the_command_that_converts_it(cli, tiny_checkpoint):
+    result = cli("task=inspect", f"checkpoint={tiny_checkpoint}", "model.max_length=64")
+    assert result.code == 0, result.err
+    for shown in ("tiny.pth: ambiguous", "Audio Spectrogram Transformer (ast)", "64 wide, 2 blocks", "stats=CHOOSE"):
+        assert shown in result.out
+    command = next(line.strip() for line in result.out.splitlines() if "model=custom" in line)
+    assert f"checkpoint={tiny_checkpoint}" in command
+    chosen = {
+        "model.frequency_stride=CHOOSE": "model.frequency_stride=16", "model.time_stride=CHOOSE": "model.time_stride=16",
+        "stats=CHOOSE": "stats=audioset", "loss=CHOOSE": "loss=bce", "labels=CHOOSE": "labels=none",
+    }  # fmt: skip
+    for placeholder, answer in chosen.items():
+        assert placeholder in command
+        command = command.replace(placeholder, answer)
+    program, overrides = command.split(" model=custom ")
+    assert program == "python convert.py"
+    result = cli("model=custom", *overrides.split(), "tracking=off")
+    assert result.code == 0, result.err
+    assert (cli.model_folder("custom") / "model.safetensors").exists()
 
 
 def test_a_variant_is_one_file(cli):

@@ -9,17 +9,18 @@ from pathlib import Path
 import torch
 
 from ast2hf.checkpoint import synthetic
-from ast2hf.checkpoint.state_dict import Checkpoint, open_checkpoint
-from ast2hf.config import Variant
-from ast2hf.errors import InputError
-from ast2hf.families import recognise
+from ast2hf.checkpoint.state_dict import StateDict, open_checkpoint
+from ast2hf.config import Config, Variant
+from ast2hf.covering import cover
+from ast2hf.errors import InputError, QuestionError
 from ast2hf.families.ast import AST
 from ast2hf.families.geometry import Geometry
 from ast2hf.formats.base import Spec
 from ast2hf.formats.huggingface import HUGGING_FACE, names, weights
-from ast2hf.mapping.plan import Plan, make_plan
+from ast2hf.mapping.plan import Plan
 from ast2hf.proof import checks
 from ast2hf.proof.evidence import Evidence
+from ast2hf.recognition import recognise
 
 SMALLEST = Geometry(
     hidden_size=2,
@@ -34,8 +35,8 @@ SMALLEST = Geometry(
 )
 
 _VARIANT = Variant(
-    name="m", num_attention_heads=1, patch_size=2, frequency_stride=2, time_stride=2, max_length=4, num_mel_bins=4,
-    mean=0.0, std=1.0,
+    name="m", family="ast", num_attention_heads=1, patch_size=2, frequency_stride=2, time_stride=2, max_length=4,
+    num_mel_bins=4, mean=0.0, std=1.0,
 )  # fmt: skip
 
 
@@ -53,10 +54,10 @@ def valid(zipped: bool) -> bytes:
     return buffer.getvalue()
 
 
-def verify(folder: Path, geometry: Geometry, plan: Plan, checkpoint: Checkpoint) -> None:
+def verify(folder: Path, geometry: Geometry, plan: Plan, state_dict: StateDict) -> None:
     """Raise AssertionError where the written weights are not those that torch.load reads."""
     spec = Spec(AST, _VARIANT.head, geometry, plan, AST.front_end(_VARIANT), None, "", 1e-6)
-    original = checkpoint.load_with_torch()
+    original = state_dict.load_with_torch()
     evidence = Evidence(spec, HUGGING_FACE, folder, original, clip=None, device=torch.device("cpu"))
     found = checks.CHECKS["weights"](evidence, None)
     assert found.status == "passed", found.reason
@@ -74,13 +75,16 @@ def examiner(folder: Path) -> Callable[[bytes], str | None]:
         written.unlink(missing_ok=True)
         try:
             with open_checkpoint(path) as checkpoint:
-                family = recognise(checkpoint.shapes)
-                geometry = family.geometry(_VARIANT, checkpoint.shapes)
-                table = family.table(_VARIANT.head, checkpoint.shapes)
-                plan = make_plan(table, geometry.num_hidden_layers, geometry.dimensions(), checkpoint.shapes)
-                weights.write(written, plan, checkpoint)
-                verify(folder, geometry, plan, checkpoint)
-        except InputError as error:
+                recognition = recognise(checkpoint, Config(model=_VARIANT), _VARIANT)
+                match = recognition.match
+                state_dict, family = match.state_dict, match.family
+                geometry = family.geometry(_VARIANT, state_dict.shapes)
+                table = family.table(_VARIANT.head, state_dict.shapes)
+                layers, dimensions = geometry.num_hidden_layers, geometry.dimensions()
+                plan, _ = cover(match, table, layers, dimensions, recognition.others, None)
+                weights.write(written, plan, state_dict)
+                verify(folder, geometry, plan, state_dict)
+        except (InputError, QuestionError) as error:
             refusal = str(error)
         else:
             return None

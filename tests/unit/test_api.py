@@ -17,7 +17,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 import ast2hf
-from ast2hf.errors import ConfigurationError, InputError, VerificationError
+from ast2hf.errors import ConfigurationError, InputError, QuestionError, VerificationError
 
 TINY = {"model": "ast_16_16", "labels": "none", "audio": "packaged", "overrides": TINY_OVERRIDES[1:]}
 
@@ -67,6 +67,41 @@ def test_a_folder_of_another_checkpoint_does_not_verify(tiny_checkpoint, tmp_pat
     with pytest.raises(VerificationError) as caught:
         ast2hf.verify(done.folder, tiny_checkpoint, model="ast_16_16", audio="packaged", overrides=TINY_OVERRIDES[1:])
     assert caught.value.report.checks["weights"].status == "failed"
+
+
+STRIDES = ["model.frequency_stride=16", "model.time_stride=16", "model.max_length=64"]
+
+
+def test_a_checkpoint_is_inspected(tiny_checkpoint, tmp_path, capfd):
+    found = ast2hf.inspect(tiny_checkpoint, overrides=STRIDES)
+    assert isinstance(found, ast2hf.Inspection)
+    assert (found.verdict, found.family, found.reason) == ("recognised", "ast", None)
+    assert found.geometry["num_labels"] == 7
+    assert found.candidates == ()
+    assert found.as_dict()["prefix"] == "module."
+    assert f"model=custom checkpoint={tiny_checkpoint} model.frequency_stride=16" in found.command
+    assert ast2hf.inspect(tiny_checkpoint).verdict == "ambiguous"
+    assert capfd.readouterr() == ("", "")
+    assert sorted(os.listdir(tmp_path)) == ["tiny.pth"]
+
+
+def test_what_is_no_model_is_refused_in_an_inspection_and_a_broken_file_is_an_error(tmp_path):
+    torch.save({"conv1.weight": torch.zeros(3)}, tmp_path / "other.pth")
+    found = ast2hf.inspect(tmp_path / "other.pth")
+    assert (found.verdict, found.command) == ("refused", None)
+    assert "looks like another model" in found.reason
+    (tmp_path / "broken.pth").write_bytes(b"PK")
+    with pytest.raises(InputError):
+        ast2hf.inspect(tmp_path / "broken.pth")
+
+
+def test_a_question_has_its_answers(tiny_checkpoint, tmp_path):
+    with pytest.raises(QuestionError, match="the loss of the training is not in the file") as caught:
+        ast2hf.convert(
+            tiny_checkpoint, model="custom", output_dir=tmp_path / "out", audio="packaged",
+            overrides=["stats=esc50", *STRIDES],
+        )  # fmt: skip
+    assert [choice.override for choice in caught.value.question.choices] == ["loss=bce", "loss=ce"]
 
 
 @pytest.mark.parametrize(

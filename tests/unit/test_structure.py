@@ -87,7 +87,7 @@ def test_tracking_alone_imports_mlflow():
 def test_importing_the_package_is_quick():
     code = (
         "import sys, ast2hf\n"
-        "assert ast2hf.convert and ast2hf.verify\n"
+        "assert ast2hf.convert and ast2hf.inspect and ast2hf.Inspection and ast2hf.verify\n"
         "assert not {'torch', 'transformers', 'mlflow', 'hydra'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

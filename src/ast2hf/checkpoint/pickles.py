@@ -1,47 +1,33 @@
 """Read the pickle of a checkpoint without running it.
 
-A stack machine for the few opcodes that ``torch.save`` emits for a state dict (a subset of what ``torch.load`` accepts
-with weights_only). It builds dicts, lists, tuples, text, numbers and plain descriptions of tensors. It calls nothing
-from the file, from torch or from Python's unpickler, and a tensor costs no memory, however large it claims to be.
+A stack machine for the opcodes of Python's protocols 0 to 5. It builds dicts, lists, tuples, text, numbers, plain
+descriptions of tensors, and for everything else an object that is left unread (:mod:`opaque`). It calls nothing from
+the file, from torch or from Python's unpickler, and a tensor costs no memory, however large it claims to be.
 """
 
 from __future__ import annotations
 
 import io
 import pickletools
-from typing import NamedTuple, TypeGuard
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+from ast2hf.checkpoint import rebuilding
 from ast2hf.checkpoint.container import HINT_REDOWNLOAD, HINT_RESAVE, MAX_PICKLE
+from ast2hf.checkpoint.opaque import Opaque, UnusualKey
 from ast2hf.checkpoint.tensor_meta import Storage, TensorMeta
 from ast2hf.errors import InputError, printable
 
-_STORAGES = {
-    "torch FloatStorage": "float32", "torch DoubleStorage": "float64", "torch HalfStorage": "float16",
-    "torch BFloat16Storage": "bfloat16", "torch LongStorage": "int64", "torch IntStorage": "int32",
-    "torch ShortStorage": "int16", "torch CharStorage": "int8", "torch ByteStorage": "uint8",
-    "torch BoolStorage": "bool", "torch ComplexFloatStorage": "complex64", "torch ComplexDoubleStorage": "complex128",
-}  # fmt: skip
+MAX_STEPS = 500_000
+"""About a second. The pickle of a base model takes 5,000 steps, with Adam's state 20,000, a pickled module 15,000."""
 
-_ORDERED_DICT = "collections OrderedDict"
-_TENSOR = "torch._utils _rebuild_tensor_v2"
-_PARAMETER = "torch._utils _rebuild_parameter"
+_MAX_KEY = 1 << 24
+"""Larger numbers as keys could be chosen so that a dict takes quadratic time."""
 
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+_MAX_BITS = 4096
+"""Of a whole number. Random generators have some of 128 bits."""
 
-_OTHER_TENSORS = {
-    "torch._utils _rebuild_sparse_tensor": "a sparse tensor",
-    "torch._utils _rebuild_sparse_csr_tensor": "a sparse tensor",
-    "torch._utils _rebuild_nested_tensor": "a nested tensor",
-    "torch._utils _rebuild_qtensor": "a quantized tensor",
-    "torch._utils _rebuild_meta_tensor_no_storage": "a tensor without values (device meta)",
-    "torch._utils _rebuild_tensor_v3": "a tensor of a type that is newer than AST (such as float8 or uint16)",
-    "torch.storage UntypedStorage": "a tensor of a type that is newer than AST (such as float8 or uint16)",
-}
-
-_MAX_AXES = 16
-
-MAX_STEPS = 200_000
-"""About half a second. The pickle of a base model takes 5,000 steps, with Adam's state 20,000."""
+_PROTOCOLS = 5
 
 
 class Pickled(NamedTuple):
@@ -53,14 +39,8 @@ class Pickled(NamedTuple):
     end: int
 
 
-class _Global(NamedTuple):
-    """One of the allowed globals, by name."""
-
-    name: str
-
-
 def unpickle_restricted(data: bytes, start: int = 0) -> Pickled:
-    """Unpickle ``data`` from ``start``. Raises InputError where it is damaged or contains more than a state dict."""
+    """Unpickle ``data`` from ``start``. Raises InputError where it is damaged or needs what no checkpoint does."""
     stream = io.BytesIO(data)
     stream.seek(start)
     unpickler = _Unpickler()
@@ -68,7 +48,12 @@ def unpickle_restricted(data: bytes, start: int = 0) -> Pickled:
         for steps, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
             if steps == MAX_STEPS:
                 raise InputError(f"the checkpoint's pickle takes more than {MAX_STEPS:,} steps", HINT_RESAVE)
-            unpickler.step(opcode.name, argument)
+            step = _STEPS.get(opcode.name)
+            if step is None:
+                raise InputError(
+                    f"the checkpoint's pickle uses {opcode.name}, which a state dict does not need", HINT_RESAVE
+                )
+            step(unpickler, argument)
         return Pickled(unpickler.pop(), unpickler.storages, unpickler.tensors, stream.tell())
     except InputError:
         raise
@@ -84,148 +69,186 @@ class _Unpickler:
     def __init__(self) -> None:
         self.stack: list[object] = []
         self.below_marks: list[list[object]] = []
-        self.memo: dict[object, object] = {}
+        self.memo: dict[int, object] = {}
         self.storages: dict[str, Storage] = {}
         self.tensors: list[TensorMeta] = []
 
+    def push(self, value: object) -> None:
+        self.stack.append(value)
+
     def pop(self) -> object:
         return self.stack.pop()
+
+    def mark(self, _: object) -> None:
+        self.below_marks.append(self.stack)
+        self.stack = []
 
     def pop_to_mark(self) -> list[object]:
         items, self.stack = self.stack, self.below_marks.pop()
         return items
 
-    def step(self, opcode: str, argument: object) -> None:
-        match opcode:
-            case "PROTO" | "FRAME" | "STOP":
-                pass
-            case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT" | "BINUNICODE" | "SHORT_BINUNICODE":
-                self.stack.append(argument)
-            case "NONE" | "NEWTRUE" | "NEWFALSE" | "EMPTY_TUPLE":
-                self.stack.append(_CONSTANTS[opcode])
-            case "EMPTY_LIST":
-                self.stack.append([])
-            case "EMPTY_DICT":
-                self.stack.append({})
-            case "MARK":
-                self.below_marks.append(self.stack)
-                self.stack = []
-            case "BINPUT" | "LONG_BINPUT":
-                self.memo[argument] = self.stack[-1]
-            case "MEMOIZE":
-                self.memo[len(self.memo)] = self.stack[-1]
-            case "BINGET" | "LONG_BINGET":
-                self.stack.append(self.memo[argument])
-            case "TUPLE1" | "TUPLE2" | "TUPLE3":
-                items = [self.pop() for _ in range(int(opcode[-1]))]
-                self.stack.append(tuple(reversed(items)))
-            case "TUPLE":
-                items = self.pop_to_mark()
-                self.stack.append(tuple(items))
-            case "APPEND":
-                item = self.pop()
-                _extend(self.stack[-1], [item])
-            case "APPENDS":
-                items = self.pop_to_mark()
-                _extend(self.stack[-1], items)
-            case "SETITEM":
-                value, key = self.pop(), self.pop()
-                _update(self.stack[-1], [key, value])
-            case "SETITEMS":
-                items = self.pop_to_mark()
-                _update(self.stack[-1], items)
-            case "BINPERSID":
-                self.stack.append(self.storage(self.pop()))
-            case "GLOBAL":
-                self.stack.append(_allowed(str(argument)))
-            case "REDUCE":
-                arguments, function = self.pop(), self.pop()
-                made = _call(function, arguments)
-                if type(made) is TensorMeta:
-                    self.tensors.append(made)
-                self.stack.append(made)
-            case "BUILD":
-                self.pop()  # the attributes of a state dict: the versions of its modules
-                _update(self.stack[-1], [])
-            case "STACK_GLOBAL":
-                name, module = self.pop(), self.pop()
-                if isinstance(module, str) and isinstance(name, str):
-                    _allowed(f"{module} {name}")
-                raise InputError(
-                    "the checkpoint is pickled with protocol 4 or later", "save it without pickle_protocol=…"
-                )
-            case _:
-                raise InputError(
-                    f"the checkpoint's pickle uses {opcode}, which a state dict does not need", HINT_RESAVE
-                )
+    def discard(self, _: object) -> None:
+        if self.stack:
+            self.pop()
+        else:
+            self.pop_to_mark()
 
-    def storage(self, pid: object) -> Storage:
-        match pid:
-            # The fourth item is the device; a sixth, in the legacy format, would be a view into another storage.
-            case ("storage", _Global(name), str(key), _, numel, *view) if (
-                name in _STORAGES and _is_size(numel) and view in ([], [None])
-            ):
-                storage = Storage(key, _STORAGES[name], numel)
-            case _:
-                raise InputError("the checkpoint refers to a storage in an unknown form", HINT_RESAVE)
-        if self.storages.setdefault(key, storage) != storage:
+    def protocol(self, version: int) -> None:
+        if version > _PROTOCOLS:
+            raise ValueError(f"unsupported pickle protocol: {version}")
+
+    def number(self, value: int) -> None:
+        if value.bit_length() > _MAX_BITS:
+            raise InputError(f"the checkpoint has a number of {value.bit_length():,} bits", HINT_RESAVE)
+        self.push(value)
+
+    def python2_text(self, value: str) -> None:
+        self.push(value if value.isascii() else Opaque("builtins.bytes", (value,)))
+
+    def put(self, index: int) -> None:
+        if index >= MAX_STEPS:  # other readers make room for all smaller ones
+            raise InputError(f"the checkpoint's pickle has a memo entry {index:,}", HINT_RESAVE)
+        self.memo[index] = self.stack[-1]
+
+    def memoize(self, _: object) -> None:
+        self.memo[len(self.memo)] = self.stack[-1]
+
+    def get(self, index: int) -> None:
+        self.push(self.memo[index])
+
+    def tuple_of(self, count: int) -> None:
+        items = [self.pop() for _ in range(count)]
+        self.push(tuple(reversed(items)))
+
+    def extend(self, items: list[object]) -> None:
+        target = self.stack[-1]
+        if type(target) is Opaque and not target.is_reference:
+            target.elements = target.elements or []
+            target.elements.extend(items)
+        elif type(target) is list:
+            target.extend(items)
+        else:
+            raise ValueError("append to something that is not a list")
+
+    def update(self, items: list[object]) -> None:
+        target = self.stack[-1]
+        if type(target) is Opaque and not target.is_reference:
+            target.entries = target.entries or {}
+            target = target.entries
+        if type(target) is not dict or len(items) % 2:
+            raise ValueError("item set on something that is not a dict")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            usual = type(key) is str or (type(key) is int and 0 <= key < _MAX_KEY)
+            target[key if usual else UnusualKey(type(key).__name__)] = value
+
+    def dict_from_mark(self, _: object) -> None:
+        items = self.pop_to_mark()
+        self.push({})
+        self.update(items)
+
+    def set_item(self, _: object) -> None:
+        value, key = self.pop(), self.pop()
+        self.update([key, value])
+
+    def build(self, _: object) -> None:
+        state, target = self.pop(), self.stack[-1]
+        if type(target) is dict:
+            return  # the attributes of a state dict: the versions of its modules
+        if type(target) is not Opaque or target.is_reference or target.state is not None:
+            raise ValueError("state of something that has none")
+        target.state = state
+
+    def persistent(self, _: object) -> None:
+        made = rebuilding.stored(self.pop())
+        if type(made) is Storage and self.storages.setdefault(made.key, made) != made:
             raise InputError(
-                f"the checkpoint describes storage {printable(key, 40)} in two different ways", HINT_RESAVE
+                f"the checkpoint describes storage {printable(made.key, 40)} in two different ways", HINT_RESAVE
             )
-        return storage
+        self.push(made)
+
+    def call(self, function: object, arguments: object) -> None:
+        made = rebuilding.call(function, arguments)
+        if type(made) is TensorMeta:
+            self.tensors.append(made)
+        self.push(made)
+
+    def reduce(self, _: object) -> None:
+        arguments, function = self.pop(), self.pop()
+        self.call(function, arguments)
+
+    def new_with_keywords(self, _: object) -> None:
+        keywords, arguments, kind = self.pop(), self.pop(), self.pop()
+        self.call(kind, arguments)
+        if type(made := self.stack[-1]) is Opaque and type(keywords) is dict:
+            made.entries = keywords
+
+    def new_from_mark(self, _: object) -> None:
+        kind, *arguments = self.pop_to_mark()
+        self.call(kind, tuple(arguments))
+
+    def instance(self, name: str) -> None:
+        arguments = self.pop_to_mark()
+        self.call(rebuilding.reference(*name.split(" ", 1)), tuple(arguments))
+
+    def reference(self, name: str) -> None:
+        self.push(rebuilding.reference(*name.split(" ", 1)))
+
+    def stack_reference(self, _: object) -> None:
+        name, module = self.pop(), self.pop()
+        self.push(rebuilding.reference(module, name))
 
 
-def _allowed(name: str) -> _Global:
-    if name in _STORAGES or name in (_ORDERED_DICT, _TENSOR, _PARAMETER):
-        return _Global(name)
-    if name in _OTHER_TENSORS:
-        raise InputError(f"the checkpoint contains {_OTHER_TENSORS[name]}", "save the weights as plain float32 tensors")
-    shown = printable(name.replace(" ", "."))
-    raise InputError(
-        f"the checkpoint refers to {shown}, which is not part of a plain state dict (nothing was executed)", HINT_RESAVE
-    )
+def _nothing(unpickler: _Unpickler, _: object) -> None:
+    pass
 
 
-def _extend(target: object, items: list[object]) -> None:
-    if type(target) is not list:
-        raise ValueError("append to something that is not a list")
-    target.extend(items)
+def _tuple(unpickler: _Unpickler, _: object) -> None:
+    unpickler.push(tuple(unpickler.pop_to_mark()))
 
 
-def _update(target: object, items: list[object]) -> None:
-    if type(target) is not dict or len(items) % 2:
-        raise ValueError("item set on something that is not a dict")
-    for key, value in zip(items[::2], items[1::2], strict=True):
-        # No other keys: hashing a nested tuple can take forever, or overflow the stack.
-        if not (type(key) is str or _is_size(key)):
-            raise InputError(f"the checkpoint has a dict key of type {type(key).__name__}", HINT_RESAVE)
-        target[key] = value
-
-
-def _call(function: object, arguments: object) -> object:
-    match function, arguments:
-        case _Global(name), () if name == _ORDERED_DICT:
-            return {}
-        case _Global(name), (data, *_) if name == _PARAMETER:
-            return data
-        case _Global(name), (storage, offset, shape, stride, _, _, *metadata) if name == _TENSOR:
-            if any(metadata):
-                raise InputError("a tensor has the negative or conjugate bit set", HINT_RESAVE)
-            return _tensor(storage, offset, shape, stride)
-    raise ValueError("call of something that is not callable")
-
-
-def _tensor(storage: object, offset: object, shape: object, stride: object) -> TensorMeta:
-    if type(storage) is not Storage or not _is_size(offset):
-        raise InputError("a tensor lies outside its storage", "re-save the checkpoint")
-    return TensorMeta(storage, offset, _sizes(shape), _sizes(stride))
-
-
-def _sizes(value: object) -> tuple[int, ...]:
-    if type(value) is not tuple or len(value) > _MAX_AXES or not all(map(_is_size, value)):
-        raise InputError("a tensor has an invalid shape or stride", "re-save the checkpoint")
-    return value
-
-
-def _is_size(value: object) -> TypeGuard[int]:
-    return type(value) is int and 0 <= value < 1 << 63
+_STEPS: dict[str, Callable[[_Unpickler, Any], None]] = {
+    **dict.fromkeys(("FRAME", "STOP"), _nothing),
+    "PROTO": _Unpickler.protocol,
+    **dict.fromkeys(
+        (
+            "BININT", "BININT1", "BININT2", "FLOAT", "BINFLOAT", "UNICODE", "SHORT_BINUNICODE", "BINUNICODE",
+            "BINUNICODE8", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8",
+        ),
+        _Unpickler.push,
+    ),
+    **dict.fromkeys(("INT", "LONG", "LONG1", "LONG4"), _Unpickler.number),
+    **dict.fromkeys(("STRING", "BINSTRING", "SHORT_BINSTRING"), _Unpickler.python2_text),
+    "NONE": lambda unpickler, _: unpickler.push(None),
+    "NEWTRUE": lambda unpickler, _: unpickler.push(True),
+    "NEWFALSE": lambda unpickler, _: unpickler.push(False),
+    "EMPTY_TUPLE": lambda unpickler, _: unpickler.push(()),
+    # A set is read as the list of what is in it.
+    **dict.fromkeys(("EMPTY_LIST", "EMPTY_SET"), lambda unpickler, _: unpickler.push([])),
+    "EMPTY_DICT": lambda unpickler, _: unpickler.push({}),
+    "MARK": _Unpickler.mark,
+    **dict.fromkeys(("LIST", "FROZENSET"), lambda unpickler, _: unpickler.push(unpickler.pop_to_mark())),
+    "DICT": _Unpickler.dict_from_mark,
+    "TUPLE": _tuple,
+    "TUPLE1": lambda unpickler, _: unpickler.tuple_of(1),
+    "TUPLE2": lambda unpickler, _: unpickler.tuple_of(2),
+    "TUPLE3": lambda unpickler, _: unpickler.tuple_of(3),
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _Unpickler.put),
+    "MEMOIZE": _Unpickler.memoize,
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _Unpickler.get),
+    "DUP": lambda unpickler, _: unpickler.push(unpickler.stack[-1]),
+    "POP": _Unpickler.discard,
+    "POP_MARK": lambda unpickler, _: _nothing(unpickler, unpickler.pop_to_mark()),
+    "APPEND": lambda unpickler, _: unpickler.extend([unpickler.pop()]),
+    **dict.fromkeys(("APPENDS", "ADDITEMS"), lambda unpickler, _: unpickler.extend(unpickler.pop_to_mark())),
+    "SETITEM": _Unpickler.set_item,
+    "SETITEMS": lambda unpickler, _: unpickler.update(unpickler.pop_to_mark()),
+    "BINPERSID": _Unpickler.persistent,
+    "GLOBAL": _Unpickler.reference,
+    "STACK_GLOBAL": _Unpickler.stack_reference,
+    **dict.fromkeys(("REDUCE", "NEWOBJ"), _Unpickler.reduce),
+    "NEWOBJ_EX": _Unpickler.new_with_keywords,
+    "OBJ": _Unpickler.new_from_mark,
+    "INST": _Unpickler.instance,
+    "BUILD": _Unpickler.build,
+}  # fmt: skip
+"""What each opcode does, by its name in :mod:`pickletools`. Those that are missing need a registry or a second file."""

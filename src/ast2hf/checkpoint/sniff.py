@@ -1,4 +1,4 @@
-"""Find out what a file is: a checkpoint in one of the two formats of ``torch.save``, or something else.
+"""Find out what a file is: a checkpoint in one of the two formats of ``torch.save``, safetensors, or something else.
 
 Nothing in the file is executed or inflated. Sizes are checked before anything is read.
 """
@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from ast2hf.checkpoint.container import HINT_RESAVE, MAX_FILE, Container
 from ast2hf.checkpoint.legacy_format import open_legacy
+from ast2hf.checkpoint.safetensors_format import open_safetensors
 from ast2hf.checkpoint.zip_format import open_zip
 from ast2hf.errors import InputError, printable
 
@@ -47,7 +48,7 @@ def open_container(path: Path, file: BinaryIO) -> Container:
     if (
         head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size
     ):  # first: the length may look like any magic number
-        raise InputError(f"{printable(path)} is a safetensors file", "use a .pth file of the original AST code")
+        return open_safetensors(path, file, size)
     if head.startswith(b"PK"):
         return open_zip(path, file, size)
     if head.startswith(b"\x80"):

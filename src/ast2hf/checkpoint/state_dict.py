@@ -1,4 +1,4 @@
-"""The state dict of a checkpoint: name -> where the tensor's bytes lie in the file. No weights are in memory."""
+"""An open checkpoint, and the state dict chosen from it: where in the file its tensors lie. Holds no weights."""
 
 from __future__ import annotations
 
@@ -7,38 +7,45 @@ import os
 import stat
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ast2hf.checkpoint.candidates import Found, find
 from ast2hf.checkpoint.container import ByteRange, Container, blocks, read
+from ast2hf.checkpoint.selection import Part, choose, unread_note
 from ast2hf.checkpoint.sniff import open_container
-from ast2hf.checkpoint.validate import SourceTensor, unwrap, validate
+from ast2hf.checkpoint.validate import FLOATS, SourceTensor, notes, validate, vet
+from ast2hf.checkpoint.values import values
 from ast2hf.errors import InputError, printable
 from ast2hf.local_files import unreadable
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 
 class Checkpoint:
-    """An open, vetted checkpoint. Use :func:`open_checkpoint`."""
+    """An open, vetted checkpoint, of which no state dict is chosen yet. Use :func:`open_checkpoint`.
 
-    def __init__(
-        self, path: Path, fd: int, container: Container, tensors: Mapping[str, SourceTensor], notes: tuple[str, ...],
-        keys: tuple[str, ...], prefix: str, sha256: Future[str],
-    ) -> None:  # fmt: skip
+    ``root``: dicts, lists, tuples, text, numbers, TensorMeta, and Opaque for all else. ``opaque``: how many objects of
+    which dotted name were left unread.
+    """
+
+    def __init__(self, path: Path, fd: int, container: Container, found: Found, sha256: Future[str]) -> None:
         self.path = path
         self.fd = fd
         self.format = container.format
         self.nbytes = os.fstat(fd).st_size
-        self.tensors = tensors
-        self.notes = notes
-        self.keys = keys
-        self.prefix = prefix
+        self.root = container.root
+        self.candidates = found.candidates
+        self.opaque = found.opaque
+        self._container = container
         self._sha256 = sha256
 
     @property
@@ -46,36 +53,73 @@ class Checkpoint:
         """Of the whole file. Computed beside the other work; waits until it is known."""
         return self._sha256.result()
 
+    def select(self, parts: Sequence[Part]) -> StateDict:
+        """The state dict that ``parts`` make, each of its tensors checked against the file. Raises InputError."""
+        chosen = choose(self.candidates, parts)
+        tensors = {name: validate(c.name, c.tensor, self._container) for name, c in chosen.tensors.items()}
+        unread = unread_note(self.opaque)
+        return StateDict(self, tuple(parts), tensors, chosen.outside, (*chosen.notes, *notes(tensors), *unread))
+
+
+@dataclass(frozen=True)
+class StateDict:
+    """The tensors of a model. ``parts``: where in the file they are.
+
+    ``outside``: names, as in the file, and shapes of tensors of the same candidates that no part takes. ``notes``: for
+    people, one line each.
+    """
+
+    checkpoint: Checkpoint
+    parts: tuple[Part, ...]
+    tensors: Mapping[str, SourceTensor]
+    outside: Mapping[str, tuple[int, ...]]
+    notes: tuple[str, ...]
+
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {name: t.shape for name, t in self.tensors.items()}
 
+    def require_floats(self, names: Iterable[str]) -> None:
+        """Raise InputError where one of the tensors ``names`` is not floating point."""
+        for name in names:
+            if (dtype := self.tensors[name].dtype) not in FLOATS:
+                raise InputError(
+                    f"{name} has dtype {dtype}, which is not floating point", "save the weights as float32"
+                )
+
     def read(self, name: str) -> Tensor:
-        """One tensor in float32, contiguous, in memory; for the few that are not plain."""
+        """One tensor in float32, contiguous, in memory; for the few that are not plain. Raises InputError."""
         import torch
 
+        self.require_floats([name])
         t = self.tensors[name]
         if not prod(t.shape):
             return torch.empty(t.shape)
-        flat = torch.frombuffer(read(self.fd, t.span), dtype=getattr(torch, t.dtype))
+        flat = torch.frombuffer(read(self.checkpoint.fd, t.span), dtype=getattr(torch, t.dtype))
         return flat.as_strided(t.shape, t.stride).to(torch.float32).contiguous()
+
+    def values(self, name: str) -> NDArray[np.float64]:
+        """One tensor of real numbers, without torch: to look at, not to write. Raises InputError."""
+        return values(self.checkpoint.fd, name, self.tensors[name])
 
     def load_with_torch(self) -> dict[str, Tensor]:
         """The same state dict, read independently by ``torch.load``: what the proof compares with. Memory-mapped."""
         import torch
 
-        mmap = self.format == "zip"
+        mmap = self.checkpoint.format == "zip"
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=FutureWarning)
             try:
-                value = torch.load(self.path, map_location="cpu", weights_only=True, mmap=mmap)
-            except Exception as error:  # not its text, which recommends to load without weights_only
-                raise InputError(
-                    f"torch.load does not read the checkpoint ({type(error).__name__})", "re-save the checkpoint"
-                ) from error
-        for key in self.keys:
-            value = value[key]
-        return {name.removeprefix(self.prefix): t.detach().to(torch.float32) for name, t in value.items()}
+                root = torch.load(self.checkpoint.path, map_location="cpu", weights_only=True, mmap=mmap)
+            except Exception:
+                return {name: self.read(name) for name, t in self.tensors.items() if t.dtype in FLOATS}
+        found: dict[str, Tensor] = {}
+        for part in self.parts:
+            value = root
+            for key in part.keys:
+                value = value[key]
+            found |= {part.renamed(name): t.detach() for name, t in value.items() if part.takes(name)}
+        return {name: found[name].to(torch.float32) for name in self.tensors}
 
 
 @contextmanager
@@ -94,11 +138,9 @@ def open_checkpoint(path: Path) -> Iterator[Checkpoint]:
         stack.callback(abandoned.set)
         sha256 = executor.submit(_sha256, file.fileno(), abandoned)
         container = open_container(path, file)
-        state_dict, keys = unwrap(container.root)
-        tensors, prefix, notes = validate(state_dict, container)
-        if keys:
-            notes = (f"the state dict was found under {'/'.join(keys)}", *notes)
-        yield Checkpoint(path, file.fileno(), container, tensors, notes, keys, prefix, sha256)
+        found = find(container.root)
+        vet(container, found.candidates)
+        yield Checkpoint(path, file.fileno(), container, found, sha256)
 
 
 def _sha256(fd: int, abandoned: threading.Event) -> str:

@@ -17,6 +17,12 @@ def flags_first(arguments: Sequence[str]) -> list[str]:
     return [a for a in arguments if a in multirun] + [a for a in arguments if a not in multirun]
 
 
+def with_model(arguments: Sequence[str]) -> list[str]:
+    """With model=custom where task=inspect names no model: the default is a published one, which a file may not be."""
+    named = any(a.lstrip("+").startswith(("model=", "sweep=")) for a in arguments)
+    return [*arguments, *(["model=custom"] if "task=inspect" in arguments and not named else [])]
+
+
 def config_folders(arguments: Sequence[str]) -> Iterator[Path]:
     """Where Hydra looks for choices: what ``--config-dir`` names goes before the folder of the package."""
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):

@@ -1,4 +1,4 @@
-"""Every error as one line on stderr."""
+"""Every error as one line on stderr; below a question its answers, one a line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import traceback
 from omegaconf.errors import OmegaConfBaseException
 
 from ast2hf import secrets
-from ast2hf.errors import Ast2hfError, OutputError, first_line
+from ast2hf.errors import Ast2hfError, OutputError, QuestionError, first_line
 from ast2hf.hydra_errors import explain
 
 DISK_ERRNOS = (errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EFBIG, errno.ENOSPC, errno.ENOTDIR, errno.EROFS)
@@ -52,5 +52,6 @@ def show(error: Ast2hfError, debug: bool) -> int:
     """Print ``error`` to stderr, after its traceback with ``debug``; return its exit code."""
     if debug:
         print(secrets.redact("".join(traceback.format_exception(error))), file=sys.stderr, end="")
-    print(f"error: {error}", file=sys.stderr)
+    lines = list(error.lines()) if isinstance(error, QuestionError) else [str(error)]
+    print("error:", "\n".join(lines), file=sys.stderr)
     return error.exit_code

@@ -19,10 +19,11 @@ def is_requested(arguments: Sequence[str]) -> bool:
 def show(arguments: Sequence[str]) -> None:
     """Print the help. ``arguments``: may name another folder of configuration with ``--config-dir``."""
     text = Path(__file__).with_name("help.txt").read_text(encoding="utf-8")
-    print(text.replace("{program}", _program()).replace("{groups}", "\n".join(_groups(arguments))), end="")
+    print(text.replace("{program}", program()).replace("{groups}", "\n".join(_groups(arguments))), end="")
 
 
-def _program() -> str:
+def program() -> str:
+    """What the user calls the command."""
     name = Path(sys.argv[0]).name
     return f"python {name}" if name.endswith(".py") else name
 

@@ -12,8 +12,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from ast2hf.cli import errors, process
+from ast2hf.cli.help import program
 from ast2hf.config import Config
-from ast2hf.errors import Ast2hfError, ConfigurationError, HubError, printable
+from ast2hf.errors import Ast2hfError, ConfigurationError, HubError, InputError, printable
 from ast2hf.privacy import local_paths, without_paths
 from ast2hf.results import Conversion, Report
 from ast2hf.settings import register, resolve, typed
@@ -22,6 +23,9 @@ from ast2hf.sweep.job import Job
 from ast2hf.validation import validate
 
 log = logging.getLogger(__name__)
+
+INSPECTION = "inspection.json"
+"""What task=inspect leaves in its run folder."""
 
 register()  # every process that runs a job imports this module before it composes anything
 
@@ -41,7 +45,8 @@ def run_job(composed: DictConfig) -> Job:
             resolve(config, naming.suffix(HydraConfig.get().overrides.task), _launcher())
             validate(config)
             _require_own_repository(composed.hub)
-            job = _replay(config) if config.task == "replay" else _run(config, report, on_exit)
+            other = _OTHER_TASKS.get(config.task)
+            job = other(config) if other else _run(config, report, on_exit)
         except Exception as error:
             job = _failed(errors.to_expected(error), report, bool(composed.debug), config)
         jobs.append(job)
@@ -99,6 +104,31 @@ def _replay(config: Config) -> Job:
     records = "1 record" if count == 1 else f"{count} records"
     print(f"{records} sent to {printable(config.tracking.uri)}")
     return Job(0, "", "replayed")
+
+
+def _inspect(config: Config) -> Job:
+    """Show what the checkpoint is, and leave it in the run folder. Raises InputError where it cannot be converted."""
+    from ast2hf.cli.progress import TerminalProgress
+    from ast2hf.inspecting import inspect_file
+    from ast2hf.output.files import write_json
+    from ast2hf.render.inspection import page
+    from ast2hf.stdout import printing
+
+    settings = HydraConfig.get()
+    run_folder = Path(settings.runtime.output_dir)
+    given = [override for override in settings.overrides.task if override.partition("=")[0] != "task"]
+    found = inspect_file(config, given, TerminalProgress(), program())
+    value = found.as_dict()
+    write_json(run_folder / INSPECTION, value)
+    with printing(run_folder):
+        print("\n".join([*page(value), f"  written to   {run_folder / INSPECTION}"]))
+    if found.verdict == "refused":
+        raise InputError(str(found.reason), str(found.remedy))
+    return Job(0, config.model.name, found.verdict)
+
+
+_OTHER_TASKS = {"replay": _replay, "inspect": _inspect}
+"""Those that make or prove no model."""
 
 
 def _require_own_repository(hub: DictConfig) -> None:

@@ -34,7 +34,7 @@ def _run() -> int:
     from ast2hf.cli.launch import launch
     from ast2hf.errors import ConfigurationError
 
-    sys.argv[1:] = arguments.flags_first(sys.argv[1:])
+    sys.argv[1:] = arguments.with_model(arguments.flags_first(sys.argv[1:]))
     try:
         arguments.require_no_secrets(sys.argv[1:])
     except ConfigurationError as error:

@@ -1,40 +1,117 @@
-"""Checkpoints of other models: recognised, and refused with what they look like."""
+"""Checkpoints of other models: recognised, and refused with what they are and why they cannot be converted."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from ast2hf.errors import InputError, printable
+from ast2hf.families.signs import Sign
+from ast2hf.mapping.ops import Sizes
 
-_ORIGINAL = "give a checkpoint of the original AST code"
-
-_KNOWN: tuple[tuple[str, str, str], ...] = (
-    (
-        "audio_spectrogram_transformer.embeddings.cls_token",
-        "an AST in the Hugging Face layout already",
-        "load it with transformers, or give the original checkpoint",
-    ),
-    ("blocks_a.0.norm1.weight", "a CAV-MAE (audio-visual masked autoencoder)", _ORIGINAL),
-    ("decoder_embed.weight", "a masked autoencoder, such as AudioMAE", _ORIGINAL),
-    ("blocks.0.attn.qkv.weight", "a Vision Transformer (ViT, DeiT, or a fine-tuned AudioMAE)", _ORIGINAL),
+_ONE_TOKEN = (
+    "it has one class token; Hugging Face's AST always has two, and a second one takes part in attention, so that the "
+    "results would differ"
 )
-"""A tensor that the later models of this list do not have, the model, the remedy. The first match counts."""
+_MEAN = "it averages the patches; Hugging Face's AST averages its two class tokens"
+_POST_NORM = "it normalises after each block; AST before"
+_CONVOLUTIONS = "it is made of convolutions; AST is a transformer"
 
-_CLASS_TOKEN = "v.cls_token"
-
-
-def refusal(names: Collection[str]) -> InputError:
-    """The error for tensors of these ``names``, which no family recognises."""
-    what, remedy = next(((what, remedy) for name, what, remedy in _KNOWN if name in names), _other(names))
-    shown = ", ".join(printable(name, 60) for name in list(names)[:3])
-    return InputError(
-        f"the checkpoint is not of the original AST code: it looks like {what} (its first tensors: {shown})", remedy
-    )
+_OWN_CODE = "use it with its own code"
+_FAMILIES = "give a checkpoint of AST, SSAST, Patch-Mix, PaSST or MAEST"
 
 
-def _other(names: Collection[str]) -> tuple[str, str]:
-    for name in names:
-        if name.endswith("." + _CLASS_TOKEN):
-            prefix = printable(name.removesuffix(_CLASS_TOKEN), 60)
-            return f"an AST whose names begin with {prefix} in addition", "remove that prefix and save it again"
-    return "another model", _ORIGINAL
+@dataclass(frozen=True)
+class Foreign:
+    """A model that is not converted: ``what`` it is, with its article, and ``why`` it cannot be expressed."""
+
+    name: str
+    what: str
+    why: str
+    remedy: str
+    sign: Sign
+
+
+_EMBEDDINGS = "embeddings.distillation_token"
+_CAV_MAE = "blocks_a.0.norm1.weight"
+_DASHENG = ("time_pos_embed", "freq_pos_embed")
+_VIT = "blocks.0.attn.qkv.weight"
+_ATST = ("mask_embed", "patch_embed.patch_embed.weight")
+_BEATS = "encoder.layers.0.self_attn.grep_linear.weight"
+_DECODER = "decoder_embed.weight"
+_SWIN = "layers.0.blocks.0.attn.relative_position_bias_table"
+
+# fmt: off
+FOREIGN: tuple[Foreign, ...] = (
+    Foreign("deit_huggingface", "a DeiT in the Hugging Face layout, a model of images", "it takes three colours",
+            _FAMILIES, Sign(("deit." + _EMBEDDINGS,))),
+    Foreign("huggingface", "an AST in the Hugging Face layout already", "there is nothing to convert",
+            "load it with transformers, or give the original checkpoint", Sign((_EMBEDDINGS,))),
+    Foreign("cav_mae_pretrained", "a pretrained CAV-MAE (audio-visual masked autoencoder)",
+            f"it has two streams and no class token, and {_MEAN}", _OWN_CODE, Sign((_CAV_MAE, _DECODER))),
+    Foreign("cav_mae", "a CAV-MAE (audio-visual masked autoencoder)",
+            f"it has no class token, and {_MEAN}", _OWN_CODE, Sign((_CAV_MAE,))),
+    Foreign("ssast_one_token", "an SSAST with one class token", _ONE_TOKEN, _OWN_CODE,
+            Sign(("v.cls_token", "mask_embed"), without=("v.dist_token",))),
+    Foreign("ast_no_distillation", "an AST without distillation token (as FlexiAST and ElasticAST)", _ONE_TOKEN,
+            _OWN_CODE, Sign(("v.cls_token",), without=("v.dist_token",))),
+    Foreign("passt_no_distillation", "a PaSST without distillation token (distilled=False)", _ONE_TOKEN, _OWN_CODE,
+            Sign(("new_pos_embed", "freq_new_pos_embed", "time_new_pos_embed"), without=("dist_token",))),
+    Foreign("ced", "a CED", f"it has no class token and a batch norm before its blocks, and {_MEAN}", _OWN_CODE,
+            Sign((*_DASHENG, "outputlayer."))),
+    Foreign("dasheng", "a Dasheng", f"it has no class token and a batch norm before its blocks, and {_MEAN}",
+            _OWN_CODE, Sign(_DASHENG)),
+    Foreign("beats_finetuned", "a fine-tuned BEATs", f"{_POST_NORM}, and its positions are relative", _OWN_CODE,
+            Sign((_BEATS, "predictor."))),
+    Foreign("beats", "a BEATs", f"{_POST_NORM}, and its positions are relative", _OWN_CODE, Sign((_BEATS,))),
+    Foreign("beats", "a BEATs", f"{_POST_NORM}, and its positions are relative", _OWN_CODE,
+            Sign(("encoder.pos_conv.0.", "patch_embedding.weight"))),
+    Foreign("eat", "an EAT (or another model of data2vec 2)", f"{_POST_NORM}, and it has one class token", _OWN_CODE,
+            Sign(("modality_encoders.IMAGE.",))),
+    Foreign("m2d", "an M2D (masked modeling duo)", _ONE_TOKEN, _OWN_CODE, Sign(("norm_stats",))),
+    Foreign("atst_frame", "an ATST-Frame", "it has no class token and other patches (64 x 4)", _OWN_CODE,
+            Sign((*_ATST, "norm_frame."))),
+    Foreign("atst_clip", "an ATST-Clip", "it has one class token and other patches (64 x 4)", _OWN_CODE, Sign(_ATST)),
+    Foreign("mae", "a pretrained masked autoencoder, such as AudioMAE", _ONE_TOKEN, _OWN_CODE, Sign((_DECODER,))),
+    Foreign("audiomae", "a fine-tuned AudioMAE",
+            "it has one class token, and its head takes the mean of the patches before the last norm", _OWN_CODE,
+            Sign(("fc_norm.weight", _VIT, "cls_token"), without=("norm.weight",), channels=1)),
+    Foreign("deit", "a DeiT, a Vision Transformer of images that AST starts from", "it takes three colours",
+            _FAMILIES, Sign(("dist_token", _VIT), channels=3)),
+    Foreign("vit", "a Vision Transformer (ViT, or an audio model built on one)", _ONE_TOKEN, _FAMILIES,
+            Sign((_VIT,), without=("dist_token",))),
+    Foreign("vit", "a Vision Transformer that no known audio model is", "its layout is unknown", _FAMILIES,
+            Sign((_VIT,))),
+    Foreign("swin", "a Swin transformer (such as HTS-AT or CLAP's audio branch)",
+            "its attention is within windows, and it has no class token", _OWN_CODE, Sign((_SWIN,))),
+    Foreign("wav2vec2", "a model of raw audio (such as wav2vec 2.0, HuBERT or WavLM)", "it takes no spectrogram",
+            _OWN_CODE, Sign(("feature_extractor.conv_layers.",))),
+    Foreign("cnn", "a convolutional network (such as EfficientAT, PANNs or PSLA)", _CONVOLUTIONS, _OWN_CODE,
+            Sign(("running_mean",))),
+    Foreign("cnn", "a convolutional network", _CONVOLUTIONS, _OWN_CODE, Sign(("features.0.0.weight",))),
+)
+"""The first whose sign is there counts. Names and reasons: the models' own code."""
+# fmt: on
+
+_UNSPECIFIC = "vit"
+"""Of which the models that are converted have all tensors, too."""
+
+_SHOWN = 3
+
+
+def find(shapes: Mapping[str, Sizes]) -> Foreign | None:
+    """The model that tensors of these names and ``shapes`` are of, prefixes included."""
+    return next((foreign for foreign in FOREIGN if foreign.sign.fits(shapes)), None)
+
+
+def refusal(shapes: Mapping[str, Sizes], almost: str | None = None) -> InputError:
+    """The error for tensors that no family recognises. ``almost``: the title of one whose first tensor is there."""
+    found = find(shapes)
+    shown = ", ".join(printable(name, 60) for name in list(shapes)[:_SHOWN])
+    if found is not None and not (almost and found.name == _UNSPECIFIC):
+        looks, remedy = f"{found.what}: {found.why}", found.remedy
+    elif almost is not None:
+        looks, remedy = f"{almost} that was changed: some of its tensors are missing or of other shapes", _FAMILIES
+    else:
+        looks, remedy = "another model", _FAMILIES
+    return InputError(f"the checkpoint looks like {looks} (its first tensors: {shown})", remedy)

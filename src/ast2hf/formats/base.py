@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from ast2hf.checkpoint.state_dict import Checkpoint
+    from ast2hf.checkpoint.state_dict import StateDict
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Spec:
     plan: Plan
     front_end: FrontEnd
     labels: tuple[str, ...] | None
-    problem_type: str
+    problem_type: str | None
     layer_norm_eps: float
     pooling: str = CLS
     exact_epsilon: bool = False
@@ -77,7 +77,7 @@ class Format(Protocol):
     def model_files(self, spec: Spec) -> tuple[str, ...]:
         """The files that make the model; the card and the report come beside them."""
 
-    def write(self, folder: Path, spec: Spec, checkpoint: Checkpoint) -> None:
+    def write(self, folder: Path, spec: Spec, state_dict: StateDict) -> None:
         """The model files of ``spec`` into the empty ``folder``. Raises OutputError, InputError."""
 
     def features(self, folder: Path, waveform: Tensor, sampling_rate: int) -> Tensor:

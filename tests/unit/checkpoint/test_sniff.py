@@ -12,12 +12,13 @@ import torch
 from safetensors.torch import save as safetensors
 
 from ast2hf.checkpoint import sniff
+from ast2hf.checkpoint.container import Container
 from ast2hf.errors import InputError
 
 
-def sniff_file(path) -> None:
+def sniff_file(path) -> Container:
     with path.open("rb", buffering=0) as file:
-        sniff.open_container(path, file)
+        return sniff.open_container(path, file)
 
 
 def refusal(path) -> InputError:
@@ -64,8 +65,6 @@ def safetensors_whose_length_begins_with(byte: int) -> bytes:
         (gzip.compress(b"PK"), "is a gzip file"),
         (tar(), "is a tar archive"),
         (numpy_array(), "is a NumPy array"),
-        (safetensors({"w": torch.zeros(2)}), "is a safetensors file"),
-        (safetensors_whose_length_begins_with(0x80), "is a safetensors file"),
         (b"fLaC....", "is a FLAC recording"),
         (b"RIFF....WAVE", "is a WAV recording"),
         (b"cposix\nsystem\n(S'true'\ntR.", r"bare pickle that refers to posix\.system \(nothing was executed\)"),
@@ -82,6 +81,15 @@ def test_other_files_are_named(tmp_path, content, words):
     path.write_bytes(content)
     with pytest.raises(InputError, match=words):
         sniff_file(path)
+
+
+@pytest.mark.parametrize(
+    "content", [safetensors({"w": torch.zeros(2)}), *map(safetensors_whose_length_begins_with, (0x50, 0x80))]
+)
+def test_safetensors_is_a_format_of_its_own(tmp_path, content):
+    path = tmp_path / "model.pth"
+    path.write_bytes(content)
+    assert sniff_file(path).format == "safetensors"
 
 
 def test_html_comes_with_the_dropbox_hint(tmp_path):

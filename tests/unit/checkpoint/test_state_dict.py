@@ -1,12 +1,16 @@
+import argparse
 import hashlib
 import os
+import pathlib
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.crafted import legacy, mapping, storage, tensor, text, zipped
+from support.crafted import legacy, mapping, storage, tensor, zipped
 
+from ast2hf.checkpoint.selection import Part
 from ast2hf.checkpoint.state_dict import open_checkpoint
 from ast2hf.errors import InputError
 
@@ -21,23 +25,28 @@ def save(value, path, zip_format=True):
 
 
 def refusal(path) -> str:
-    with pytest.raises(InputError) as caught, open_checkpoint(path):
-        pass
+    with pytest.raises(InputError) as caught, open_checkpoint(path) as checkpoint:
+        checkpoint.select([Part()])
     assert "weights_only" not in str(caught.value)
     return str(caught.value)
 
 
-def assert_read_as_torch_reads(path, names=None):
+def assert_read_as_torch_reads(path, names=None, part=None):
     with open_checkpoint(path) as checkpoint:
-        expected = checkpoint.load_with_torch()
-        assert list(checkpoint.tensors) == list(expected) == list(names or expected)
+        state_dict = checkpoint.select([part or Part()])
+        loaded = torch.load(path, weights_only=True)
+        for key in state_dict.parts[0].keys:
+            loaded = loaded[key]
+        expected = {state_dict.parts[0].renamed(name): value.detach().float() for name, value in loaded.items()}
+        assert list(state_dict.tensors) == list(expected) == list(names or expected)
         for name, value in expected.items():
-            found = checkpoint.read(name)
-            assert checkpoint.shapes[name] == value.shape
+            found = state_dict.read(name)
+            assert state_dict.shapes[name] == value.shape
             assert found.dtype == torch.float32
             assert found.is_contiguous()
             assert torch.equal(found, value)
-        return checkpoint.notes
+            assert np.array_equal(state_dict.values(name).astype(np.float32), value.numpy())
+        return state_dict.notes
 
 
 @both_formats
@@ -52,8 +61,10 @@ def test_wrappers_and_prefixes_give_the_same_tensors(tmp_path, zip_format, prefi
         optimizer.step()
         value = {"epoch": 3, wrapper: value, "optimizer": optimizer.state_dict()}
     path = save(value, tmp_path / "w.pth", zip_format)
-    notes = assert_read_as_torch_reads(path, PLAIN)
-    assert notes == ((f"the state dict was found under {wrapper}",) if wrapper else ())
+    notes = assert_read_as_torch_reads(path, PLAIN, Part((wrapper,) if wrapper else (), prefix))
+    under = [f"the state dict was found under {wrapper}"] if wrapper else []
+    removed = ["prefix of the names removed: module."] if prefix else []
+    assert list(notes) == under + removed
 
 
 @both_formats
@@ -63,7 +74,7 @@ def test_the_bytes_of_plain_tensors_are_where_they_are_said_to_be(tmp_path, zip_
     content = save(value, tmp_path / "w.pth", zip_format).read_bytes()
     with open_checkpoint(tmp_path / "w.pth") as checkpoint:
         for name, tensor_ in value.items():
-            found = checkpoint.tensors[name]
+            found = checkpoint.select([Part()]).tensors[name]
             place = found.bytes
             assert found.is_plain
             assert content[place.offset : place.offset + place.nbytes] == tensor_.detach().numpy().tobytes()
@@ -124,35 +135,42 @@ def tensors(draw):
 @given(groups=st.lists(tensors(), min_size=1, max_size=4), prefix=st.sampled_from(["", "module."]))
 def test_any_tensors_are_read_as_torch_reads_them(tmp_path, zip_format, groups, prefix):
     value = {f"{prefix}{i}.{j}": view for i, group in enumerate(groups) for j, view in enumerate(group)}
+    value[f"{prefix}one"] = torch.ones(1)
     path = save(value, tmp_path / "w.pth", zip_format)
-    assert_read_as_torch_reads(path)
-    loaded = torch.load(path, weights_only=True)
-    with open_checkpoint(path) as checkpoint:
-        for name, value in loaded.items():
-            assert torch.equal(checkpoint.read(name.removeprefix(prefix)), value.to(torch.float32))
+    assert_read_as_torch_reads(path, part=Part(prefix=prefix))
 
 
 @both_formats
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ({"model": PLAIN, "state_dict": PLAIN}, "contains several state dicts: state_dict, model"),
         (torch.optim.Adam([torch.ones(1)]).state_dict(), "is an optimizer state"),
         ([torch.ones(1)], "contains a list, not a state dict"),
         (torch.ones(1), "contains a single tensor, not a state dict"),
         (3, "contains a value of type int, not a state dict"),
         ({}, "its keys: none"),
-        ({"audio_model": PLAIN, "epoch": 1}, "its keys: audio_model, epoch"),
-        ({"w": torch.ones(2, dtype=torch.int64)}, "w has dtype int64, which is not floating point"),
-        ({"w": torch.ones(2, dtype=torch.bool)}, "w has dtype bool"),
-        ({"w": torch.ones(2, dtype=torch.complex64)}, "w has dtype complex64"),
+        ({"audio_model": 3, "epoch": 1}, "its keys: audio_model, epoch"),
+        (argparse.Namespace(lr=1), "contains an object of argparse.Namespace, left unread, not a state dict"),
+        (torch.optim.Adam([torch.ones(1)]), "is an optimizer state"),
         ({"w": torch.eye(2).to_sparse()}, "contains a sparse tensor"),
         ({"w": torch.empty(2, device="meta")}, "contains a tensor without values"),
         ({"w": torch.ones(2, dtype=torch.uint16)}, "contains a tensor of a type that is newer than AST"),
         ({"w": torch.imag(torch.ones(2, dtype=torch.complex64).conj())}, "has the negative or conjugate bit set"),
-        ({"w": torch.ones(1).expand(3)}, "needs more data than its storage has"),
-        (torch.nn.Linear(1, 1), "torch.nn.modules.linear.Linear"),
         ({1: torch.ones(1)}, "1 is not a valid tensor name"),
+    ],
+)
+def test_what_has_no_state_dict_is_refused(tmp_path, zip_format, value, words):
+    assert words in refusal(save(value, tmp_path / "w.pth", zip_format))
+
+
+@both_formats
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({**PLAIN, 1: torch.ones(1)}, "1 is not a valid tensor name"),
+        ({**PLAIN, (1, 2): torch.ones(1)}, "a dict key of type tuple is not a valid tensor name"),
+        ({**PLAIN, "w": torch.eye(2).to_sparse()}, r"contains a sparse tensor \(w\)"),
+        ({"w": torch.ones(1).expand(3)}, "needs more data than its storage has"),
         ({"../../etc": torch.ones(1)}, "not a valid tensor name"),
         ({"__metadata__": torch.ones(1)}, "'__metadata__' is not a valid tensor name"),
         ({"a\x00": torch.ones(1)}, r"'a\\x00' is not a valid tensor name"),
@@ -160,10 +178,11 @@ def test_any_tensors_are_read_as_torch_reads_them(tmp_path, zip_format, groups, 
         ({"x" * 1_000_000: torch.ones(1)}, "x… is not a valid tensor name"),
     ],
 )
-def test_what_is_no_plain_state_dict_is_refused(tmp_path, zip_format, value, words):
-    path = save(value, tmp_path / "w.pth", zip_format)
-    with pytest.raises(InputError, match=words) as caught, open_checkpoint(path):
-        pass
+def test_what_is_no_weight_is_refused_where_it_is_chosen(tmp_path, zip_format, value, words):
+    path = save({"model": value, "other": PLAIN}, tmp_path / "w.pth", zip_format)
+    with open_checkpoint(path) as checkpoint, pytest.raises(InputError, match=words) as caught:
+        assert list(checkpoint.select([Part(("other",))]).tensors) == list(PLAIN)
+        checkpoint.select([Part(("model",))])
     assert len(str(caught.value)) < 400
     assert str(caught.value).isprintable()
 
@@ -207,22 +226,50 @@ def test_a_storage_of_absurd_size_is_refused(tmp_path):
     assert "ends in the middle of storage" in refusal(legacy(tmp_path / "legacy.pth", body, ["0"], bytes(16)))
 
 
-def test_what_torch_does_not_read_is_refused_without_its_advice(tmp_path):
-    path = zipped(tmp_path / "w.pth", b"ccollections\nOrderedDict\n)R(" + text("w") + tensor() + b"uNb")
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool])
+@both_formats
+def test_whole_numbers_matter_only_where_they_are_used(tmp_path, zip_format, dtype):
+    counter = torch.tensor([[1, 0], [1, 1]]).to(dtype)
+    path = save({**PLAIN, "counter": counter, "complex": torch.ones(2) * 1j}, tmp_path / "w.pth", zip_format)
     with open_checkpoint(path) as checkpoint:
-        with pytest.raises(InputError, match=r"torch\.load does not read the checkpoint") as caught:
-            checkpoint.load_with_torch()
-        assert "weights_only" not in str(caught.value)
+        state_dict = checkpoint.select([Part()])
+        assert state_dict.notes == ()
+        assert state_dict.shapes["counter"] == (2, 2)
+        assert state_dict.values("counter").tolist() == counter.tolist()
+        with pytest.raises(InputError, match="complex has dtype complex64"):
+            state_dict.values("complex")
+        for use in (state_dict.read, lambda name: state_dict.require_floats(["a.bias", name])):
+            with pytest.raises(InputError, match=r"counter has dtype [a-z0-9]*, which is not floating point"):
+                use("counter")
+
+
+@both_formats
+def test_what_is_left_unread_is_noted(tmp_path, zip_format):
+    args = argparse.Namespace(lr=1, path=pathlib.PurePosixPath("/a"))
+    path = save({"model": PLAIN, "args": args, "more": argparse.Namespace()}, tmp_path / "w.pth", zip_format)
+    with open_checkpoint(path) as checkpoint:
+        assert checkpoint.opaque == {"argparse.Namespace": 2, "pathlib.PurePosixPath": 1}
+        state_dict = checkpoint.select([Part(("model",))])
+        assert state_dict.notes[-1] == "left unread: argparse.Namespace (2), pathlib.PurePosixPath (1)"
+        assert checkpoint.root["args"].state["lr"] == 1
+
+
+def test_an_expanded_tensor_matters_only_where_it_is_chosen(tmp_path):
+    with open_checkpoint(save({**PLAIN, "x.w": torch.ones(1).expand(3)}, tmp_path / "w.pth")) as checkpoint:
+        assert checkpoint.select([Part(prefix="a.")]).outside == {"none": (0, 3), "x.w": (3,)}
+        with pytest.raises(InputError, match=r"x\.w of shape \[3\] needs more data than its storage has"):
+            checkpoint.select([Part(prefix="x.")])
 
 
 def test_a_file_that_shrinks_while_it_is_read_is_an_error(tmp_path):
     path = save({"w": torch.ones(1000)}, tmp_path / "w.pth")
     with open_checkpoint(path) as checkpoint:
+        state_dict = checkpoint.select([Part()])
         assert checkpoint.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
         assert checkpoint.nbytes == path.stat().st_size
         os.truncate(path, 1000)
         with pytest.raises(InputError, match="became shorter"):
-            checkpoint.read("w")
+            state_dict.read("w")
 
 
 def test_paths_that_are_no_file(tmp_path):

@@ -6,6 +6,7 @@ import torch
 from support.crafted import mapping, pickled, tensor, zipped
 
 from ast2hf.checkpoint import zip_format
+from ast2hf.checkpoint.selection import Part
 from ast2hf.checkpoint.state_dict import open_checkpoint
 from ast2hf.errors import InputError
 
@@ -20,8 +21,8 @@ def refusal(path) -> str:
 
 def test_the_crafted_file_is_sound(tmp_path):
     with open_checkpoint(zipped(tmp_path / "w.pth", STATE_DICT)) as checkpoint:
-        assert checkpoint.read("w").tolist() == [[1, 2], [3, 4]]
-        assert checkpoint.load_with_torch()["w"].tolist() == [[1, 2], [3, 4]]
+        assert checkpoint.select([Part()]).read("w").tolist() == [[1, 2], [3, 4]]
+        assert checkpoint.select([Part()]).load_with_torch()["w"].tolist() == [[1, 2], [3, 4]]
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -50,7 +51,7 @@ def test_a_record_outside_the_folder_of_the_pickle_is_no_record(tmp_path):
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("data/0", struct.pack("<4f", 9, 9, 9, 9))
     with open_checkpoint(path) as checkpoint:
-        assert checkpoint.read("w").tolist() == [[1, 2], [3, 4]]
+        assert checkpoint.select([Part()]).read("w").tolist() == [[1, 2], [3, 4]]
 
 
 def test_a_zip_bomb_is_refused_before_inflating(tmp_path):

@@ -37,6 +37,19 @@ def test_debug_in_an_experiment(tmp_path, content, override, expected):
     assert not arguments.wants_debug(["experiment=mine"])
 
 
+@pytest.mark.parametrize(
+    ("given", "added"),
+    [
+        (["task=inspect", "checkpoint=a.pth"], True),
+        (["task=inspect", "model=ast_16_16"], False),
+        (["task=inspect", "sweep=all"], False),
+        (["checkpoint=a.pth"], False),
+    ],
+)
+def test_an_inspection_is_not_of_the_default_model(given, added):
+    assert arguments.with_model(given) == given + ["model=custom"] * added
+
+
 def test_flags_come_first():
     assert arguments.flags_first(["a=1", "-m", "b=2", "--multirun"]) == ["-m", "--multirun", "a=1", "b=2"]
 

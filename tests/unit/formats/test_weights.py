@@ -1,3 +1,4 @@
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import pytest
@@ -5,6 +6,7 @@ import torch
 from conftest import TINY
 from safetensors.torch import load_file
 
+from ast2hf.checkpoint.selection import Part
 from ast2hf.checkpoint.state_dict import open_checkpoint
 from ast2hf.families.ast import AST
 from ast2hf.formats.huggingface import weights
@@ -14,16 +16,22 @@ from ast2hf.mapping.rules import Rule
 TABLE = AST.table("classification")
 
 
+@contextmanager
+def opened(path, prefix="module."):
+    with open_checkpoint(path) as checkpoint:
+        yield checkpoint.select([Part(prefix=prefix)])
+
+
 @pytest.fixture
 def plan_of():
-    return lambda checkpoint: make_plan(TABLE, TINY.num_hidden_layers, TINY.dimensions(), checkpoint.shapes)
+    return lambda state_dict: make_plan(TABLE, TINY.num_hidden_layers, TINY.dimensions(), state_dict.shapes)
 
 
 def test_safetensors_reads_what_the_plan_says(tmp_path, tiny_checkpoint, plan_of):
-    with open_checkpoint(tiny_checkpoint) as checkpoint:
-        plan = plan_of(checkpoint)
-        size = weights.write(tmp_path / "w.safetensors", plan, checkpoint)
-        expected = dict(plan.tensors(checkpoint.load_with_torch().__getitem__))
+    with opened(tiny_checkpoint) as state_dict:
+        plan = plan_of(state_dict)
+        size = weights.write(tmp_path / "w.safetensors", plan, state_dict)
+        expected = dict(plan.tensors(state_dict.load_with_torch().__getitem__))
     written = load_file(tmp_path / "w.safetensors")
     assert size == (tmp_path / "w.safetensors").stat().st_size
     assert written.keys() == expected.keys()
@@ -31,8 +39,8 @@ def test_safetensors_reads_what_the_plan_says(tmp_path, tiny_checkpoint, plan_of
 
 
 def test_the_header_is_padded_so_that_tensors_are_aligned(tiny_checkpoint, plan_of):
-    with open_checkpoint(tiny_checkpoint) as checkpoint:
-        header = weights.header(plan_of(checkpoint))
+    with opened(tiny_checkpoint) as state_dict:
+        header = weights.header(plan_of(state_dict))
     assert len(header) % 8 == 0
     assert int.from_bytes(header[:8], "little") == len(header) - 8
     assert b'"__metadata__":{"format":"pt"}' in header
@@ -40,8 +48,8 @@ def test_the_header_is_padded_so_that_tensors_are_aligned(tiny_checkpoint, plan_
 
 def test_an_existing_file_is_not_overwritten(tmp_path, tiny_checkpoint, plan_of):
     (tmp_path / "w").write_text("mine")
-    with open_checkpoint(tiny_checkpoint) as checkpoint, pytest.raises(FileExistsError):
-        weights.write(tmp_path / "w", plan_of(checkpoint), checkpoint)
+    with opened(tiny_checkpoint) as state_dict, pytest.raises(FileExistsError):
+        weights.write(tmp_path / "w", plan_of(state_dict), state_dict)
 
 
 def test_tensors_that_are_not_plain_are_converted(tmp_path, tiny_checkpoint, plan_of):
@@ -50,10 +58,10 @@ def test_tensors_that_are_not_plain_are_converted(tmp_path, tiny_checkpoint, pla
     state[name] = state[name].T.contiguous().T
     state["module.v.norm.bias"] = state["module.v.norm.bias"].double()
     torch.save(state, tiny_checkpoint)
-    with open_checkpoint(tiny_checkpoint) as checkpoint:
-        assert not checkpoint.tensors["v.blocks.0.attn.qkv.weight"].is_plain
-        plan = plan_of(checkpoint)
-        weights.write(tmp_path / "w", plan, checkpoint)
+    with opened(tiny_checkpoint) as state_dict:
+        assert not state_dict.tensors["v.blocks.0.attn.qkv.weight"].is_plain
+        plan = plan_of(state_dict)
+        weights.write(tmp_path / "w", plan, state_dict)
     written = load_file(tmp_path / "w")
     restored = dict(plan.reversed().tensors(written.__getitem__))
     assert torch.equal(restored["v.blocks.0.attn.qkv.weight"], state[name])
@@ -79,10 +87,10 @@ def test_what_is_computed_is_written_beside_what_is_copied(tmp_path, tiny_checkp
         replace(rule, op=Doubled()) if isinstance(rule, Rule) and rule.sources == ("v.norm.bias",) else rule
         for rule in TABLE
     )
-    with open_checkpoint(tiny_checkpoint) as checkpoint:
-        plan = make_plan(table, TINY.num_hidden_layers, TINY.dimensions(), checkpoint.shapes)
-        weights.write(tmp_path / "w", plan, checkpoint)
-        original = checkpoint.load_with_torch()
+    with opened(tiny_checkpoint) as state_dict:
+        plan = make_plan(table, TINY.num_hidden_layers, TINY.dimensions(), state_dict.shapes)
+        weights.write(tmp_path / "w", plan, state_dict)
+        original = state_dict.load_with_torch()
     written = load_file(tmp_path / "w")
     prefix = "audio_spectrogram_transformer.layernorm."
     assert torch.equal(written[prefix + "bias"], 2 * original["v.norm.bias"])
@@ -95,14 +103,14 @@ def test_what_is_computed_is_written_beside_what_is_copied(tmp_path, tiny_checkp
 def test_the_layout_of_the_checkpoint_does_not_show_in_the_weights(
     tmp_path, tiny_checkpoint, plan_of, zipped, prefix, dtype
 ):
-    def written(state: dict[str, torch.Tensor], name: str, **layout: bool) -> bytes:
+    def written(state: dict[str, torch.Tensor], name: str, prefix: str = "module.", **layout: bool) -> bytes:
         torch.save(state, tiny_checkpoint, **layout)
-        with open_checkpoint(tiny_checkpoint) as checkpoint:
-            weights.write(tmp_path / name, plan_of(checkpoint), checkpoint)
+        with opened(tiny_checkpoint, prefix) as state_dict:
+            weights.write(tmp_path / name, plan_of(state_dict), state_dict)
         return (tmp_path / name).read_bytes()
 
     state = {key: value.to(dtype) for key, value in torch.load(tiny_checkpoint, weights_only=True).items()}
     float32 = {key: value.to(torch.float32) for key, value in state.items()}  # the same values, whatever the type
     renamed = {prefix + key.removeprefix("module."): value for key, value in state.items()}
     expected = written(float32, "expected")
-    assert written(renamed, "found", _use_new_zipfile_serialization=zipped) == expected
+    assert written(renamed, "found", prefix, _use_new_zipfile_serialization=zipped) == expected

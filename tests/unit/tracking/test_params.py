@@ -41,7 +41,7 @@ def test_nothing_of_a_usual_run_names_a_folder_above(tmp_path):
 
 def test_sizes_that_are_left_open_are_those_of_the_model():
     sizes = {"hidden_size": 768, "patch_size": 8}
-    found = params(compose("model=custom"), sizes)
+    found = params(compose("model=custom", "model.patch_size=16"), sizes)
     assert (found["model.hidden_size"], found["model.num_labels"]) == ("768", "None")
     assert found["model.patch_size"] == "16", "what was said is recorded as it was said"
     assert params(compose("model=custom", "model.hidden_size=192"), sizes)["model.hidden_size"] == "192"

@@ -46,6 +46,8 @@ class Ast:
         return table.table(head, shapes, exact_epsilon, classifier=self.classifier)
 
     def front_end(self, variant: Variant) -> KaldiFbank:
+        assert variant.mean is not None
+        assert variant.std is not None
         return KaldiFbank(
             variant.sampling_rate, sizes.given(variant, "num_mel_bins"), sizes.given(variant, "max_length"),
             variant.mean, variant.std,

@@ -40,9 +40,9 @@ class Passt:
     name = "passt"
     title = "PaSST"
     anchors = (table.TOKENS, table.ROWS, table.COLUMNS, "dist_token", "patch_embed.proj.weight")
+    classifier = table.HEAD
     poolings: tuple[str, ...] = (CLS,)
     expressible = False
-    classifier = table.HEAD
     num_mel_bins = 128
     lengths: tuple[int, ...] = (998, 2000, 3000)
     drops: tuple[Drop, ...] = ()
@@ -77,7 +77,7 @@ class Passt:
         """Every pair of strides, and the lengths that the authors' count, frames // stride, makes these columns of."""
         rows, columns = shapes[table.ROWS][2], shapes[table.COLUMNS][3]
         return tuple(
-            Reading(frequency, time, rows, columns, columns * time, columns * time + time - 1, cut=True)
+            Reading(frequency, time, rows, columns, columns * time, columns * time + PATCH - 1, cut=True)
             for frequency in self._frequency_strides(shapes)
             for time in range(1, PATCH + 1)
         )

@@ -7,8 +7,9 @@ Its recipes fine-tune by averaging the patches (``ft_avgtok``), its default is A
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from ast2hf.config import Variant
 from ast2hf.families import heads, sizes, vit
@@ -21,12 +22,17 @@ from ast2hf.mapping.ops import Sizes, ZeroPadded
 from ast2hf.mapping.rules import Drop, Rule, Table
 from ast2hf.results import NO_HEAD
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 FRAMES = 2
 """Frames that a patch of the frame kind spans, in all published models."""
 
 _SIZES = "size of the spectrograms of the pretraining"
 _MASK = "what masked patches were replaced with in the pretraining"
 _TASK = "layer of the pretraining task"
+
+_STORED = {"num_mel_bins": "p_input_fdim", "max_length": "p_input_tdim"}
 
 _PRETRAINING = {
     "p_input_fdim": _SIZES, "p_input_tdim": _SIZES, "mask_embed": _MASK, "cpredlayer": _TASK, "gpredlayer": _TASK,
@@ -55,6 +61,11 @@ class Ssast(Ast):
             head, shapes, exact_epsilon,
             classifier=self.classifier, projection=self.projection, drops=_of_pretraining(shapes),
         )  # fmt: skip
+
+    def stored(self, values: Callable[[str], NDArray[Any] | None]) -> dict[str, int]:
+        """The sizes of the variant that a pretrained file says itself. ``values``: of a tensor by its name."""
+        found = {key: values(name) for key, name in _STORED.items()}
+        return {key: int(value) for key, value in found.items() if value is not None and value.shape == ()}
 
     @property
     def projection(self) -> Rule | None:

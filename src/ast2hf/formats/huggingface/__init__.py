@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from ast2hf.checkpoint.state_dict import Checkpoint
+    from ast2hf.checkpoint.state_dict import StateDict
 
 
 class HuggingFace:
@@ -26,17 +26,17 @@ class HuggingFace:
     def model_files(self, spec: Spec) -> tuple[str, ...]:
         return names.model_files(extractor=spec.family.expressible, head_apart=bool(spec.head_apart))
 
-    def write(self, folder: Path, spec: Spec, checkpoint: Checkpoint) -> None:
+    def write(self, folder: Path, spec: Spec, state_dict: StateDict) -> None:
         path = folder / names.WEIGHTS
         with writing(path):
-            weights.write(path, spec.plan, checkpoint)
+            weights.write(path, spec.plan, state_dict)
         write_json(folder / names.CONFIG, config.config(spec))
         if spec.family.expressible:
             write_json(folder / names.PREPROCESSOR, config.preprocessor_config(spec))
         if spec.head_apart:
             path = folder / names.HEAD
             with writing(path):
-                weights.write(path, weights.as_they_are(spec.head_apart, checkpoint.shapes), checkpoint)
+                weights.write(path, weights.as_they_are(spec.head_apart, state_dict.shapes), state_dict)
 
     def features(self, folder: Path, waveform: Tensor, sampling_rate: int) -> Tensor:
         from ast2hf.formats.huggingface import extraction  # which imports transformers

@@ -14,7 +14,7 @@ from math import prod
 from pathlib import Path
 
 from ast2hf.checkpoint.container import BLOCK_SIZE, blocks
-from ast2hf.checkpoint.state_dict import Checkpoint
+from ast2hf.checkpoint.state_dict import StateDict
 from ast2hf.checkpoint.tensor_meta import ITEMSIZE
 from ast2hf.mapping.ops import Identity, Sizes
 from ast2hf.mapping.plan import Plan, Step
@@ -35,13 +35,13 @@ def header(plan: Plan) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
-def write(path: Path, plan: Plan, checkpoint: Checkpoint) -> int:
+def write(path: Path, plan: Plan, state_dict: StateDict) -> int:
     """Write the targets of ``plan`` to a new file; return its size in bytes. Raises OSError."""
     buffer = bytearray(BLOCK_SIZE)
     with path.open("xb", buffering=0) as file:
         _write_all(file.fileno(), memoryview(header(plan)))
         for step in plan.steps:
-            for block in _elements(step, checkpoint, buffer):
+            for block in _elements(step, state_dict, buffer):
                 _write_all(file.fileno(), block)
         return file.tell()
 
@@ -51,13 +51,13 @@ def as_they_are(names: Collection[str], shapes: Mapping[str, Sizes]) -> Plan:
     return Plan(tuple(Step((n,), (n,), Identity(), (shapes[n],), (shapes[n],)) for n in names))
 
 
-def _elements(step: Step, checkpoint: Checkpoint, buffer: bytearray) -> Iterator[memoryview]:
+def _elements(step: Step, state_dict: StateDict, buffer: bytearray) -> Iterator[memoryview]:
     if step.op.copies:
-        source = checkpoint.tensors[step.sources[0]]
+        source = state_dict.tensors[step.sources[0]]
         if source.is_plain:
-            yield from blocks(checkpoint.fd, source.bytes, buffer)
+            yield from blocks(state_dict.checkpoint.fd, source.bytes, buffer)
             return
-    for tensor in step.op(*map(checkpoint.read, step.sources)):
+    for tensor in step.op(*map(state_dict.read, step.sources)):
         yield memoryview(tensor.contiguous().numpy().tobytes())
 
 

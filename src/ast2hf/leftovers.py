@@ -1,0 +1,89 @@
+"""Tensors of a checkpoint that no part of the model takes: left out with a reason, or listed and refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ast2hf.errors import InputError, printable
+from ast2hf.families import inert
+from ast2hf.mapping.ops import Sizes
+from ast2hf.mapping.rules import Drop, Rule
+from ast2hf.places import Place
+
+if TYPE_CHECKING:
+    from ast2hf.checkpoint.state_dict import StateDict
+
+DROP = "drop"
+
+_ANOTHER = "of another model in the file, which was not chosen"
+_UNUSED = "belongs to no part of the model; left out by unused=drop"
+
+_SHOWN = 20
+"""Tensors that an error lists."""
+
+
+@dataclass(frozen=True)
+class Leftovers:
+    """Tensors of a checkpoint that no rule names.
+
+    ``known``: why those can be left out of which it is known. ``inside``: unknown ones among those of the model, names
+    without its prefix; ``outside``: the other unknown ones, names as in the file.
+    """
+
+    known: Mapping[str, str]
+    inside: Mapping[str, Sizes]
+    outside: Mapping[str, Sizes]
+
+    def dropped(self, unused: str | None) -> dict[str, str]:
+        """All of them with the reason why they are left out; the unknown ones where ``unused`` is drop.
+
+        What lies inside the model is part of how it computes (an adapter, a scale), whatever its name: leaving it out
+        would be another function. Raises InputError for these, and where ``unused`` does not say drop.
+        """
+        if self.inside:
+            raise InputError(
+                f"{_listed(self.inside)} of the checkpoint lie inside the model and are unknown, so that it computes "
+                "something else than this family",
+                "merge what was added to the model (an adapter, for instance) into its weights, and save it again",
+            )
+        if self.outside and unused != DROP:
+            raise InputError(
+                f"{_listed(self.outside)} of the checkpoint belong to no part of the model",
+                "if no result depends on them, leave them out with unused=drop",
+            )
+        return {**self.known, **dict.fromkeys(self.outside, _UNUSED)}
+
+
+def find(state_dict: StateDict, rules: Sequence[Rule | Drop], others: Sequence[Place]) -> Leftovers:
+    """What ``rules`` (expanded) do not name. ``others``: places of the file that were not chosen."""
+    sources = {name for rule in rules if isinstance(rule, Rule) for name in rule.sources}
+    named = sources | {rule.source for rule in rules if isinstance(rule, Drop)}
+    roots = {name.partition(".")[0] for name in sources}
+    keys = {part.keys for part in state_dict.parts}
+    prefixes = tuple(place.prefix for place in others if place.prefix and place.candidate.keys in keys)
+    known: dict[str, str] = {}
+    inside: dict[str, Sizes] = {}
+    outside: dict[str, Sizes] = {}
+    for name, shape in state_dict.shapes.items():
+        if name in named:
+            continue
+        if name.partition(".")[0] in roots:  # whatever it is called: nothing in the model is known to be inert
+            inside[name] = shape
+        elif (reason := inert.reason(name)) is not None:
+            known[name] = reason
+        else:
+            outside[name] = shape
+    for name, shape in state_dict.outside.items():
+        if (reason := _ANOTHER if name.startswith(prefixes) else inert.reason(name)) is not None:
+            known[name] = reason
+        else:
+            outside[name] = shape
+    return Leftovers(known, inside, outside)
+
+
+def _listed(tensors: Mapping[str, Sizes]) -> str:
+    shown = [f"{printable(name, 100)} {list(shape)}" for name, shape in list(tensors.items())[:_SHOWN]]
+    more = f" and {len(tensors) - _SHOWN} more" if len(tensors) > _SHOWN else ""
+    return f"{len(tensors)} tensors ({', '.join(shown)}{more})"

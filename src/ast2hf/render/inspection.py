@@ -1,0 +1,147 @@
+"""What an inspection found, as a page for people. The command on it is one line that can be copied."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ast2hf.errors import printable
+
+_WIDTH = 110
+_NAME = 12
+"""Columns before the text."""
+
+_SHOWN = 12
+"""Tensors and kinds of objects that are listed."""
+
+_READINGS = 4
+"""Readings of the count of patches that are listed, the likeliest first."""
+
+_VERDICTS = {
+    "recognised": "recognised: it can be converted",
+    "ambiguous": "ambiguous: its tensors fit several models, and only you can say which it is",
+    "refused": "refused: it cannot be converted",
+}
+
+_POOLINGS = {"cls": "the mean of the two class tokens (cls)", "mean": "the mean of the patches (mean)"}
+
+
+def page(found: Mapping[str, Any]) -> Iterator[str]:
+    """The lines of the page. ``found``: the inspection as a dict, whose texts come from a file of anybody's."""
+    yield printable(f"{found['file']}: {_VERDICTS[found['verdict']]}")
+    for name, text in _facts(found):
+        yield from _row(name, text)
+    for question in found["questions"]:
+        yield ""
+        yield from _row("open", question["open"])
+        yield from _choices(question["choices"])
+    if found["command"]:
+        yield ""
+        replaced = ", each CHOOSE in it replaced" if found["to_choose"] else ""
+        yield from _row("convert it", f"with this command{replaced}:")
+        yield f"  {printable(found['command'], 10_000)}"
+        for question in found["to_choose"]:
+            if question not in found["questions"]:
+                yield from _row(question["placeholder"].partition("=")[0], question["open"])
+                yield from _choices(question["choices"])
+
+
+def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "file", f"{found['bytes']:,} bytes, format {found['format']}"
+    if found["reason"]:
+        yield "reason", found["reason"]
+        yield "remedy", found["remedy"]
+    if found["title"]:
+        yield "family", f"{found['title']} ({found['family']})" if found["family"] else found["title"]
+    if found["tensors"]:
+        yield "state dict", _where(found)
+        kinds = ", ".join(f"{count} {dtype}" for dtype, count in found["dtypes"].items())
+        yield "tensors", f"{found['tensors']} ({kinds}), {found['parameters']:,} numbers"
+    if found["geometry"]:
+        yield from _sizes(found["geometry"])
+    if found["head"]:
+        yield "head", _head(found)
+    if found["pooling"]:
+        yield "pooling", _POOLINGS.get(found["pooling"], found["pooling"])
+    yield from (("evidence", sentence) for sentence in found["evidence"])
+    yield from (("note", sentence) for sentence in found["notes"])
+    if found["verdict"] == "recognised":  # else they are the answers to a question
+        yield from _readings(found["readings"])
+    yield from _left_over(found["left_over"])
+    if found["opaque"]:
+        kinds = ", ".join(f"{name} ({count})" for name, count in list(found["opaque"].items())[:_SHOWN])
+        yield "left unread", f"{kinds}{_more(len(found['opaque']))}: neither imported nor run"
+
+
+def _where(found: Mapping[str, Any]) -> str:
+    keys = "/".join(map(str, found["keys"]))
+    where = f"under {keys}" if keys else "the file itself"
+    several = len(found["state_dicts"])
+    others = f"; {several} in the file: {', '.join(list(found['state_dicts'])[:_SHOWN])}" if several > 1 else ""
+    return where + (f", names begin with {found['prefix']}" if found["prefix"] else ", names without a prefix") + others
+
+
+def _sizes(sizes: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    labels = f", {sizes['num_labels']} classes" if sizes.get("num_labels") else ""
+    yield (
+        "size",
+        (
+            f"{sizes['hidden_size']} wide, {sizes['num_hidden_layers']} blocks, {sizes['num_attention_heads']} attention "
+            f"heads, MLP {sizes['intermediate_size']}{labels}"
+        ),
+    )
+    patch = f"{sizes['num_mel_bins']} mel bins, patches of {sizes['patch_size']}"
+    if "max_length" in sizes:
+        patch += (
+            f", strides {sizes['frequency_stride']} x {sizes['time_stride']} (frequency x time), "
+            f"{sizes['max_length']} frames: {sizes['num_positions']} tokens"
+        )
+    yield "input", patch
+
+
+def _head(found: Mapping[str, Any]) -> str:
+    if found["head"] != "none":
+        return "a classifier"
+    return f"none: {found['no_head']}" if found["no_head"] else "none, as was asked"
+
+
+def _readings(readings: list[Mapping[str, int]]) -> Iterator[tuple[str, str]]:
+    for reading in readings[:_READINGS]:
+        length = f"{reading['shortest']} to {reading['longest']}"
+        yield (
+            "fits",
+            (
+                f"strides {reading['frequency_stride']} x {reading['time_stride']}, max_length {length}: "
+                f"{reading['rows']} x {reading['columns']} patches"
+            ),
+        )
+    if len(readings) > _READINGS:
+        yield "", f"and {len(readings) - _READINGS} other strides and lengths (inspection.json has them)"
+
+
+def _left_over(tensors: Mapping[str, str | None]) -> Iterator[tuple[str, str]]:
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in tensors.items():
+        by_reason.setdefault(reason or "unknown", []).append(name)
+    for reason, names in by_reason.items():
+        yield "left over", f"{reason}: {', '.join(names[:_SHOWN])}{_more(len(names))}"
+
+
+def _more(count: int) -> str:
+    return f" and {count - _SHOWN} more" if count > _SHOWN else ""
+
+
+def _choices(choices: list[Mapping[str, str]]) -> Iterator[str]:
+    for choice in choices:
+        evidence = f" ({choice['evidence']})" if choice["evidence"] else ""
+        text = f"{choice['override']}: {choice['meaning']}{evidence}"
+        yield from textwrap.wrap(printable(text, 400), _WIDTH, initial_indent="    ", subsequent_indent=" " * 8)
+
+
+def _row(name: str, text: str) -> Iterator[str]:
+    shown = printable(text, 2000)
+    yield from textwrap.wrap(
+        f"{name:<{_NAME}} {shown}", _WIDTH, initial_indent="  ", subsequent_indent=" " * (_NAME + 3),
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
