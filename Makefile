@@ -7,6 +7,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 COMPAT := .venv-compat/bin
 DEMO := outputs/models/ast-finetuned-audioset-16-16-0.442
+# Of twenty thousand modules a few thousand are ever imported, and compiled then.
+INSTALL := install --quiet --no-compile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
@@ -19,13 +21,19 @@ demo: $(DEMO)
 $(DEMO): | .venv/ready
 	$(BIN)/python convert.py model=ast_16_16 experiment=offline
 
+# The tests are shared among processes, each with one core to compute on. Where commands wait for servers and for each
+# other, there may be more processes than cores. make test SHARE= runs them in one process, as a debugger needs it.
+PYTEST = $(BIN)/python -m pytest $(SHARE)
+EACH := --dist load --maxschedchunk 1
 QUICK := tests/unit tests/integration/test_smoke.py
 
+test: SHARE = -n auto --dist worksteal
 test: .venv/ready
-	$(BIN)/python -m pytest $(QUICK)
+	$(PYTEST) $(QUICK)
 
+test-full: SHARE = -n 3 $(EACH)
 test-full: .venv/ready
-	$(BIN)/python -m pytest $(QUICK:%=--ignore=%) -m 'not browser and not scale and not server and not fault'
+	$(PYTEST) $(QUICK:%=--ignore=%) -m 'not browser and not scale and not server and not fault'
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -34,14 +42,14 @@ lint: .venv/ready
 
 # The same folder, loaded by both versions of transformers, must give the same logits.
 compat: .venv/ready .venv-compat/ready
-	$(BIN)/python -m pytest tests/compat --compat-python=$(COMPAT)/python
+	$(PYTEST) tests/compat --compat-python=$(COMPAT)/python
 
 # What a person sees of a conversion in the MLflow UI, in headless Chromium.
 browser: .venv/ready
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 		&& apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 		|| { echo "error: there is no chromium here; install it (Debian: apt-get install chromium)"; exit 1; }
-	$(BIN)/python -m pytest -m browser
+	$(PYTEST) -m browser
 
 # A team's tracking server: PostgreSQL and a bucket. The tests start a cluster of their own.
 server: .venv/server-ready
@@ -49,19 +57,21 @@ server: .venv/server-ready
 		|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
 		&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null; } \
 		|| { echo "error: there is no PostgreSQL here; install it (Debian: apt-get install postgresql)"; exit 1; }
-	$(BIN)/python -m pytest -m server
+	$(PYTEST) -m server
 
 # Sweeps over processes. Ray, on one node and on two, has a target of its own, because it is large to install.
+scale: SHARE = -n 2 $(EACH)
 scale: .venv/ready
-	$(BIN)/python -m pytest -m scale -k 'not ray' tests/integration/test_launchers.py
+	$(PYTEST) -m scale -k 'not ray' tests/integration/test_launchers.py
 
 ray: .venv/ray-ready
-	$(BIN)/python -m pytest -m scale -k ray tests/integration/test_launchers.py
+	$(PYTEST) -m scale -k ray tests/integration/test_launchers.py
 
 # What each kind of bad input and broken surrounding gets: a table with a row per case.
+faults: SHARE = -n 4 $(EACH)
 faults: .venv/ready
 	@mkdir -p outputs
-	$(BIN)/python -m pytest -m fault --fault-table=outputs/faults.md; code=$$?; cat outputs/faults.md; exit $$code
+	$(PYTEST) -m fault --fault-table=outputs/faults.md
 
 # Looks for checkpoint files that neither give a clean error nor verified weights, guided by what they reach in the code.
 # make fuzz SECONDS=3600. What it found interesting is kept in outputs/fuzz, where the next run goes on.
@@ -79,28 +89,28 @@ bench: .venv/ready .venv-compat/ready
 
 .venv/ready: pyproject.toml constraints.txt
 	$(call environment,.venv)
-	$(BIN)/pip install --quiet --constraint constraints.txt hatchling editables setuptools
-	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	$(BIN)/pip $(INSTALL) --constraint constraints.txt hatchling editables setuptools
+	$(BIN)/pip $(INSTALL) --constraint constraints.txt --no-build-isolation --editable '.[dev]'
 	@# Beside a CPU-only torch, a script without ast2hf needs the guard to load a model. In this environment alone.
 	@$(BIN)/python -c 'import torchaudio' 2>/dev/null || { cd .venv/lib/python*/site-packages \
 		&& echo 'import ast2hf.torchaudio_guard as guard; guard.install()' > ast2hf_torchaudio_guard.pth; }
 	@touch $@
 
 .venv/ray-ready: .venv/ready
-	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev,ray]'
+	$(BIN)/pip $(INSTALL) --constraint constraints.txt --no-build-isolation --editable '.[dev,ray]'
 	@touch $@
 
 .venv/fuzz-ready: .venv/ready
-	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev,fuzz]'
+	$(BIN)/pip $(INSTALL) --constraint constraints.txt --no-build-isolation --editable '.[dev,fuzz]'
 	@touch $@
 
 .venv/server-ready: .venv/ready
-	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev,server]'
+	$(BIN)/pip $(INSTALL) --constraint constraints.txt --no-build-isolation --editable '.[dev,server]'
 	@touch $@
 
 .venv-compat/ready: constraints-compat.txt
 	$(call environment,.venv-compat)
-	$(COMPAT)/pip install --quiet --requirement constraints-compat.txt
+	$(COMPAT)/pip $(INSTALL) --requirement constraints-compat.txt
 	@touch $@
 
 define environment

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """No telemetry, no network, and no caches of the person who runs the tests.
 
-    Before the tests are imported, because libraries read these variables when they are.
+    Before the tests are imported, because libraries read these variables when they are. Where several processes share
+    the tests (pytest -n), each has caches of its own and computes on one core.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell has ignored for what it runs behind it
     caches = Path(tempfile.mkdtemp(prefix="ast2hf-tests-"))
@@ -48,10 +50,22 @@ def pytest_configure(config: pytest.Config) -> None:
         HTTP_PROXY=CLOSED,
         HTTPS_PROXY=CLOSED,
         NO_PROXY="127.0.0.1,localhost",
+        **({"OMP_NUM_THREADS": "1"} if hasattr(config, "workerinput") else {}),
     )
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes, which may hold the time, are not shown: the processes that share the tests must agree on their names."""
+    return argname if isinstance(val, bytes) else None
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if session.config.pluginmanager.has_plugin("terminalreporter") and not sys.stdout.isatty():
+        session.config.get_terminal_writer().fullwidth = 300  # else the reason of a failure ends after 80 characters
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: "long" not in item.keywords)  # so that no process is left alone with one at the end
     for mark, (possible, reason) in {
         "gpu": (_has_gpu, "no CUDA and no MPS device here"),
         "browser": (_has_browser, "no Chromium here; make browser installs it on Debian"),

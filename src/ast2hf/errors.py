@@ -16,12 +16,19 @@ if TYPE_CHECKING:
     from ast2hf.results import Report
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_INVISIBLE = re.compile(
+    # Direction: U+202E shows what follows it backwards, so that a name reads as another.
+    "[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+    # No width: two names that look the same are not.
+    "\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065\u206a-\u206f\u3164\ufeff\uffa0"
+    "\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
+)
 _SHOWN = 200
 
 
 def printable(text: object, limit: int = _SHOWN) -> str:
-    """``text`` on one line: control characters escaped, secrets left out, cut to ``limit``. For all from outside."""
-    shown = _CONTROL.sub(lambda m: m.group().encode("unicode_escape").decode(), redact(str(text)))
+    """``text`` on one line: what cannot be seen escaped, secrets left out, cut to ``limit``. For all from outside."""
+    shown = _INVISIBLE.sub(_escape, _CONTROL.sub(_escape, redact(str(text))))
     return shown if len(shown) <= limit else shown[:limit] + "…"
 
 
@@ -30,9 +37,21 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
+def _escape(match: re.Match[str]) -> str:
+    return match.group().encode("unicode_escape").decode()
+
+
+def invisible(text: str) -> str | None:
+    """What is in ``text`` that cannot be seen, in words: control characters, or the first one of another kind."""
+    if _CONTROL.search(text):
+        return "control characters"
+    found = _INVISIBLE.search(text)
+    return None if found is None else f"an invisible character (U+{ord(found.group()):04X})"
+
+
 def is_printable(text: str) -> bool:
-    """Whether ``text`` has no control characters."""
-    return not _CONTROL.search(text)
+    """Whether ``text`` has neither control characters nor others that cannot be seen."""
+    return invisible(text) is None
 
 
 class Ast2hfError(Exception):

@@ -13,6 +13,9 @@ from ast2hf.errors import DownloadError, InputError, printable
 from ast2hf.local_files import write_atomically
 from ast2hf.retrying import retrying
 
+MAX_CLIP = 1 << 30
+"""Bytes of a clip in the cache."""
+
 _REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -40,23 +43,37 @@ def model_folder(folder: str, names: Collection[str]) -> Path:
     """
     path = local_files.expand(folder)
     if path.is_dir():
-        return path
+        return _with_files(path, names)
     if not _REPO_ID.fullmatch(folder):
         raise InputError(f"folder {printable(folder)} does not exist", "give a model folder, or a Hub id like MIT/name")
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(folder, allow_patterns=list(names)))
+        found = Path(snapshot_download(folder, allow_patterns=list(names)))
     except Exception as error:  # of the HTTP client, of the file system, of huggingface_hub: no common base
         raise _unreachable(f"folder {folder}", error, "a folder on this machine as folder=PATH") from error
+    return _with_files(found, names)
+
+
+def _with_files(folder: Path, names: Collection[str]) -> Path:
+    """``folder``. Raises InputError where one of ``names`` in it is no file: a library would wait for a pipe."""
+    for path in (folder / name for name in names):
+        try:
+            local_files.open_file(path).close()
+        except FileNotFoundError:
+            continue  # whoever needs it says so
+        except OSError as error:
+            remedy = "give a model folder, or a Hub id like MIT/name"
+            raise local_files.unreadable(printable(path), error, remedy) from None
+    return folder
 
 
 def stream_first_clip(row: HubRow, cache: Path, hint: str) -> bytes:
     """The encoded audio of the first row of a split, streamed once and then kept in ``cache``. Raises DownloadError."""
     name = re.sub(r"[^A-Za-z0-9._-]", "-", f"{row.repo}-{row.config}-{row.split}-{row.revision}")
     path = cache / "clips" / name
-    with suppress(FileNotFoundError):
-        return path.read_bytes()
+    with suppress(OSError):  # what cannot be read is streamed again, and replaced
+        return local_files.read_file(path, MAX_CLIP)
     content = _stream(row, hint)
     with suppress(OSError):  # then the next run streams it again
         path.parent.mkdir(parents=True, exist_ok=True)

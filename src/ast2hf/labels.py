@@ -1,4 +1,4 @@
-"""Names of the classes, from a JSON or CSV file or the Hub, checked one by one."""
+"""Names of the classes, from a JSON, CSV or text file or the Hub, checked one by one."""
 
 from __future__ import annotations
 
@@ -12,13 +12,22 @@ from pathlib import Path
 
 from ast2hf import hub_download, local_files
 from ast2hf.config import Variant
-from ast2hf.errors import InputError, is_printable, printable
+from ast2hf.errors import InputError, invisible, printable
 
 NONE = "none"
 
 _INDEX_COLUMNS = ("index", "id")
 _INDEX = re.compile(r"\s*[0-9]{1,9}\s*")
 _NAME_COLUMNS = ("display_name", "label", "name")
+
+_TEXT = ".txt"
+"""How the name of a file ends that may have a name a line. In any other it is taken for a CSV without its header."""
+
+_JSON = re.compile(r'\s*(\{|\[\s*["\]])')
+"""The beginning of JSON in a text file; ``[noise]`` may be a name."""
+
+MAX_FILE = 64 << 20
+"""Bytes. The labels of AudioSet have 15 KB."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +59,18 @@ def load_labels(labels: str | None, variant: Variant) -> Labels:
     if labels is None:
         assert variant.labels is not None
         path = hub_download.fetch(variant.labels, "label file", "labels=PATH or labels=none")
-        return Labels(
-            parse(path.read_bytes(), path.name), f"hf://datasets/{variant.labels.repo}/{variant.labels.filename}"
-        )
-    content = local_files.read(labels, "label file", "give labels=PATH of a JSON or CSV file, or labels=none")
+        content = local_files.read(path, "label file", "set labels=PATH or labels=none", MAX_FILE)
+        return Labels(parse(content, path.name), f"hf://datasets/{variant.labels.repo}/{variant.labels.filename}")
+    content = local_files.read(
+        labels, "label file", "give labels=PATH of a JSON, CSV or text file, or labels=none", MAX_FILE
+    )
     return Labels(parse(content, labels), Path(labels).name)
 
 
 def parse(content: bytes, name: str) -> tuple[str, ...]:
     """The names in order of their index. JSON: {"0": "Speech", …} or ["Speech", …]. CSV: with a header line that has
     ``index`` and ``display_name`` (the authors' class_labels_indices.csv; also ``id``, ``label``, ``name``).
+    Text, where ``name`` ends in ``.txt``: a name a line; it may hold JSON or CSV as well.
     """
     shown = printable(name)
     encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
@@ -70,8 +81,26 @@ def parse(content: bytes, name: str) -> tuple[str, ...]:
         raise InputError(f"{shown}, line {line}: not UTF-8 text", "save the label file as UTF-8") from None
     if not text.strip():
         raise InputError(f"{shown} is empty", "give a label file with labels, or labels=none")
-    entries = _json_entries(text, shown) if text.lstrip().startswith(("{", "[")) else _csv_entries(text, shown)
-    return _ordered(entries, shown)
+    return _ordered(_entries(text, name, shown), shown)
+
+
+def _entries(text: str, name: str, shown: str) -> Iterator[tuple[str, object, object]]:
+    """Place, index and name of each class."""
+    if not name.lower().endswith(_TEXT):
+        return _json_entries(text, shown) if text.lstrip().startswith(("{", "[")) else _csv_entries(text, shown)
+    if _JSON.match(text):
+        return _json_entries(text, shown)
+    header = text.partition("\n")[0].strip().split(",")
+    if any(c in header for c in _INDEX_COLUMNS) and any(c in header for c in _NAME_COLUMNS):
+        return _csv_entries(text, shown)
+    return _line_entries(text)
+
+
+def _line_entries(text: str) -> Iterator[tuple[str, object, object]]:
+    """Every line a name, an empty one included, which is refused for it; but not those at the end of the file."""
+    lines = re.split(r"\r\n|\n|\r", text.rstrip())  # not at the other signs of splitlines(), which no name may have
+    for index, line in enumerate(lines):
+        yield f"line {index + 1}", index, line.strip(" ")
 
 
 def _json_entries(text: str, shown: str) -> Iterator[tuple[str, object, object]]:
@@ -97,7 +126,7 @@ def _csv_entries(text: str, shown: str) -> Iterator[tuple[str, object, object]]:
         if index is None or label is None:
             raise InputError(
                 f"{shown}, line 1: the header has no columns index and display_name",
-                "begin the file with: index,display_name",
+                f"begin the file with: index,display_name (a name a line: in a file that ends in {_TEXT})",
             )
         for row in reader:
             if None in row:  # where DictReader puts what the header has no column for
@@ -120,8 +149,8 @@ def _ordered(entries: Iterable[tuple[str, object, object]], shown: str) -> tuple
         index = int(str(key))
         if not isinstance(label, str) or not label.strip():
             raise InputError(f"{shown}, {place}: the label is empty or not text", remedy)
-        if not is_printable(label):
-            raise InputError(f"{shown}, {place}: label {printable(label, 60)} has control characters", remedy)
+        if what := invisible(label):
+            raise InputError(f"{shown}, {place}: label {printable(label, 60)} has {what}", remedy)
         if index in names:
             raise InputError(f"{shown}, {place}: duplicate index {index}", remedy)
         if label in places:

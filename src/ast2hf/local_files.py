@@ -1,11 +1,41 @@
-"""Files that the user names, and those that come with the package."""
+"""Files that the user names, those of the cache, and those that come with the package.
+
+What is opened by a name that is not this run's alone goes through :func:`open_file` or :func:`open_unshared`: a pipe
+would be waited for, a device read without end, and through a link a file elsewhere would be written.
+"""
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import secrets
+import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO, Any, TypeVar
 
 from ast2hf.errors import InputError, printable
+
+_NO_FILES = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISLNK, "a link"),
+)
+"""What can stand at the path of a file and is none."""
+
+_CAREFULLY = os.O_NONBLOCK | os.O_NOCTTY  # a pipe that took the place of the file meanwhile is not waited for
+
+_File = TypeVar("_File", bound=IO[Any])
+
+_BLOCK = 1 << 20
+
+
+class NoFileError(OSError):
+    """What is at a path is no file of its own; ``strerror`` says what it is."""
 
 
 def conf_folder() -> Path:
@@ -36,10 +66,62 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
-def read(path: str, what: str, remedy: str) -> bytes:
-    """The content of ``path``. ``what`` and ``remedy`` serve the InputError."""
+def open_file(path: Path) -> io.FileIO:
+    """Open ``path``, or the file that it links to, for reading, unbuffered. Never waits.
+
+    Raises NoFileError where it is none, other OSErrors as :func:`open` does, ValueError for a name with a NUL.
+    """
+    _require(path.stat(), alone=False)  # before it is opened: that alone can set a device going
+    return _checked(io.FileIO(path, "r", opener=_opener(0)), alone=False)
+
+
+def open_unshared(path: Path, mode: str) -> IO[Any]:
+    """Open ``path`` itself: no link, and no file that has a second name by which it is another's.
+
+    ``mode``: as of :func:`open`, binary; not ``w``, which would empty the file before it is looked at. Raises OSError,
+    NoFileError among them.
+    """
+    if "w" in mode:
+        raise ValueError("it would be emptied before it is looked at")
+    if "x" not in mode:
+        require_unshared(path)
+    return _checked(open(path, mode, opener=_opener(os.O_NOFOLLOW)), alone=True)
+
+
+def require_unshared(path: Path) -> None:
+    """Raise NoFileError where something is at ``path`` that is no file, or a file with a second name."""
     try:
-        return expand(path).read_bytes()
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    _require(found, alone=True)
+
+
+def is_own(file: IO[Any]) -> bool:
+    """Whether the open ``file`` belongs to the user of this process."""
+    return os.fstat(file.fileno()).st_uid == os.geteuid()
+
+
+def read_file(path: Path, limit: int) -> bytes:
+    """The content of ``path``, of at most ``limit`` bytes. Raises OSError, ValueError for a name with a NUL."""
+    with open_file(path) as file:
+        return read_open(file, limit)
+
+
+def read_open(file: IO[bytes], limit: int) -> bytes:
+    """What is left of ``file``, of at most ``limit`` bytes. Raises OSError."""
+    content = io.BytesIO()
+    while block := file.read(_BLOCK):  # not as many as it says that it has: those of /proc say 0
+        content.write(block)
+        if content.tell() > limit:
+            raise OSError(errno.EFBIG, f"it has more than {limit:,} bytes")
+    return content.getvalue()
+
+
+def read(path: str | Path, what: str, remedy: str, limit: int) -> bytes:
+    """The content of ``path``, of at most ``limit`` bytes. ``what`` and ``remedy`` serve the InputError."""
+    try:
+        return read_file(expand(str(path)), limit)
     except (OSError, ValueError) as error:
         raise unreadable(f"{what} {printable(path)}", error, remedy) from None
 
@@ -48,3 +130,24 @@ def unreadable(what: str, error: OSError | ValueError, remedy: str) -> InputErro
     """ValueError is what pathlib raises for a path with a NUL."""
     why = error.strerror if isinstance(error, OSError) else error
     return InputError(f"{what} cannot be read ({why})", remedy)
+
+
+def _opener(flags: int) -> Callable[[str, int], int]:
+    return lambda path, given: os.open(path, given | flags | _CAREFULLY, 0o666)
+
+
+def _checked(file: _File, alone: bool) -> _File:
+    try:
+        _require(os.fstat(file.fileno()), alone)
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def _require(found: os.stat_result, alone: bool) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        kind = next((name for is_kind, name in _NO_FILES if is_kind(found.st_mode)), "something else")
+        raise NoFileError(errno.EINVAL, f"it is no file but {kind}")
+    if alone and found.st_nlink > 1:
+        raise NoFileError(errno.EMLINK, "it is a hard link: the file has another name as well")

@@ -166,19 +166,22 @@ def _prove(
 ) -> None:  # fmt: skip
     import torch
 
+    from ast2hf.checkpoint import second_reading
     from ast2hf.proof.evidence import Evidence
     from ast2hf.proof.prove import prove
 
     device = str(conversion.report.device)
     expected, reason = _expected_logits(config, opened.source, clip)
-    with progress.quiet("verify"):
-        original = opened.state_dict.load_with_torch()
-    evidence = Evidence(opened.spec, HUGGING_FACE, folder, original, clip, torch.device(device), expected, reason)
-    with devices.full_precision(), evidence.ahead() as begin:
-        with progress.importing("Import transformers"):
-            _import_beside(evidence, begin)
-        with progress("verify", f"Prove it on {device}"):
-            prove(conversion, evidence, config.verify.tolerances, to_the_end=to_the_end)
+    with devices.full_precision(), opened.state_dict.checkpoint.watch.unchanged() as all_read:
+        with progress.quiet("verify"):
+            original = second_reading.load(opened.state_dict)
+        all_read()
+        evidence = Evidence(opened.spec, HUGGING_FACE, folder, original, clip, torch.device(device), expected, reason)
+        with evidence.ahead() as begin:
+            with progress.importing("Import transformers"):
+                _import_beside(evidence, begin)
+            with progress("verify", f"Prove it on {device}"):
+                prove(conversion, evidence, config.verify.tolerances, to_the_end=to_the_end)
 
 
 def _import_beside(evidence: Evidence, begin: Callable[[str], None]) -> None:

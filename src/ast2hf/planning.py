@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ast2hf import local_files
+from ast2hf.checkpoint import limits
 from ast2hf.checkpoint.source import Source, locate
 from ast2hf.checkpoint.state_dict import StateDict, open_checkpoint
 from ast2hf.config import Config, Variant
@@ -83,6 +84,8 @@ def _specify(
     exact_epsilon = variant.exact_epsilon and variant.head == CLASSIFICATION
     epsilon = exact.HEAD_EPSILON if exact_epsilon else variant.layer_norm_eps
     own = family.geometry(variant, shapes)
+    limits.check_layers(own.num_hidden_layers)
+    limits.check_layers(own.num_hidden_layers)
     with _deciding(report, "coverage"):
         table = family.table(variant.head, shapes, exact_epsilon)
         dimensions, geometry, resizing = own.dimensions(), own, None
@@ -93,9 +96,11 @@ def _specify(
                 table, resizing = found
             else:
                 dimensions = geometry.dimensions()
-        plan, left_out = cover(
-            match, table, own.num_hidden_layers, dimensions, recognition.others, config.unused
-        )  # fmt: skip
+        layers = own.num_hidden_layers
+        plan, left_out = cover(match, table, layers, dimensions, recognition.others, config.unused)
+        match.state_dict.require_floats(plan.apart)
+        made = [*plan.targets.values(), *(shapes[name] for name in plan.apart)]
+        limits.check_growth(made, match.state_dict.checkpoint.nbytes)
     front_end = family.front_end(variant)
     report.family, report.head, report.pooling = family.name, variant.head, match.pooling
     report.problem_type = variant.problem_type
@@ -159,7 +164,8 @@ def _configuration_hash(report: Report, config: Config, variant: Variant, spec: 
     return up_to_date.configuration_hash(
         {
             "model": model, "resize": asdict(config.resize), "labels": spec.labels, "audio": config.audio,
-            "device": report.device, "dtype": report.dtype, "verify": asdict(config.verify),
+            "device": report.device,
+            "dtype": report.dtype, "verify": asdict(config.verify),
             "environment": {name: report.environment[name] for name in packages},
         }
     )  # fmt: skip

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ast2hf import hub_download, local_files
+from ast2hf.checkpoint import second_reading
 from ast2hf.checkpoint.selection import Part
 from ast2hf.checkpoint.state_dict import open_checkpoint
 from ast2hf.config import Config
@@ -59,8 +60,8 @@ def restore(conversion: Conversion, settings: Config, device: torch.device, prog
             return
         with original.written(target, tensors) as path:
             checkpoint = stack.enter_context(open_checkpoint(path))
-            again = checkpoint.select([Part((), original.PREFIX)]).load_with_torch()
-            _prove(conversion, settings, spec, folder, again, device, progress)
+            written = second_reading.load(checkpoint.select([Part((), original.PREFIX)]))
+            _prove(conversion, settings, spec, folder, written, device, progress)
     conversion.restored = target
 
 

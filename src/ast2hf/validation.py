@@ -16,10 +16,10 @@ from ast2hf.results import NO_HEAD
 
 TASKS = ("convert", "inspect", "verify", "restore", "replay")
 
-_OF_FOLDERS = ("verify", "restore")
-
 UNUSED = ("drop",)
 """What ``unused`` may say of tensors that belong to no part of the model."""
+
+_OF_FOLDERS = ("verify", "restore")
 
 
 def validate(config: Config) -> None:

@@ -49,6 +49,25 @@ def saved(value: object, zipped: bool = True) -> bytes:
     return buffer.getvalue()
 
 
+class Part(torch.nn.Module):
+    """A module with any parts."""
+
+
+def as_module(tensors: dict[str, torch.Tensor]) -> Part:
+    """A module whose state dict is ``tensors``. Their names have no prefix."""
+    root = Part()
+    for name, value in tensors.items():
+        *path, last = name.split(".")
+        module = root
+        for key in path:
+            if key not in module._modules:
+                module.add_module(key, Part())
+            module = module._modules[key]
+        module.register_parameter(last, torch.nn.Parameter(value))
+    assert root.state_dict().keys() == tensors.keys()
+    return root
+
+
 SAID = ("stats=audioset", "loss=bce")
 """What no file says of the training."""
 

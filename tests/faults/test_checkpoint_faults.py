@@ -5,6 +5,7 @@ import gzip
 import io
 import os
 import pickle
+import re
 import struct
 import tarfile
 import warnings
@@ -13,8 +14,12 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from checkpoints import refused, refused_measured, saved
+from checkpoints import as_module, converted, refused, refused_measured, saved
+from conftest import TINY
 from support.crafted import legacy, mapping, number, pickled, storage, tensor, text, zipped
+
+from ast2hf.checkpoint import synthetic
+from ast2hf.families.ast import AST
 
 PLAIN = {"v.cls_token": torch.ones(1, 1, 64), "v.norm.bias": torch.zeros(64)}
 
@@ -98,17 +103,20 @@ def test_payloads_never_run(cli, came_out):
     came_out(result)
 
 
-@pytest.mark.fault(5, "a whole pickled module, an argparse.Namespace and a numpy scalar beside the state dict")
+@pytest.mark.fault(5, "a whole pickled module; an argparse.Namespace and a numpy scalar beside the state dict")
 def test_more_than_a_state_dict(cli, came_out):
-    for content, name in (
-        (saved(torch.nn.Linear(1, 1)), "torch.nn.modules.linear.Linear"),
-        (saved({"model": PLAIN, "args": argparse.Namespace(lr=1)}), "argparse.Namespace"),
-        (saved({"model": PLAIN, "best_mAP": np.float64(0.4)}, zipped=False), "numpy"),
-    ):
-        result = refused(cli, content)
-        assert name in result.error_line
-        assert "torch.save(model.state_dict(), path)" in result.error_line
-    came_out(result)
+    ast = {n.removeprefix("module."): value for n, value in synthetic.state_dict(AST, TINY, 1).items()}
+    beside = {"model": ast, "args": argparse.Namespace(lr=1), "best_mAP": np.float64(0.4)}
+    found = [
+        converted(cli, saved(value, zipped), f"model{i}")
+        for i, (value, zipped) in enumerate(((ast, True), (beside, False), (as_module(ast), True)))
+    ]
+    assert [conversion.files for conversion in found] == [found[0].files] * 3
+    said = re.findall("note: (left unread: .*)", found[1].log)
+    assert len(said) == 1
+    assert "argparse.Namespace (1)" in said[0]
+    assert "left unread" not in found[2].log
+    came_out(found[-1].result, same_bytes_as_from_the_state_dict=True, said=said)
 
 
 GIGABYTES = 8 << 30

@@ -1,11 +1,13 @@
-"""Case 19: damaged files give a clean error or verified weights, never anything else."""
+"""Cases 19 and 79: damaged files give a clean error or verified weights, never anything else."""
 
 import pickle
 from collections import Counter
 from random import Random
 
 import pytest
+import torch
 from support import mutations
+from support.bending import with_bent_structure
 from support.intake_target import examiner, valid
 
 EACH = 400
@@ -66,6 +68,32 @@ def test_damage_gives_a_clean_error_or_verified_weights(examine, came_out):
     assert outcomes.total() == 5 * EACH
     assert all(outcomes[name] for name in ("verified", "zip", "pickle", "tensors", "plan"))
     came_out(**{"verified or refused": dict(outcomes.most_common())})
+
+
+@pytest.mark.fault(79, "1,000 seeded mutations of the structure of a sound zip; what is accepted, read with torch.load")
+def test_a_bent_archive_gives_a_clean_error_or_what_torch_reads(examine, came_out):
+    content = valid(zipped=True)
+    outcomes: Counter[str] = Counter()
+    for seed in range(1000):
+        refusal = examine(with_bent_structure(content, Random(seed)))
+        outcomes["verified" if refusal is None else part(refusal)] += 1
+    assert outcomes["verified"] > 100
+    assert outcomes["zip"] > 500
+    came_out(**{"verified or refused": dict(outcomes.most_common())})
+
+
+def test_the_comparison_notices_a_torch_that_reads_something_else(examine, monkeypatch):
+    load = torch.load
+
+    def other(*arguments, **options):
+        value = load(*arguments, **options)
+        value["module.v.norm.bias"] = value["module.v.norm.bias"] + 1
+        return value
+
+    assert examine(valid(zipped=True)) is None
+    monkeypatch.setattr(torch, "load", other)
+    with pytest.raises(AssertionError, match=r"torch.load reads another module.v.norm.bias"):
+        examine(valid(zipped=True))
 
 
 @pytest.mark.parametrize("broken", [RecursionError, MemoryError, pickle.UnpicklingError])

@@ -95,12 +95,19 @@ def test_wrappers(cli, plain, came_out):
     found = [
         converted(cli, saved(value), f"model{i}")
         for i, value in enumerate(
-            (ORIGINAL, {"state_dict": PLAIN}, {"model": ORIGINAL, "optimizer": optimizer.state_dict()})
+            (
+                ORIGINAL,
+                {"state_dict": PLAIN},
+                {"model": ORIGINAL, "optimizer": optimizer.state_dict()},
+                {"any": [{"name": {f"net._orig_mod.{name}": value for name, value in PLAIN.items()}}]},
+            )
         )
     ]
-    assert [conversion.files for conversion in found] == [plain] * 3
+    assert [conversion.files for conversion in found] == [plain] * 4
     assert "the state dict was found under state_dict" in found[1].log
     assert "the state dict was found under model" in found[2].log
+    assert "the state dict was found under any/0/name" in found[3].log
+    assert "prefix of the names removed: net._orig_mod." in found[3].log
     came_out(found[-1].result, identical_models=[conversion.files for conversion in found].count(plain))
 
 

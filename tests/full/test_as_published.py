@@ -18,7 +18,7 @@ from ast2hf.checkpoint import synthetic
 from ast2hf.families.ast import AST
 from ast2hf.formats.huggingface import HUGGING_FACE
 
-pytestmark = pytest.mark.full
+pytestmark = [pytest.mark.full, pytest.mark.long]
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ END_TO_END = 2e-3
 
 
 @pytest.mark.full
+@pytest.mark.long
 def test_every_variant_is_proved_on_the_cpu(cli):
     result = cli("-m", "model=glob(ast_*)", "experiment=offline", "tracking=off")
     assert result.code == 0, result.err

@@ -36,8 +36,8 @@ def test_a_users_own_model_with_labels(cli, tiny_checkpoint):
             [("index", "mid", "display_name"), *((i, f"/m/{i}", f"Sound, {i}") for i in range(TINY.num_labels))]
         )
     result = cli(
-        "model=custom", f"checkpoint={tiny_checkpoint}", "labels=labels.csv", "tracking=off", "stats=audioset", "loss=bce",
-        "model.frequency_stride=16", "model.time_stride=16", "model.max_length=64",
+        "model=custom", f"checkpoint={tiny_checkpoint}", "labels=labels.csv", "tracking=off",
+        "stats=audioset", "loss=bce", "model.frequency_stride=16", "model.time_stride=16", "model.max_length=64",
     )  # fmt: skip
     assert result.code == 0, result.err
     config = json.loads((cli.model_folder("custom") / "config.json").read_text())
@@ -55,7 +55,8 @@ def test_what_a_file_is_and_the_command_that_converts_it(cli, tiny_checkpoint):
     command = next(line.strip() for line in result.out.splitlines() if "model=custom" in line)
     assert f"checkpoint={tiny_checkpoint}" in command
     chosen = {
-        "model.frequency_stride=CHOOSE": "model.frequency_stride=16", "model.time_stride=CHOOSE": "model.time_stride=16",
+        "model.frequency_stride=CHOOSE": "model.frequency_stride=16",
+        "model.time_stride=CHOOSE": "model.time_stride=16",
         "stats=CHOOSE": "stats=audioset", "loss=CHOOSE": "loss=bce", "labels=CHOOSE": "labels=none",
     }  # fmt: skip
     for placeholder, answer in chosen.items():

@@ -19,7 +19,10 @@ from ast2hf.errors import TrackingError
 from ast2hf.tracking import record as records
 from ast2hf.tracking import runs as tracked
 
-pytestmark = pytest.mark.fault(61, "a server that refuses, stalls, dies in the middle, answers 500")
+pytestmark = [
+    pytest.mark.fault(61, "a server that refuses, stalls, dies in the middle, answers 500"),
+    pytest.mark.long,
+]
 
 QUICK = 5
 """Seconds that a request may stay without an answer; there are three of them before it counts as failed."""

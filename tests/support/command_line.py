@@ -23,8 +23,8 @@ CAN_FORK = sys.platform == "linux"
 class Cli:
     """``convert.py`` in ``folder``. Whatever asks for another machine than this one fails.
 
-    Commands are run by the fork server, which spares them their imports. What is about the start of a process, its
-    resource limits, or the libraries it imports, is run with :meth:`cold`.
+    Commands are run by the fork server, which spares them their imports. What is about the start or end of a
+    process, its resource limits, or the libraries it imports, is run with :meth:`cold`.
     """
 
     folder: Path

@@ -1,7 +1,8 @@
 """The table of faults: what each of the numbered bad inputs gets. ``make faults`` prints it.
 
 A test of a case is marked ``@pytest.mark.fault(number, "what was done")`` and gives ``came_out`` what it measured. A
-case may have several tests; its row shows what the first measured, and passes when all pass.
+case may have several tests; its row shows what the first measured, and passes when all pass. Where several processes
+share the tests, each tells the one that writes the table by its reports, in any order.
 """
 
 from __future__ import annotations
@@ -31,11 +32,22 @@ _OTHER_EACH_TIME = (
 
 @dataclass
 class Case:
-    """One row of the table. ``outcomes``: of its tests, as pytest names them."""
+    """One row of the table. ``tests``: by their place in the order of all tests, what was done and what came out."""
 
-    done: str = ""
-    came_out: str = ""
+    tests: dict[int, tuple[str, str]] = field(default_factory=dict)
     outcomes: list[str] = field(default_factory=list)
+    """Of its tests, as pytest names them."""
+
+    @property
+    def done(self) -> str:
+        return self._first(0)
+
+    @property
+    def came_out(self) -> str:
+        return self._first(1)
+
+    def _first(self, column: int) -> str:
+        return next((self.tests[place][column] for place in sorted(self.tests) if self.tests[place][column]), "")
 
     @property
     def verdict(self) -> str:
@@ -46,7 +58,40 @@ class Case:
         return "not run"
 
 
-cases = pytest.StashKey[dict[int, Case]]()
+_place = pytest.StashKey[int]()
+
+
+class FaultTable:
+    """Gathers the rows from the reports of the tests, and writes them to ``path`` in the end."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._cases = {number: Case() for number in CASES}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        told = [text for name, text in report.user_properties if name == "came_out"]
+        for number, done in getattr(report, "faults", ()):  # a process that has died reports for itself
+            case = self._cases[number]
+            case.tests[report.place] = done, "".join(told[:1])
+            if report.when == "call" or not report.passed:
+                case.outcomes.append(report.outcome)
+
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        self._path.write_text(self.text(), encoding="utf-8")
+        if exitstatus == pytest.ExitCode.OK and any(case.verdict != "pass" for case in self._cases.values()):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Before the list of what failed, which is to be the last that is read."""
+        terminalreporter.write_sep("=", "table of faults")
+        terminalreporter.write(self.text())
+
+    def text(self) -> str:
+        lines = ["| case | what was done | what came out | |", "|---|---|---|---|"]
+        for number, case in self._cases.items():
+            cells = (str(number), case.done, case.came_out, case.verdict)
+            lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
+        return "\n".join(lines) + "\n"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,7 +99,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[cases] = {number: Case() for number in CASES}
+    path = config.getoption("--fault-table")
+    if path is not None and not hasattr(config, "workerinput"):  # those that share the tests only report
+        config.pluginmanager.register(FaultTable(path))
 
 
 @pytest.fixture
@@ -103,29 +150,15 @@ def _shown(value: object) -> str:
     return str(value)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for place, item in enumerate(items):  # as they stand in the files; they may be run in another order
+        item.stash[_place] = place
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item):
     report = yield
-    for mark in item.iter_markers("fault"):
-        number, done = mark.args
-        case = item.config.stash[cases][number]
-        case.done = case.done or done
-        told = [text for name, text in item.user_properties if name == "came_out"]
-        case.came_out = case.came_out or "".join(told[:1])
-        if report.when == "call" or not report.passed:
-            case.outcomes.append(report.outcome)
+    report.faults = [list(mark.args) for mark in item.iter_markers("fault")]
+    report.place = item.stash[_place]
     return report
-
-
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    path = session.config.getoption("--fault-table")
-    if path is None:
-        return
-    found = session.config.stash[cases]
-    lines = ["| case | what was done | what came out | |", "|---|---|---|---|"]
-    for number, case in found.items():
-        cells = (str(number), case.done, case.came_out, case.verdict)
-        lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    if exitstatus == pytest.ExitCode.OK and any(case.verdict != "pass" for case in found.values()):
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED

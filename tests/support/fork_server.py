@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,23 @@ from typing import TextIO
 
 from support import ROOT
 from support.result import Result
+
+_LATE = (
+    "alembic.command",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_svg",
+    "matplotlib.figure",
+    "mlflow",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.store.tracking.sqlalchemy_workspace_store",
+    "rich.progress",
+    "safetensors.torch",
+    "soundfile",
+    "torchaudio",
+    "transformers.models.audio_spectrogram_transformer.feature_extraction_audio_spectrogram_transformer",
+    "transformers.models.audio_spectrogram_transformer.modeling_audio_spectrogram_transformer",
+)
+"""What commands import inside functions: three thousand modules with all that they need, most of a command's time."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +107,14 @@ def shared() -> ForkServer:
 
 def _serve() -> None:
     import ast2hf
+    from ast2hf.cli import process
+    from support import models
 
-    for module in pkgutil.walk_packages(ast2hf.__path__, "ast2hf."):
+    process.tune_process()  # libraries read it when they are imported
+    for name in [*(module.name for module in pkgutil.walk_packages(ast2hf.__path__, "ast2hf.")), *_LATE]:
         with suppress(ImportError):  # what needs a package that is not installed here
-            importlib.import_module(module.name)
+            importlib.import_module(name)
+    models.compose()  # Hydra finds its plugins, and its parser learns
     assert "datasets" not in sys.modules, "it keeps the address of the Hub from its import on; each command has its own"
     gc.freeze()  # a collection in a child would copy every page of the imports
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the parents of commands
@@ -126,8 +148,20 @@ def _become(output: str, folder: str, environment: dict[str, str], arguments: li
     importlib.reload(huggingface_hub.constants)  # the one module here that keeps what the environment said at import
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a test may run where it is ignored
     sys.argv = [str(ROOT / "convert.py"), *arguments]
-    runpy.run_path(sys.argv[0], run_name="__main__")
-    sys.exit()
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as end:
+        _end(end.code)
+
+
+def _end(code: object) -> None:
+    """As Python ends, without taking three thousand modules apart."""
+    assert isinstance(code, int), code
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,19 @@
-"""What fuzzing runs: the whole way of a checkpoint from its bytes to verified weights, without the forward pass."""
+"""What fuzzing runs: the whole way of a checkpoint from its bytes to verified weights, without the forward pass.
+
+Whatever is accepted is read with torch.load besides, which is no part of a conversion, and compared tensor by tensor.
+"""
 
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from ast2hf.checkpoint import synthetic
+from ast2hf.checkpoint import limits, second_reading, synthetic
 from ast2hf.checkpoint.state_dict import StateDict, open_checkpoint
 from ast2hf.config import Config, Variant
 from ast2hf.covering import cover
@@ -18,7 +23,7 @@ from ast2hf.families.geometry import Geometry
 from ast2hf.formats.base import Spec
 from ast2hf.formats.huggingface import HUGGING_FACE, names, weights
 from ast2hf.mapping.plan import Plan
-from ast2hf.proof import checks
+from ast2hf.proof import checks, compare
 from ast2hf.proof.evidence import Evidence
 from ast2hf.recognition import recognise
 
@@ -55,18 +60,39 @@ def valid(zipped: bool) -> bytes:
 
 
 def verify(folder: Path, geometry: Geometry, plan: Plan, state_dict: StateDict) -> None:
-    """Raise AssertionError where the written weights are not those that torch.load reads."""
+    """Raise AssertionError where the written weights are not those that are read the second time, and by torch.load."""
     spec = Spec(AST, _VARIANT.head, geometry, plan, AST.front_end(_VARIANT), None, "", 1e-6)
-    original = state_dict.load_with_torch()
-    evidence = Evidence(spec, HUGGING_FACE, folder, original, clip=None, device=torch.device("cpu"))
-    found = checks.CHECKS["weights"](evidence, None)
+    with state_dict.checkpoint.watch.unchanged() as all_read:
+        original = second_reading.load(state_dict)
+        all_read()
+        evidence = Evidence(spec, HUGGING_FACE, folder, original, clip=None, device=torch.device("cpu"))
+        found = checks.CHECKS["weights"](evidence, None)
     assert found.status == "passed", found.reason
+    same_as_torch(state_dict, original)
+
+
+def same_as_torch(state_dict: StateDict, original: dict[str, Tensor]) -> None:
+    """Raise AssertionError where torch.load reads the file, and reads other tensors."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            root = torch.load(state_dict.checkpoint.path, map_location="cpu", weights_only=True)
+    except Exception:
+        return  # it is stricter, or finds nothing: it does not read anything else
+    for part in state_dict.parts:
+        value = root
+        for key in part.keys:
+            value = value[key]
+        for name, tensor in dict.items(value):
+            if part.takes(name):
+                same = tensor.detach().float(), original[part.renamed(name)]
+                assert compare.bitwise_equal(*same), f"torch.load reads another {name}"
 
 
 def examiner(folder: Path) -> Callable[[bytes], str | None]:
     """A function that says of a file why it is refused, or None if it is converted and verified in ``folder``.
 
-    Whatever else the function raises is a defect: a crash, or weights that are not those that torch.load reads.
+    Whatever else the function raises is a defect: a crash, or weights that are not those that another reader finds.
     """
     path, written = folder / "fuzzed.pth", folder / names.WEIGHTS
 
@@ -79,9 +105,11 @@ def examiner(folder: Path) -> Callable[[bytes], str | None]:
                 match = recognition.match
                 state_dict, family = match.state_dict, match.family
                 geometry = family.geometry(_VARIANT, state_dict.shapes)
+                limits.check_layers(geometry.num_hidden_layers)
                 table = family.table(_VARIANT.head, state_dict.shapes)
                 layers, dimensions = geometry.num_hidden_layers, geometry.dimensions()
                 plan, _ = cover(match, table, layers, dimensions, recognition.others, None)
+                limits.check_growth(plan.targets.values(), checkpoint.nbytes)
                 weights.write(written, plan, state_dict)
                 verify(folder, geometry, plan, state_dict)
         except (InputError, QuestionError) as error:

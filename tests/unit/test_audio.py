@@ -1,4 +1,5 @@
 import io
+import os
 import signal
 import struct
 from pathlib import Path
@@ -64,6 +65,10 @@ def test_other_rates_are_resampled_and_that_is_said(clip, rate):
     assert found.notes == (f"the clip is resampled from {rate} Hz to 16000 Hz",)
 
 
+SILENCE = encoded(np.zeros(2_000_000, np.int16), 1000, "FLAC", "PCM_16")
+"""Half an hour of it in a few KB, and 128 MB when it is resampled."""
+
+
 def with_rate(rate: int) -> bytes:
     content = bytearray(encoded(TONE, subtype="PCM_16"))
     content[24:28] = struct.pack("<I", rate)
@@ -90,6 +95,13 @@ def with_frames(frames: int) -> bytes:
         (encoded(TONE[:1102], 44100), "has 1102 samples at 44100 Hz"),
         (encoded(np.full(1000, np.nan, np.float32)), "not finite"),
         (encoded(np.full(1000, np.inf, np.float32), 8000), "not finite"),
+        (encoded(np.full((1000, 2), [np.inf, -np.inf], np.float32)), "not finite"),
+        (encoded(np.full(1000, 1e300), subtype="DOUBLE"), "not finite"),
+        (encoded(np.where(np.arange(1000) == 7, np.float32(3e38), 0)), "has samples of up to 3.0e+38"),
+        (encoded(np.full((1000, 2), np.float32(-3e38)), 8000), "has samples of up to 3.0e+38"),
+        (encoded(np.full(1000, np.float32(2**31 + 512))), "has samples of up to 2.1e+09"),
+        (encoded(TONE)[:12] + b"fact" + bytes(4) + bytes(8 * 2000), "has more than 1,000 chunks before its samples"),
+        (SILENCE, "lasts 2,000 s"),
         (encoded(TONE)[:-1], "is cut short"),
         (encoded(TONE, subtype="PCM_16")[:5000], "is cut short"),
         (encoded(TONE, kind="FLAC", subtype="PCM_16")[:5000], "cannot be decoded"),
@@ -112,6 +124,35 @@ def test_a_flipped_bit_in_a_flac_is_found(clip):
     content[len(content) // 2] ^= 1
     with pytest.raises(InputError, match="cannot be decoded"):
         clip(bytes(content))
+
+
+@pytest.mark.parametrize("peak", [1.5, -32768.0, 2.0**31])
+def test_integers_that_were_not_scaled_are_taken(clip, peak):
+    assert clip(encoded(np.where(np.arange(1000) == 7, np.float32(peak), 0))).waveform[7] == peak
+
+
+def test_a_clip_of_twenty_minutes_is_taken_and_no_longer_one(clip):
+    longest = np.zeros(1200 * 1000, np.int16)
+    assert clip(encoded(longest, 1000, "FLAC", "PCM_16")).waveform.shape == (1200 * 16000,)
+    with pytest.raises(InputError, match=r"lasts 1,201 s; give at most 1,200 s of it"):
+        clip(encoded(np.zeros(1201 * 1000, np.int16), 1000, "FLAC", "PCM_16"))
+
+
+def test_a_clip_that_is_too_long_is_not_decoded(clip, monkeypatch):
+    monkeypatch.setattr(soundfile.SoundFile, "read", lambda *_, **__: pytest.fail("it was decoded"))
+    with pytest.raises(InputError, match="lasts"):
+        clip(SILENCE)
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/urandom", "pipe", "large.wav"])
+def test_a_clip_without_end_is_not_read(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    Path("large.wav").touch()
+    os.truncate("large.wav", 1 << 31)
+    monkeypatch.setattr(audio, "MAX_FILE", 1 << 21)
+    with pytest.raises(InputError, match=r"cannot be read \(it (is no file but a (device|pipe)|has more than)"):
+        load_clip(path, MODEL, NO_CACHE)
 
 
 def test_the_shortest_clip(clip):

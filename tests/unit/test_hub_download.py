@@ -1,13 +1,14 @@
 """Fetching a file from a Hub on loopback, and what there is to read where that fails."""
 
+import os
 import time
 
 import pytest
 from support.hub_server import Fault, HubServer
 
 from ast2hf import hub_download
-from ast2hf.config import HubFile
-from ast2hf.errors import DownloadError
+from ast2hf.config import HubFile, HubRow
+from ast2hf.errors import DownloadError, InputError
 
 FILE = HubFile("owner/labels", "a/labels.json")
 
@@ -52,3 +53,26 @@ def test_a_refusal_is_a_download_error_with_a_remedy(hub, status):
 def test_an_unreachable_hub_is_a_download_error(hub, free_port):
     with hub.of_this_process(HF_ENDPOINT=f"http://127.0.0.1:{free_port}"):
         check_refusal()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_clip_in_the_cache_that_is_no_file_is_streamed_again(tmp_path, monkeypatch, make):
+    row = HubRow("owner/clips", "c", "train", "main")
+    monkeypatch.setattr(hub_download, "_stream", lambda *_: b"clip")
+    assert hub_download.stream_first_clip(row, tmp_path, "audio=PATH") == b"clip"
+    (path,) = (tmp_path / "clips").iterdir()
+    path.unlink()
+    make(path)
+    assert hub_download.stream_first_clip(row, tmp_path, "audio=PATH") == b"clip"
+    assert not path.is_symlink()
+    assert path.read_bytes() == b"clip"
+
+
+@pytest.mark.parametrize(("name", "make"), [("a.json", os.mkfifo), ("b", lambda path: path.mkdir())])
+def test_a_model_folder_with_something_that_is_no_file_is_refused(tmp_path, name, make):
+    assert hub_download.model_folder(str(tmp_path), ["a.json", "b"]) == tmp_path
+    make(tmp_path / name)
+    with pytest.raises(InputError, match=rf"{name} cannot be read \(it is no file but a (pipe|folder)\)"):
+        hub_download.model_folder(str(tmp_path), ["a.json", "b"])
+    (tmp_path / "c").mkdir()
+    assert hub_download.model_folder(str(tmp_path), ["c.json"]) == tmp_path

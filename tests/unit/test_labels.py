@@ -1,4 +1,6 @@
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +55,8 @@ def test_every_form_gives_the_names_in_order(text, encoding):
         ('{"1_0": "a"}', "'1_0' is not an index"),
         ('{"9999999999": "a"}', "'9999999999' is not an index"),
         ('["a\\u001b[31m"]', r"entry 0: label a\x1b[31m has control characters"),
+        ('["a\\u202eb"]', r"entry 0: label a\u202eb has an invisible character (U+202E)"),
+        ("index,display_name\n0,a\n1,a\u200b\n", r"line 3: label a\u200b has an invisible character (U+200B)"),
         ('["a\\ud800"]', r"entry 0: label a\ud800 has control characters"),
         ("Speech\nMusic\n", "line 1: the header has no columns index and display_name"),
         ("index;display_name\n0;a\n", "line 1: the header has no columns index and display_name"),
@@ -70,6 +74,50 @@ def test_faults_are_located(text, words):
     with pytest.raises(InputError) as caught:
         parse(text.encode(), "labels")
     assert words in caught.value.cause
+
+
+TEXT = "Speech\nMale speech, man speaking\nGebr\u00fcll"
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n \n"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_text_file_has_a_name_a_line(end, newline, encoding):
+    assert parse((TEXT + end).replace("\n", newline).encode(encoding), "a/labels.TXT") == NAMES
+
+
+def test_json_and_csv_are_recognised_in_a_text_file_as_well():
+    for text in (CSV, json.dumps(NAMES), json.dumps(dict(enumerate(NAMES)), indent=1)):
+        assert parse(text.encode(), "labels.txt") == NAMES
+    assert parse(b"[noise]\nindex\nname", "labels.txt") == ("[noise]", "index", "name")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a\n\nb\n", "line 2: the label is empty or not text"),
+        ("\na\n", "line 1: the label is empty or not text"),
+        ("a\n \t\nb", "line 2: the label is empty or not text"),
+        ("a\nb\na", "line 3: duplicate label a (first on line 1)"),
+        ("a\n a ", "line 2: duplicate label a (first on line 1)"),
+        ("a\nb\x1b[31m", r"line 2: label b\x1b[31m has control characters"),
+        ("a\n0\tb", r"line 2: label 0\tb has control characters"),
+        ("a\u2028b\nc", r"line 1: label a\u2028b has control characters"),
+        ("a\n\u202eb", r"line 2: label \u202eb has an invisible character (U+202E)"),
+        ("\n \n", "labels.txt is empty"),
+        ('["a",\n"b"', "not valid JSON"),
+        ('{\n"0": "a"', "not valid JSON"),
+    ],
+)
+def test_faults_in_a_text_file_are_located(text, words):
+    with pytest.raises(InputError) as caught:
+        parse(text.encode(), "labels.txt")
+    assert words in caught.value.cause
+
+
+def test_a_name_a_line_in_another_file_is_told_what_to_do():
+    with pytest.raises(InputError, match=r"a name a line: in a file that ends in \.txt"):
+        parse(TEXT.encode(), "labels.lst")
 
 
 @pytest.mark.parametrize("content", ["a\nb\nGebr\u00fcll".encode("latin-1"), b"\xff\xfea\x00\n\x00b"])
@@ -95,6 +143,16 @@ def test_a_file_of_the_user(tmp_path, monkeypatch):
     (tmp_path / "labels.csv").write_text(CSV, encoding="utf-8")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert load_labels("~/labels.csv", Variant()) == Labels(NAMES, "labels.csv")
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/urandom", "pipe", "large.csv"])
+def test_a_file_without_end_is_not_read(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    Path("large.csv").touch()
+    os.truncate("large.csv", labels.MAX_FILE + 1)
+    with pytest.raises(InputError, match=r"\(it (is no file but a (device|pipe)|has more than 67,108,864 bytes)\)"):
+        load_labels(path, Variant())
 
 
 @pytest.mark.parametrize("path", ["missing.csv", ".", "", "a\0b", "~nobody-of-this-name/labels.csv"])

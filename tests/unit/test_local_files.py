@@ -1,11 +1,13 @@
-"""Files are written whole or not at all."""
+"""Files are written whole or not at all, and nothing is opened that is none."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
-from ast2hf.local_files import write_atomically
+from ast2hf.errors import InputError
+from ast2hf.local_files import NoFileError, open_file, open_unshared, read, read_file, write_atomically
 
 
 @pytest.mark.parametrize("before", [None, b"old"])
@@ -47,3 +49,96 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def a_folder(path):
+    path.mkdir()
+
+
+def a_socket(path):
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+
+
+NO_FILES = {"a folder": a_folder, "a pipe": os.mkfifo, "a socket": a_socket}
+
+
+@pytest.fixture
+def no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the name of a socket has at most 107 bytes
+
+    def make(kind):
+        if kind == "a device":
+            return Path("/dev/zero")
+        NO_FILES[kind](Path("it"))
+        return Path("it")
+
+    return make
+
+
+@pytest.mark.parametrize("kind", [*NO_FILES, "a device"])
+def test_what_is_no_file_is_named_and_not_waited_for(no_file, kind):
+    path = no_file(kind)
+    for opened in (path, Path("link")):
+        if opened != path:
+            opened.symlink_to(path)
+        with pytest.raises(NoFileError, match=f"it is no file but {kind}"):
+            open_file(opened)
+    with pytest.raises(InputError, match=rf"label file {path} cannot be read \(it is no file but {kind}\); give one"):
+        read(str(path), "label file", "give one", 100)
+
+
+def test_a_pipe_that_takes_the_place_of_a_file_meanwhile(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    path.write_bytes(b"")
+    found = path.stat()
+    path.unlink()
+    os.mkfifo(path)
+    monkeypatch.setattr(Path, "stat", lambda *_, **__: found)
+    with pytest.raises(NoFileError, match="a pipe"):
+        open_file(path)
+
+
+def test_a_file_is_read_up_to_a_size(tmp_path):
+    (tmp_path / "file").write_bytes(b"x" * 100)
+    assert read_file(tmp_path / "file", 100) == b"x" * 100
+    with pytest.raises(OSError, match="it has more than 99 bytes"):
+        read_file(tmp_path / "file", 99)
+    os.truncate(tmp_path / "file", 1 << 40)
+    with pytest.raises(OSError, match="it has more than 3,000,000 bytes"):
+        read_file(tmp_path / "file", 3_000_000)
+
+
+def test_a_file_that_says_it_is_empty_is_read_all_the_same():
+    assert Path("/proc/self/status").stat().st_size == 0
+    assert read_file(Path("/proc/self/status"), 1 << 20).startswith(b"Name:")
+
+
+@pytest.mark.parametrize("mode", ["rb", "ab", "r+b"])
+@pytest.mark.parametrize("make", [os.symlink, os.link])
+def test_a_file_of_two_names_is_not_opened_for_writing(tmp_path, mode, make):
+    (tmp_path / "victim").write_bytes(b"kept")
+    make(tmp_path / "victim", tmp_path / "file")
+    with pytest.raises(NoFileError, match="link"):
+        open_unshared(tmp_path / "file", mode)
+    assert (tmp_path / "victim").read_bytes() == b"kept"
+
+
+def test_a_link_is_not_followed_even_if_it_appears_meanwhile(tmp_path, monkeypatch):
+    (tmp_path / "victim").write_bytes(b"kept")
+    (tmp_path / "file").symlink_to(tmp_path / "victim")
+    monkeypatch.setattr("ast2hf.local_files.require_unshared", lambda path: None)
+    with pytest.raises(OSError, match="symbolic links"):
+        open_unshared(tmp_path / "file", "ab")
+
+
+def test_a_file_of_its_own_is_opened_for_writing(tmp_path):
+    with open_unshared(tmp_path / "file", "xb") as file:
+        file.write(b"one")
+    with open_unshared(tmp_path / "file", "ab") as file:
+        file.write(b"two")
+    assert (tmp_path / "file").read_bytes() == b"onetwo"
+    with pytest.raises(FileExistsError):
+        open_unshared(tmp_path / "file", "xb")
+    with pytest.raises(ValueError, match="emptied"):
+        open_unshared(tmp_path / "file", "wb")

@@ -12,9 +12,12 @@ from ast2hf.checkpoint.download import Progress, download
 from ast2hf.checkpoint.sniff import open_container
 from ast2hf.config import Download
 from ast2hf.errors import DownloadError, InputError, printable
-from ast2hf.local_files import write_atomically
+from ast2hf.local_files import NoFileError, open_file, read_file, write_atomically
 
 _PIN = re.compile(r"([0-9a-f]{64})  .*\n?")
+
+_MAX_PIN = 4096
+"""Bytes."""
 
 
 def cached_path(url: str, cache: Path) -> Path:
@@ -95,7 +98,7 @@ def _validate(part: Path, url: str) -> None:
     """Raise InputError, which names the URL, where ``part`` is not a whole checkpoint."""
     name = Path(PurePosixPath(urlsplit(url).path).name or "checkpoint")
     try:
-        with part.open("rb", buffering=0) as file:
+        with open_file(part) as file:
             open_container(name, file)
     except InputError as error:
         raise InputError(f"{printable(url)}: {error.cause}", error.remedy) from error
@@ -103,9 +106,9 @@ def _validate(part: Path, url: str) -> None:
 
 def _is_sound(path: Path) -> bool:
     try:
-        with path.open("rb", buffering=0) as file:
+        with open_file(path) as file:
             open_container(path, file)
-    except (FileNotFoundError, InputError):
+    except (FileNotFoundError, NoFileError, InputError):
         return False
     return True
 
@@ -113,10 +116,12 @@ def _is_sound(path: Path) -> bool:
 def _read_pin(path: Path) -> str | None:
     pin = pin_path(path)
     try:
-        match = _PIN.fullmatch(pin.read_text(encoding="utf-8"))
+        match = _PIN.fullmatch(read_file(pin, _MAX_PIN).decode())
     except FileNotFoundError:
         return None
-    except ValueError:
+    except PermissionError:
+        raise
+    except (OSError, ValueError):  # a folder, a pipe, too long, no text
         match = None
     if match is None:
         raise DownloadError(f"{printable(pin)} does not contain a SHA-256", "delete it")
@@ -129,5 +134,5 @@ def _pin(path: Path, sha256: str) -> str:
 
 
 def _hash(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -36,12 +36,15 @@ class Container:
     """A validated file: its object as :mod:`pickles` reads it and, by storage key, where each storage lies.
 
     ``tensors``: all that the pickle describes, wherever in ``root`` they are.
+    ``pickled``: the bytes that were vetted, of the pickle or, in the legacy format, of all five. The second reading
+    must find the same.
     """
 
     format: str
     root: object
     tensors: Sequence[TensorMeta]
     storages: Mapping[str, ByteRange]
+    pickled: bytes = b""
 
 
 def blocks(fd: int, place: ByteRange, buffer: bytearray | None = None) -> Iterator[memoryview]:

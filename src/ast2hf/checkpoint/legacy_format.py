@@ -38,6 +38,7 @@ def open_legacy(path: Path, file: BinaryIO, size: int) -> Container:
         raise InputError(f"{name} uses an unknown variant of the legacy format", "re-save it with a newer torch.save")
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or sorted(keys) != sorted(storages):
         raise InputError(f"{name} lists storages that do not match its tensors", "re-save the checkpoint")
+    pickled = head[:position]
     places: dict[str, ByteRange] = {}
     for key in keys:
         storage = storages[key]
@@ -54,4 +55,4 @@ def open_legacy(path: Path, file: BinaryIO, size: int) -> Container:
         position = place.offset + place.nbytes
     if position != size:
         raise InputError(f"{name} has {size - position:,} more bytes than its tensors need", HINT_REDOWNLOAD)
-    return Container("legacy", root, tensors, places)
+    return Container("legacy", root, tensors, places, pickled)

@@ -6,12 +6,19 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
+from io import BufferedReader
 from pathlib import Path
+from typing import cast
+
+from ast2hf.local_files import is_own, open_unshared, read_open
 
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]{1,200}"')
+
+_MAX_NOTE = 1000
+"""Bytes of a validator: an ETag has at most 200 here, a date 29."""
 
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})")
 
@@ -21,25 +28,25 @@ class Partial:
 
     If the server can send a part of its file, a second file keeps the validator of that file (a strong ETag or a date):
     the rest is requested on the condition that the file is unchanged. Source: RFC 9110, sections 13.1.5 and 14.
+
+    What lies in their places and is a link, or somebody else's, is neither read nor written to: it is removed.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._note = path.with_name(f"{path.name}.validator")
-        self._validator = self._left_validator()
+        self._validator = ""
         self._digest = hashlib.sha256()
         self.size = 0
-        if self._validator:
-            with path.open("rb") as file:
-                self._digest = hashlib.file_digest(file, "sha256")
-                self.size = file.tell()
+        with suppress(OSError, ValueError):  # then it is fetched from its beginning
+            self._go_on()
 
-    def _left_validator(self) -> str:
-        try:
-            found = self._note.read_text(encoding="ascii") if self._path.exists() else ""
-        except (FileNotFoundError, ValueError):
-            return ""
-        return found if found.isprintable() else ""
+    def _go_on(self) -> None:
+        with open_unshared(self._note, "rb") as note, open_unshared(self._path, "rb") as file:
+            found = read_open(note, _MAX_NOTE).decode("ascii")
+            if found and found.isprintable() and is_own(note) and is_own(file):
+                self._digest = hashlib.file_digest(cast(BufferedReader, file), "sha256")
+                self._validator, self.size = found, file.tell()
 
     @property
     def is_resumable(self) -> bool:
@@ -73,15 +80,17 @@ class Partial:
         Raises OSError.
         """
         self._note.unlink(missing_ok=True)  # first, so that it never describes the bytes of another file
-        self._path.write_bytes(b"")
+        self._path.unlink(missing_ok=True)  # and not emptied: it may be a link
+        open_unshared(self._path, "xb").close()
         if validator:
-            self._note.write_text(validator, encoding="ascii")
+            with open_unshared(self._note, "xb") as note:
+                note.write(validator.encode("ascii"))
         self._validator, self._digest, self.size = validator, hashlib.sha256(), 0
 
     @contextmanager
     def appending(self) -> Iterator[Callable[[bytes], None]]:
         """A function that appends bytes. Raises OSError."""
-        with self._path.open("ab") as file:
+        with open_unshared(self._path, "ab") as file:
 
             def append(data: bytes) -> None:
                 file.write(data)
@@ -92,7 +101,7 @@ class Partial:
 
     def finish(self) -> str:
         """Flush the whole file to disk. Returns its SHA-256. Raises OSError."""
-        with self._path.open("rb") as file:
+        with open_unshared(self._path, "rb") as file:
             os.fsync(file.fileno())
         self._note.unlink(missing_ok=True)
         return self._digest.hexdigest()

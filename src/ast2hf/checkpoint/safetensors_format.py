@@ -100,7 +100,9 @@ def _entry(name: str, described: object, start: int) -> _Entry:
         raise InputError(f"tensor {shown} has the unknown dtype {printable(dtype, 40)}", HINT_RESAVE)
     if len(shape) > _MAX_AXES or not all(type(n) is int and 0 <= n < 1 << 63 for n in shape):
         raise InputError(f"tensor {shown} has an invalid shape", _HINT)
-    if not 0 <= first <= last or last - first != prod(shape) * itemsize:
+    if not 0 <= first <= last:
+        raise InputError(f"tensor {shown} has invalid offsets", _HINT)
+    if last - first != prod(shape) * itemsize:
         raise InputError(f"tensor {shown} has {last - first:,} bytes, expected {prod(shape) * itemsize:,}", _HINT)
     return _Entry(name, dtype, tuple(shape), ByteRange(start + first, last - first))
 

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import stat
-import threading
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -16,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ast2hf.checkpoint.candidates import Found, find
-from ast2hf.checkpoint.container import ByteRange, Container, blocks, read
+from ast2hf.checkpoint.container import Container, read
 from ast2hf.checkpoint.selection import Part, choose, unread_note
 from ast2hf.checkpoint.sniff import open_container
 from ast2hf.checkpoint.validate import FLOATS, SourceTensor, notes, validate, vet
 from ast2hf.checkpoint.values import values
+from ast2hf.checkpoint.watched import Watch, watch
 from ast2hf.errors import InputError, printable
-from ast2hf.local_files import unreadable
+from ast2hf.local_files import open_file, unreadable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +33,7 @@ class Checkpoint:
     which dotted name were left unread.
     """
 
-    def __init__(self, path: Path, fd: int, container: Container, found: Found, sha256: Future[str]) -> None:
+    def __init__(self, path: Path, fd: int, container: Container, found: Found, watch: Watch) -> None:
         self.path = path
         self.fd = fd
         self.format = container.format
@@ -45,13 +41,14 @@ class Checkpoint:
         self.root = container.root
         self.candidates = found.candidates
         self.opaque = found.opaque
+        self.pickled = container.pickled
         self._container = container
-        self._sha256 = sha256
+        self.watch = watch
 
     @property
     def sha256(self) -> str:
         """Of the whole file. Computed beside the other work; waits until it is known."""
-        return self._sha256.result()
+        return self.watch.sha256
 
     def select(self, parts: Sequence[Part]) -> StateDict:
         """The state dict that ``parts`` make, each of its tensors checked against the file. Raises InputError."""
@@ -102,51 +99,17 @@ class StateDict:
         """One tensor of real numbers, without torch: to look at, not to write. Raises InputError."""
         return values(self.checkpoint.fd, name, self.tensors[name])
 
-    def load_with_torch(self) -> dict[str, Tensor]:
-        """The same state dict, read independently by ``torch.load``: what the proof compares with. Memory-mapped."""
-        import torch
-
-        mmap = self.checkpoint.format == "zip"
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=FutureWarning)
-            try:
-                root = torch.load(self.checkpoint.path, map_location="cpu", weights_only=True, mmap=mmap)
-            except Exception:
-                return {name: self.read(name) for name, t in self.tensors.items() if t.dtype in FLOATS}
-        found: dict[str, Tensor] = {}
-        for part in self.parts:
-            value = root
-            for key in part.keys:
-                value = value[key]
-            found |= {part.renamed(name): t.detach() for name, t in value.items() if part.takes(name)}
-        return {name: found[name].to(torch.float32) for name in self.tensors}
-
 
 @contextmanager
 def open_checkpoint(path: Path) -> Iterator[Checkpoint]:
     """Open and vet ``path``; the SHA-256 is computed in a second thread meanwhile. Raises InputError."""
     with ExitStack() as stack:
         try:
-            if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
-                raise InputError(f"checkpoint {printable(path)} is no file", "give the path of a .pth file")
-            file = stack.enter_context(path.open("rb", buffering=0))
+            file = stack.enter_context(open_file(path))
         except (OSError, ValueError) as error:
             raise unreadable(f"checkpoint {printable(path)}", error, "give the path of a .pth file") from None
-        executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sha256")
-        stack.callback(executor.shutdown)
-        abandoned = threading.Event()
-        stack.callback(abandoned.set)
-        sha256 = executor.submit(_sha256, file.fileno(), abandoned)
+        watched = stack.enter_context(watch(file.fileno()))
         container = open_container(path, file)
         found = find(container.root)
         vet(container, found.candidates)
-        yield Checkpoint(path, file.fileno(), container, found, sha256)
-
-
-def _sha256(fd: int, abandoned: threading.Event) -> str:
-    digest = hashlib.sha256()
-    for block in blocks(fd, ByteRange(0, os.fstat(fd).st_size)):
-        if abandoned.is_set():
-            raise CancelledError
-        digest.update(block)
-    return digest.hexdigest()
+        yield Checkpoint(path, file.fileno(), container, found, watched)

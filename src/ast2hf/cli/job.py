@@ -36,6 +36,7 @@ jobs: list[Job] = []
 def run_job(composed: DictConfig) -> Job:
     """Run one composed job. Expected errors are shown here, not raised."""
     process.tune_process()
+    process.warnings_to_log()
     report = Report("")
     config: Config | None = None
     with ExitStack() as on_exit:

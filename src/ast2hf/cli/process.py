@@ -28,6 +28,11 @@ def tune_process() -> None:
     logging.raiseExceptions = False  # on a full disk, a traceback for each line of the log is no help
 
 
+def warnings_to_log() -> None:
+    """What libraries warn of goes to the log of the run; the terminal has its own display."""
+    logging.captureWarnings(True)
+
+
 def set_threads(count: int) -> None:
     """Compute on the CPU with ``count`` threads."""
     os.environ["OMP_NUM_THREADS"] = str(count)  # the libraries that torch brings read it once, at its import

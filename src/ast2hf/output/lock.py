@@ -4,6 +4,9 @@ One run at a time has a target: it holds the lock on ``.NAME.lock`` beside it. A
 published, and the folder that they replace, lies beside it too, as ``.NAME.TOKEN.KIND``. So whoever has the lock knows
 that those of other tokens belong to runs that are dead, and puts in order what they left.
 
+A name proves nothing, since anybody can make a folder of it. So a run notes in its lock file which folder it is about
+to move aside (:mod:`lock_file`), and no other is ever put back.
+
 The lock is flock's: the system releases it when its process ends, however it ends. Between the nodes of a cluster it
 holds where the file system carries it (NFS from Linux 2.6.12, Lustre mounted with ``flock``); that of a lost node is
 free once the server has given it up. A file system without locks is refused.
@@ -12,10 +15,10 @@ free once the server has given it up. A file system without locks is refused.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import shutil
-import socket
 import threading
 import uuid
 from collections.abc import Iterator
@@ -27,11 +30,14 @@ from filelock import FileLock, Timeout
 
 from ast2hf import signals
 from ast2hf.errors import OutputError, printable
+from ast2hf.output import lock_file
 from ast2hf.output.files import writing
 
 STAGING = "staging"
 SCRATCH = "scratch"
 _PREVIOUS = "previous"
+
+log = logging.getLogger(__name__)
 
 
 def check_place(target: Path) -> None:
@@ -90,11 +96,16 @@ class OutputLock:
                 _fsync(path)
             with signals.held():
                 if overwrite and os.path.lexists(self.target):
+                    lock_file.note_moved_aside(lock_path(self.target), self.target, self.token)
                     self.target.rename(self.sibling_path(_PREVIOUS))
                 if os.path.lexists(self.target):  # which rename() would silently replace, if it is an empty folder
                     raise FileExistsError(errno.EEXIST, "it appeared while the conversion ran")
                 staged.rename(self.target)
             _fsync(self.target.parent)
+
+
+def lock_path(target: Path) -> Path:
+    return target.parent / f".{target.name}.lock"
 
 
 @contextmanager
@@ -103,19 +114,21 @@ def lock_output(target: Path) -> Iterator[OutputLock]:
 
     Raises OutputError where another run has the lock.
     """
-    path = target.parent / f".{target.name}.lock"
+    path = lock_path(target)
     lock = FileLock(path, timeout=0, fallback_to_soft=False)
     with ExitStack() as stack:
         with writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
+            lock_file.check(path)
             try:
                 stack.enter_context(lock)
             except Timeout:
-                raise _held(target, path) from None
+                raise lock_file.held(path, target) from None
             # Removed before it is released: whoever has opened it by then sees that it is gone (filelock looks).
             stack.callback(path.unlink, missing_ok=True)
-            path.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         _clear(target)
+        with writing(target):
+            lock_file.note_holder(path)
         stack.callback(_clear, target)
         try:
             yield OutputLock(target, uuid.uuid4().hex[:12])
@@ -125,23 +138,19 @@ def lock_output(target: Path) -> Iterator[OutputLock]:
                 stack.close()
 
 
-def _held(target: Path, lock: Path) -> OutputError:
-    holder = ""
-    with suppress(OSError):
-        holder = lock.read_text(encoding="utf-8", errors="replace")
-    return OutputError(
-        f"{printable(target)} is being written by another run ({printable(holder) or 'which has just begun'})",
-        "wait for it to end, or give another output_dir=…",
-    )
-
-
 def _clear(target: Path) -> None:
-    """Remove what was never published and what has been replaced. What was replaced by nothing is put back."""
+    """Remove what was never published and what has been replaced. What was replaced by nothing is put back.
+
+    A folder of such a name that no run is known to have moved aside is left there, as long as nothing replaces it.
+    """
     with writing(target), signals.held():
         left = re.compile(re.escape(f".{target.name}.") + rf"[0-9a-f]{{12}}\.({STAGING}|{SCRATCH}|{_PREVIOUS})")
         for path in [p for p in target.parent.iterdir() if left.fullmatch(p.name)]:
             if path.suffix == f".{_PREVIOUS}" and not os.path.lexists(target):
-                path.rename(target)
+                if lock_file.was_moved_aside(lock_path(target), path, path.name.rsplit(".", 2)[1]):
+                    path.rename(target)
+                else:
+                    log.warning("%s is left alone: it is not known where it comes from", path.name)
             elif path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:

@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from ast2hf.formats.huggingface.names import ALL_MODEL_FILES, MODEL_FILES, REPORT
+from ast2hf.local_files import open_file, read_file
+
+_MAX_REPORT = 64 << 20
+"""Bytes. One of 527 classes has 20 KB."""
 
 
 def file_hashes(folder: Path, names: Collection[str]) -> dict[str, str]:
     """SHA-256 of each of the files ``names`` of ``folder``. Raises OSError where one is missing."""
     found = {}
     for name in names:
-        with (folder / name).open("rb") as file:
+        with open_file(folder / name) as file:
             found[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
 
@@ -56,7 +60,7 @@ def read_if_current(
     ``source`` and ``configuration``: the hashes of what it would be made from; ``names``: the files of the model.
     """
     try:
-        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+        report = json.loads(read_file(folder / REPORT, _MAX_REPORT))
         if report["status"] != "passed":
             return None, "it was not proved"
         if report["source"]["sha256"] != source:
@@ -65,6 +69,6 @@ def read_if_current(
             return None, "it was made with another configuration, or by another version"
         if report["files"] != file_hashes(folder, names):
             return None, "its files have changed"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None, "it has no readable report"
     return report, ""

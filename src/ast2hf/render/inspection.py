@@ -87,8 +87,8 @@ def _sizes(sizes: Mapping[str, int]) -> Iterator[tuple[str, str]]:
     yield (
         "size",
         (
-            f"{sizes['hidden_size']} wide, {sizes['num_hidden_layers']} blocks, {sizes['num_attention_heads']} attention "
-            f"heads, MLP {sizes['intermediate_size']}{labels}"
+            f"{sizes['hidden_size']} wide, {sizes['num_hidden_layers']} blocks, "
+            f"{sizes['num_attention_heads']} attention heads, MLP {sizes['intermediate_size']}{labels}"
         ),
     )
     patch = f"{sizes['num_mel_bins']} mel bins, patches of {sizes['patch_size']}"

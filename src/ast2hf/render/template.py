@@ -12,14 +12,16 @@ from ast2hf.errors import printable
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
 
-_MARKDOWN = re.compile(r"([\\`*\[\]|])")
+_MARKDOWN = re.compile(r"([\\`*\[\]|~$#!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
+"""What Markdown gives a meaning to; ``$`` is mathematics on the Hub, ``_`` within a word nothing."""
+
 _LONG = 400
 
 
 def html(name: str) -> Template:
     """Everything put into it is escaped."""
     environment = _environment(autoescape=True)
-    environment.filters |= {"printable": lambda value: printable(value, _LONG), "percent": _percent}
+    environment.filters |= {"printable": _shown, "percent": _percent}
     return environment.get_template(name)
 
 
@@ -44,6 +46,10 @@ def _environment(autoescape: bool) -> Environment:
         autoescape=autoescape,
         keep_trailing_newline=True,
     )
+
+
+def _shown(value: object, limit: int = _LONG) -> str:
+    return printable(value, limit)
 
 
 def _percent(share: float) -> str:

@@ -1,4 +1,5 @@
 import errno
+import os
 import subprocess
 
 import pytest
@@ -101,6 +102,54 @@ def test_a_hash_file_without_a_hash_is_named(server, tmp_path, content):
     cache.pin_path(path).write_bytes(content)
     with pytest.raises(DownloadError, match=r"model.pth.sha256 does not contain a SHA-256; delete it"):
         fetch(f"{server.url}/model.pth", tmp_path)
+
+
+def a_folder(path):
+    path.mkdir()
+
+
+def a_device(path):
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, a_device])
+def test_a_cached_file_that_is_none_is_fetched_again(server, tmp_path, make):
+    url = f"{server.url}/model.pth"
+    path = put(url, tmp_path, b"")
+    path.unlink()
+    make(path)
+    assert fetch(url, tmp_path).read_bytes() == CONTENT
+    assert not path.is_symlink()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, a_device, a_folder])
+def test_a_hash_file_that_is_none_is_named(server, tmp_path, make):
+    pin = cache.pin_path(fetch(f"{server.url}/model.pth", tmp_path))
+    pin.unlink()
+    make(pin)
+    with pytest.raises(DownloadError, match=r"model.pth.sha256 does not contain a SHA-256; delete it"):
+        fetch(f"{server.url}/model.pth", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model.pth", "model.pth.part", "model.pth.part.validator", "model.pth.sha256"])
+@pytest.mark.parametrize("make", [os.symlink, os.link])
+def test_nothing_is_written_through_a_link_in_the_cache(server, tmp_path, name, make):
+    url = f"{server.url}/model.pth"
+    server.replies["/model.pth"] = [Reply(body=CONTENT, etag='"v1"')]
+    path = put(url, tmp_path / "cache", OTHER)
+    part, note = path.with_name("model.pth.part"), path.with_name("model.pth.part.validator")
+    part.write_bytes(CONTENT[:1000])
+    note.write_text('"v1"')
+    pin = cache.pin_path(path)
+    pin.write_text(f"{SHA256}  model.pth\n")
+    victim = tmp_path / "victim"
+    before = path.with_name(name).read_bytes()
+    victim.write_bytes(before)
+    path.with_name(name).unlink()
+    make(victim, path.with_name(name))
+    assert fetch(url, tmp_path / "cache", sha256=SHA256).read_bytes() == CONTENT
+    assert victim.read_bytes() == before
+    assert kept(tmp_path / "cache") == ["model.pth", "model.pth.sha256"]
 
 
 def test_a_run_waits_for_another_only_so_long(server, tmp_path):

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 import trustme
 from loopback import CONTENT, LIMITS, fetch, kept
@@ -178,6 +180,43 @@ def test_a_validator_does_not_outlive_its_bytes(tmp_path):
     with begun.appending() as append:
         append(b"abc")
     assert partial.Partial(tmp_path / "x.part").size == 0
+
+
+def begun(folder):
+    left = partial.Partial(folder / "x.part")
+    left.start({"accept-ranges": "bytes", "etag": '"v1"'})
+    with left.appending() as append:
+        append(b"abc")
+    return left
+
+
+def test_what_somebody_else_left_is_not_gone_on_with(tmp_path, monkeypatch):
+    begun(tmp_path)
+    assert partial.Partial(tmp_path / "x.part").size == 3
+    monkeypatch.setattr("os.geteuid", lambda: 54321)
+    assert partial.Partial(tmp_path / "x.part").size == 0
+
+
+@pytest.mark.parametrize("name", ["x.part", "x.part.validator"])
+@pytest.mark.parametrize("make", [os.symlink, os.link, lambda _, path: os.mkfifo(path)])
+def test_what_is_no_file_of_its_own_is_not_gone_on_with(tmp_path, name, make):
+    begun(tmp_path)
+    (tmp_path / name).rename(tmp_path / "victim")
+    before = (tmp_path / "victim").read_bytes()
+    make(tmp_path / "victim", tmp_path / name)
+    assert partial.Partial(tmp_path / "x.part").size == 0
+    begun(tmp_path)
+    assert (tmp_path / "victim").read_bytes() == before
+
+
+def test_a_part_that_becomes_a_link_meanwhile_is_not_written_to(tmp_path):
+    left = begun(tmp_path)
+    (tmp_path / "victim").write_bytes(b"kept")
+    (tmp_path / "x.part").unlink()
+    os.link(tmp_path / "victim", tmp_path / "x.part")
+    with pytest.raises(OSError, match="hard link"), left.appending():
+        pass
+    assert (tmp_path / "victim").read_bytes() == b"kept"
 
 
 @pytest.mark.parametrize("validator", ['"v1"', "", None, "\x00\n", "\xe9"])

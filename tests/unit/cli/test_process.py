@@ -15,3 +15,21 @@ def test_the_threads_are_set_before_and_after_torch_is_imported(code):
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "2"}
     done = subprocess.run([sys.executable, "-c", code + show], env=environment, capture_output=True, text=True)
     assert done.stdout == "1\n", done.stderr
+
+
+WARN = """
+import logging, sys, warnings
+from ast2hf.cli import process
+process.tune_process()
+process.warnings_to_log()
+logging.basicConfig(filename=sys.argv[1])
+warnings.warn("of the library", UserWarning)
+"""
+
+
+def test_what_libraries_warn_of_goes_to_the_log_and_not_to_the_terminal(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-W", "always", "-c", WARN, str(tmp_path / "log")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("", "")
+    assert "UserWarning: of the library" in (tmp_path / "log").read_text()

@@ -6,6 +6,7 @@ import torch
 from conftest import TINY
 from safetensors.torch import load_file
 
+from ast2hf.checkpoint import second_reading
 from ast2hf.checkpoint.selection import Part
 from ast2hf.checkpoint.state_dict import open_checkpoint
 from ast2hf.families.ast import AST
@@ -31,7 +32,7 @@ def test_safetensors_reads_what_the_plan_says(tmp_path, tiny_checkpoint, plan_of
     with opened(tiny_checkpoint) as state_dict:
         plan = plan_of(state_dict)
         size = weights.write(tmp_path / "w.safetensors", plan, state_dict)
-        expected = dict(plan.tensors(state_dict.load_with_torch().__getitem__))
+        expected = dict(plan.tensors(second_reading.load(state_dict).__getitem__))
     written = load_file(tmp_path / "w.safetensors")
     assert size == (tmp_path / "w.safetensors").stat().st_size
     assert written.keys() == expected.keys()
@@ -90,7 +91,7 @@ def test_what_is_computed_is_written_beside_what_is_copied(tmp_path, tiny_checkp
     with opened(tiny_checkpoint) as state_dict:
         plan = make_plan(table, TINY.num_hidden_layers, TINY.dimensions(), state_dict.shapes)
         weights.write(tmp_path / "w", plan, state_dict)
-        original = state_dict.load_with_torch()
+        original = second_reading.load(state_dict)
     written = load_file(tmp_path / "w")
     prefix = "audio_spectrogram_transformer.layernorm."
     assert torch.equal(written[prefix + "bias"], 2 * original["v.norm.bias"])

@@ -105,12 +105,127 @@ def test_a_signal_waits_until_what_was_replaced_is_gone(tmp_path, monkeypatch):
     assert os.listdir(tmp_path / "model") == ["config.json"]
 
 
-def test_a_run_killed_between_the_two_renames_is_put_right_by_the_next(tmp_path):
-    old_folder(tmp_path / f".model.{DEAD}.previous")
-    old_folder(tmp_path / f".model.{DEAD}.staging")
+KILLED_BETWEEN_THE_RENAMES = """
+import os, sys
+from pathlib import Path
+from ast2hf.output.lock import lock_output
+
+def rename(path, to, real=Path.rename):
+    if path.suffix == ".staging":
+        os.kill(os.getpid(), 9)
+    return real(path, to)
+
+Path.rename = rename
+with lock_output(Path(sys.argv[1])) as claim:
+    (claim.new_folder("staging") / "config.json").write_text("new")
+    claim.publish(overwrite=True)
+"""
+
+
+@pytest.fixture
+def killed(tmp_path):
+    """What a run leaves that was killed when it had moved the old folder away, and not yet the new one in."""
+    old_folder(tmp_path / "model")
+    command = [sys.executable, "-c", KILLED_BETWEEN_THE_RENAMES, str(tmp_path / "model")]
+    assert subprocess.run(command).returncode == -9
+    left = sorted(path.name.rpartition(".")[2] for path in tmp_path.iterdir())
+    assert left == ["lock", "previous", "staging"]
+    return next(tmp_path.glob(".*.previous"))
+
+
+def test_a_run_killed_between_the_two_renames_is_put_right_by_the_next(tmp_path, killed):
     with lock_output(tmp_path / "model"):
         assert os.listdir(tmp_path / "model") == ["pytorch_model.bin"]
     assert os.listdir(tmp_path) == ["model"]
+
+
+def test_and_by_the_one_after_it_where_the_next_is_killed_as_well(tmp_path, killed):
+    code = (
+        "import os, sys; from pathlib import Path; from ast2hf.output import lock\n"
+        "lock.signals.held = lambda: os.kill(os.getpid(), 9)\n"
+        "with lock.lock_output(Path(sys.argv[1])): pass"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "model")]).returncode == -9
+    assert killed.exists()
+    publish(tmp_path / "model", overwrite=True)
+    assert os.listdir(tmp_path) == ["model"]
+
+
+def plant(target, note):
+    """A folder as a killed run would leave it, which none has left. ``note``: what the lock file says of it."""
+    planted = target.with_name(f".{target.name}.{DEAD}.previous")
+    old_folder(planted)
+    if note is not None:
+        inode = planted.stat().st_ino
+        target.with_name(f".{target.name}.lock").write_text(note.format(DEAD=DEAD, inode=inode, other=inode + 1))
+    return planted
+
+
+NOTE = "process 1 on host\nmoved aside: {DEAD} inode {inode}\n"
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        None,
+        "",
+        "process 1 on host\n",
+        NOTE.replace("{inode}", "{other}"),
+        NOTE.replace("{DEAD}", "ab0123456789"),
+        NOTE.replace("\nmoved", " moved"),
+        "x" * 5000 + "\n" + NOTE,
+    ],
+)
+def test_what_no_run_has_moved_aside_does_not_become_the_model(tmp_path, note):
+    planted = plant(tmp_path / "model", note)
+    with lock_output(tmp_path / "model"):
+        assert not (tmp_path / "model").exists()
+    assert os.listdir(tmp_path) == [planted.name]
+    publish(tmp_path / "model")
+    assert os.listdir(tmp_path) == ["model"]
+    assert os.listdir(tmp_path / "model") == ["config.json"]
+
+
+def test_what_the_lock_file_names_is_put_back_but_not_by_another_s(tmp_path, monkeypatch):
+    plant(tmp_path / "model", NOTE)
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    with lock_output(tmp_path / "model"):
+        assert not (tmp_path / "model").exists()
+    monkeypatch.undo()
+    (tmp_path / f".model.{DEAD}.previous").rename(tmp_path / "kept")
+    (tmp_path / "kept").rename(tmp_path / f".model.{DEAD}.previous")
+    inode = (tmp_path / f".model.{DEAD}.previous").stat().st_ino
+    (tmp_path / ".model.lock").write_text(NOTE.format(DEAD=DEAD, inode=inode))
+    with lock_output(tmp_path / "model"):
+        assert os.listdir(tmp_path / "model") == ["pytorch_model.bin"]
+
+
+@pytest.mark.parametrize("make", [os.symlink, os.link, lambda _, path: os.mkfifo(path), lambda _, path: path.mkdir()])
+def test_a_lock_that_is_something_else_is_not_written_to(tmp_path, make):
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    make(victim, tmp_path / ".model.lock")
+    with pytest.raises(OutputError, match=r"model\.lock cannot be used \(it is .*; remove it"):
+        publish(tmp_path / "model")
+    assert victim.read_text() == "kept"
+    assert sorted(os.listdir(tmp_path)) == [".model.lock", "victim"]
+
+
+def test_a_lock_that_becomes_something_else_meanwhile_is_not_written_to_either(tmp_path, monkeypatch):
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    monkeypatch.setattr(lock.lock_file, "check", lambda path: os.link(victim, path))
+    with pytest.raises(OutputError, match="it is a hard link"):
+        publish(tmp_path / "model")
+    assert victim.read_text() == "kept"
+
+
+def test_the_lock_of_another_run_is_read_only_so_far(tmp_path):
+    with lock_output(tmp_path / "model"):
+        with (tmp_path / ".model.lock").open("ab") as file:
+            file.truncate(1 << 40)
+        with pytest.raises(OutputError, match="which has just begun"), lock_output(tmp_path / "model"):
+            pass
 
 
 @pytest.mark.parametrize("make", [old_folder, old_link, lambda p: p.write_text("old")])

@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -40,6 +41,18 @@ def test_a_folder_whose_files_or_report_changed_is_not_current(folder):
     (folder / "conversion_report.json").write_text('{"status": "failed"}')
     assert "not proved" in current(folder)
     (folder / "conversion_report.json").write_text("[]")
+    assert "no readable report" in current(folder)
+
+
+@pytest.mark.parametrize("name", ["conversion_report.json", "config.json"])
+def test_a_folder_with_a_pipe_is_not_current_and_not_waited_for(folder, name):
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    assert "no readable report" in current(folder)
+
+
+def test_a_report_as_deep_as_a_well_is_none(folder):
+    (folder / "conversion_report.json").write_text("[" * 200_000)
     assert "no readable report" in current(folder)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 
 import pytest
 import samples
@@ -20,7 +21,7 @@ headless = pytest.fixture(samples.headless)
 def read(text):
     """Metadata, and the tokens of the rest."""
     _, metadata, body = text.split("---\n", 2)
-    return yaml.safe_load(metadata), MarkdownIt("commonmark").enable("table").parse(body)
+    return yaml.safe_load(metadata), MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(body)
 
 
 def tables(tokens):
@@ -75,6 +76,59 @@ def test_what_comes_from_outside_breaks_no_table_and_is_no_html(report):
     assert not [kind for kind in kinds if kind.startswith(("html", "link", "image"))]
     assert "<script" not in text
     assert metadata["library_name"] == "transformers"
+
+
+HOSTILE_NAMES = (
+    "---\nlicense: mit\n---\n",
+    "```\nimport os\n```",
+    "``` `x` ``y``",
+    "\r\n\r\n# heading\n\n- list\n\n1. list\n\n> quote\n\n    code\n\n***",
+    "# heading",
+    "a | b | c |",
+    "\\| \\\\| \\`a\\`",
+    "<!-- comment",
+    "<img src=x onerror=alert(1)><script>alert(1)</script>",
+    "<http://host.example>",
+    "[a](http://host.example) ![a](http://host.example/a.png) [a]: http://host.example",
+    "*a* **b** _c_ __d__ ~~e~~ ~f~ snake_case_name",
+    "$a$ $$b$$",
+    "&lt;script&gt; &amp; &#124; &copy;",
+    "{{ 7*7 }} {% raw %} {# x #}",
+    "\u202egpj.x \u200b\u2066\ufeff",
+    "\x1b[31m\x00\x85\u2028",
+    'folder = "path/to/this/folder"  # or its name on the Hub',
+    "x" * 10_000,
+    "title #",
+)
+
+
+def kinds(tokens):
+    """What a reader of Markdown makes of the card, apart from its plain text."""
+    inner = [child.type for token in tokens for child in token.children or () if child.type != "text"]
+    return [token.type for token in tokens], inner
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_no_name_from_outside_changes_what_the_card_is(report, name):
+    metadata, tokens = read(card.render(report))
+    expected = kinds(tokens)
+    report.model = report.clip = report.labels = report.notes[0] = report.source["uri"] = name
+    report.environment["torchaudio"] = name
+    report.checks["coverage"] = CheckResult("coverage", name, "passed", name, {"mapped": 151})
+    report.checks["published_logits"] = CheckResult("published_logits", name, "not_checked", name)
+    text = card.render(report)
+    assert kinds(read(text)[1]) == expected
+    assert read(text)[0] == metadata
+    assert not re.search("[\\x00-\\x09\\x0b-\\x1f\\x85\\u200b\\u2028\\u202e\\u2066\\ufeff]", text)
+    assert "<img" not in text
+    assert "<script" not in text
+    assert 'folder = "me/model"\n' in snippet(read(card.with_place(text, "me/model"))[1])
+
+
+def test_a_name_within_bounds_is_shown_as_it_is(report):
+    for name in ("ast-16_16", "a_b.pth", "snake_case_name.pth", "clip (1).wav", "caf\u00e9.csv"):
+        report.clip = name
+        assert f"with the clip {name}, against" in card.render(report)
 
 
 def test_a_folder_is_not_named_in_its_card(report):

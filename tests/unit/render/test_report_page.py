@@ -12,6 +12,7 @@ import samples
 from matplotlib.colors import to_hex
 from samples import HOSTILE, Tags
 
+from ast2hf.errors import is_printable
 from ast2hf.render import page, plots, svg
 from ast2hf.results import BLOCK_RTOL, Block, CheckResult, Figures, Report
 
@@ -57,6 +58,21 @@ def test_pictures_take_the_colour_of_the_page(report):
     picture = svg.inline(lambda: plots.blocks(report), "p")
     assert "currentColor" in picture
     assert "#000000" not in picture
+
+
+def test_what_cannot_be_seen_is_shown_as_what_it_is(report):
+    sign = "\u202e\u200b\x1b\u2066"
+    report.model = report.error = report.first_divergence = report.clip = report.labels = f"a{sign}"
+    report.status, report.notes, report.source["uri"] = "failed", [sign], sign
+    report.checks = {"x": CheckResult("x", sign, "failed", sign, {sign: 1.0}, {"atol": 1.0})}
+    report.top5 = [replace(report.top5[0], label=sign)]
+    report.blocks = []
+    for values in (report.environment, report.dropped_tensors, report.files, report.geometry, report.front_end):
+        values[sign] = sign
+    text = page.render(report, None, {f"a{sign}": sign})
+    found = {character for character in text if not is_printable(character)} - {"\n"}
+    assert not found
+    assert text.count(r"\u202e\u200b\x1b\u2066") > 20
 
 
 DRAWN = {"defs", "style", "g", "path", "use", "text", "tspan", "clippath", "rect", "image"}

@@ -1,0 +1,83 @@
+"""A file that is read several times must stay the same meanwhile: its hash before, its hash after, and its times."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+from ast2hf.checkpoint.container import ByteRange, blocks
+from ast2hf.errors import InputError
+
+
+class Watch:
+    """An open file, hashed in a thread beside other work. Use :func:`watch`."""
+
+    def __init__(self, fd: int, executor: ThreadPoolExecutor, abandoned: threading.Event) -> None:
+        self._fd = fd
+        self._executor = executor
+        self._abandoned = abandoned
+        self._before = _state(fd)
+        self._sha256 = self._hash()
+
+    @property
+    def sha256(self) -> str:
+        """Of the whole file, as it was first read. Waits until it is known; raises InputError where it cannot be."""
+        return self._sha256.result()
+
+    @contextmanager
+    def unchanged(self) -> Iterator[Callable[[], None]]:
+        """Raise InputError at the end, also in the place of another error, where the file is not what it was.
+
+        What it gives is to be called when all has been read: the second hash is computed beside what else is done.
+        """
+        again: list[Future[str]] = []
+        try:
+            yield lambda: again.append(self._hash())
+        except Exception as error:
+            # What went wrong may have gone wrong because of a change. An error is not worth the time of a hash.
+            self._check_state(error)
+            raise
+        if any(found.result() != self.sha256 for found in again or [self._hash()]):
+            raise _changed()
+        self._check_state()
+
+    def _check_state(self, error: Exception | None = None) -> None:
+        if _state(self._fd) != self._before:
+            raise _changed() from error
+
+    def _hash(self) -> Future[str]:
+        return self._executor.submit(_sha256, self._fd, self._abandoned)
+
+
+@contextmanager
+def watch(fd: int) -> Iterator[Watch]:
+    """Watch the open file ``fd``, whatever its path leads to."""
+    abandoned = threading.Event()
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="sha256") as executor:
+        try:
+            yield Watch(fd, executor, abandoned)
+        finally:
+            abandoned.set()
+
+
+def _state(fd: int) -> tuple[int, int, int]:
+    """Size, and the times of the last change in nanoseconds: a program can set that of the content, not the other."""
+    found = os.fstat(fd)
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _sha256(fd: int, abandoned: threading.Event) -> str:
+    digest = hashlib.sha256()
+    for block in blocks(fd, ByteRange(0, os.fstat(fd).st_size)):
+        if abandoned.is_set():
+            raise CancelledError
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _changed() -> InputError:
+    return InputError("the checkpoint changed while it was read", "wait until nothing writes to it and try again")

@@ -1,0 +1,16 @@
+import pytest
+
+from ast2hf.checkpoint import limits
+from ast2hf.errors import InputError
+
+
+def test_a_deep_model_is_refused():
+    limits.check_layers(limits.MAX_LAYERS)
+    with pytest.raises(InputError, match="has 6,000 layers, over the limit of 128"):
+        limits.check_layers(6000)
+
+
+def test_a_file_that_grows_is_refused():
+    limits.check_growth([(10, 100)], 1000)
+    with pytest.raises(InputError, match="has 1,000 bytes and would become 4,004, over the limit of 4 times"):
+        limits.check_growth([(10, 100), ()], 1000)
