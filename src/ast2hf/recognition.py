@@ -93,7 +93,7 @@ def recognise(checkpoint: Checkpoint, config: Config, variant: Variant) -> Recog
     if len(different) > 1:
         matches = [match for place in different for match in _matches(checkpoint, place, variant)]
         return Recognition(tuple(matches), places.question(different), (), others)
-    matches, evidence = _weighed(list(_matches(checkpoint, different[0], variant)))
+    matches, evidence = _weighed(_of_said_bins(list(_matches(checkpoint, different[0], variant)), variant))
     if _alike(matches):
         matches = matches[:1]
     if evidence == [_NOT_STARTED]:
@@ -185,6 +185,13 @@ def _untrained(match: Match) -> str | None:
         return None
     name = norm["classifier.layernorm.weight"].rpartition(".")[0]
     return f"{UNTRAINED}: its layer norm {name} is exactly ones and zeros, which no step of training leaves"
+
+
+def _of_said_bins(matches: list[Match], variant: Variant) -> list[Match]:
+    """Without families that have another number of mel bins than was said, as long as one is left."""
+    own = (None, variant.num_mel_bins)
+    left = [match for match in matches if getattr(match.family, "num_mel_bins", None) in own]
+    return left if left and variant.num_mel_bins is not None else matches
 
 
 def _weighed(matches: list[Match]) -> tuple[list[Match], list[str]]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ast2hf import period
 from ast2hf.config import Variant
 from ast2hf.errors import CHOOSE, Choice, InputError, Question
 from ast2hf.families import sizes
@@ -80,10 +81,14 @@ def settle(
     every = _readings(variant, family, shapes)
     said = (variant.frequency_stride, variant.time_stride, variant.max_length)
     fits = tuple(sorted((r for r in every if r.has(*said)), key=lambda r: _rank(r, lengths)))
+    shown = _shown_columns(fits, values)
+    if shown is not None:
+        notes.append(f"the position embeddings are alike every {shown} patches, as in a grid of {shown} columns")
+        fits = tuple(sorted(fits, key=lambda reading: reading.columns != shown))
     if not fits:
         raise _contradiction(variant, every, shapes)
     chosen = _only(fits, variant, lengths)
-    strides = _strides(fits, variant, lengths) if chosen is None else None
+    strides = _strides(fits, variant, lengths, shown) if chosen is None else None
     if chosen is not None:
         variant, note = _filled(variant, chosen, lengths, len(fits))
         notes += note
@@ -163,16 +168,29 @@ def canonical(reading: Reading, lengths: Sequence[int] = LENGTHS) -> int:
     return reading.shortest
 
 
-def _strides(fits: Sequence[Reading], variant: Variant, lengths: Sequence[int]) -> Question:
-    """Which of ``fits`` it is."""
+def _shown_columns(fits: Sequence[Reading], values: Callable[[str], NDArray[Any] | None]) -> int | None:
+    """The number of columns that the position embeddings speak for, where several fit."""
+    choices = {reading.columns for reading in fits}
+    positions = values("v.pos_embed") if len(choices) > 1 else None
+    return None if positions is None or positions.ndim != 3 else period.columns(positions[0, 2:], choices)
+
+
+def _strides(
+    fits: Sequence[Reading], variant: Variant, lengths: Sequence[int], shown: int | None
+) -> Question:  # fmt: skip
+    """Which of ``fits`` it is. ``shown``: the columns that the position embeddings speak for."""
+
+    def evidence(reading: Reading) -> str:
+        period_ = "the position embeddings" if reading.columns == shown else ""
+        return " and ".join(filter(None, (period_, _EVIDENCE[_rank(reading, lengths)])))
+
     left = f"; {len(fits) - _SHOWN} more readings" if len(fits) > _SHOWN else ""
     patches = fits[0].rows * fits[0].columns
     return Question(
         f"strides and length are open: {patches} patches have {len(fits)} readings "
         f"(model.max_length, the audio_length of the training, leaves the fewest{left})",
         tuple(
-            Choice(_override(reading, variant, lengths), str(reading), _EVIDENCE[_rank(reading, lengths)])
-            for reading in fits[:_SHOWN]
+            Choice(_override(reading, variant, lengths), str(reading), evidence(reading)) for reading in fits[:_SHOWN]
         ),
         " ".join(f"{part.partition('=')[0]}={CHOOSE}" for part in _override(fits[0], variant, lengths).split()),
     )

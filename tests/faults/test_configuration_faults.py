@@ -30,7 +30,7 @@ def test_a_wrong_key_type_or_choice(refused, came_out):
         ("overwrite=maybe", "overwrite: Value 'maybe' is not a valid bool"),
         ("model=ast_16_61", "model=ast_16_61 is not a choice; did you mean ast_16_16?"),
         ("device=null", "null is not a choice: device=null"),
-        ("model.std=null", "model.std may not be null"),
+        ("model.sampling_rate=null", "model.sampling_rate may not be null"),
     ):
         result = refused(override)
         assert message in result.error_line

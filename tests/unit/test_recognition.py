@@ -298,6 +298,13 @@ def test_a_question_is_an_error_of_the_configuration_with_its_candidates():
     assert [answer.split(":")[0].strip() for answer in answers] == ALL_THREE
 
 
+def test_summed_positions_of_nine_rows_are_asked_about_unless_the_mel_bins_are_said():
+    shapes = {**family_shapes("maest_10s"), "head.1.weight": (7, 192), "head.1.bias": (7,)}
+    assert overrides(look(alone(shapes))) == ["model.family=passt", "model.family=maest"]
+    assert what(look(alone(shapes), num_mel_bins=96)) == ("maest", "cls")
+    assert what(look(alone(shapes), num_mel_bins=128)) == ("passt", "cls")
+
+
 # Any wrapper, any prefix, any size
 
 NAMES = st.lists(st.sampled_from(["module", "model", "net", "_orig_mod", "ast", "backbone", "encoder_q"]), max_size=3)
