@@ -21,7 +21,7 @@ _CLEAR = 6.0
 
 
 def columns(patches: NDArray[Any], choices: Collection[int]) -> int | None:
-    """The number of columns, of ``choices``, that ``patches`` (count, width) in order speak for; None for none."""
+    """The number of columns, of ``choices``, that ``patches`` (count, width) speak for; None where they do not."""
     import numpy as np
 
     count, width = patches.shape
