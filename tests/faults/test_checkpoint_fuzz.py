@@ -27,9 +27,9 @@ REASONS = (
             "its tensors need",
         ),
     ),
-    ("plan", ("does not fit the model", "original AST code", "no usable tensor")),
+    ("plan", ("does not fit the model", "original AST code", "no usable tensor", "classifier", "over the limit")),
     ("values", ("not finite",)),
-    ("torch.load", ("torch.load does not read",)),
+    ("second reading", ("two readings", "a second reading")),
     ("format", ("not a PyTorch checkpoint", "is empty", "safetensors")),
 )
 """By which part a file is refused; the last match counts."""

@@ -58,6 +58,7 @@ def summed(request, tmp_path):
         "model=custom", f"checkpoint={path}", f"output_dir={tmp_path / 'model'}", "labels=none", "model.mean=0",
         "model.std=1", "model.problem_type=multi_label_classification", "model.frequency_stride=10",
         "model.time_stride=10", "model.max_length=64", f"model.num_mel_bins={mels}",
+        f"model.family={family.name}",  # 9 rows are those of 128 bins at a stride of 14, too
     )  # fmt: skip
     return lambda *overrides: converted(*place, *overrides)
 

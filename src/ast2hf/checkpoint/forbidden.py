@@ -12,23 +12,23 @@ from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING  # what Python 2 called 
 
 _ANYWHERE = frozenset(
     {
-        "__builtin__", "__builtins__", "_aix_support", "_ctypes", "_osx_support", "_pickle", "_posixsubprocess",
-        "_socket", "_thread", "_winapi", "asyncio", "bdb", "builtins", "cPickle", "commands", "ctypes", "ensurepip",
-        "faulthandler", "ftplib", "httplib", "imaplib", "imp", "importlib", "marshal", "multiprocessing", "nntplib",
-        "nt", "os", "pdb", "pickle", "pip", "pkgutil", "popen2", "poplib", "posix", "pty", "pydoc", "runpy", "shutil",
-        "smtplib", "socket", "socketserver", "ssl", "subprocess", "sys", "telnetlib", "urllib2", "venv", "webbrowser",
-        "winreg", "xmlrpc", "zipimport",
+        "__builtin__", "__builtins__", "_posixsubprocess", "builtins", "ctypes", "importlib", "nt", "os", "posix",
+        "pty", "runpy", "shutil", "subprocess", "sys",
     }
 )  # fmt: skip
 """Modules. Forbidden as any part of a dotted name too: ``torch.serialization`` has ``os`` as an attribute."""
 
 _MODULES = (
-    "aiohttp", "cffi", "codeop", "distutils.file_util", "distutils.spawn", "http.client", "httpx", "idlelib", "lib2to3",
-    "logging.config", "numpy.f2py", "numpy.testing._private.utils", "paramiko", "requests", "site",
+    "_aix_support", "_ctypes", "_osx_support", "_pickle", "_socket", "_thread", "_winapi", "aiohttp", "asyncio", "bdb",
+    "cPickle", "cffi", "codeop", "distutils.file_util", "distutils.spawn", "ensurepip", "faulthandler", "ftplib",
+    "http.client", "httplib", "httpx", "idlelib", "imaplib", "imp", "lib2to3", "logging.config", "marshal",
+    "multiprocessing", "nntplib", "numpy.f2py", "numpy.testing._private.utils", "paramiko", "pdb", "pickle", "pip",
+    "pkgutil", "popen2", "poplib", "pydoc", "requests", "site", "smtplib", "socket", "socketserver", "telnetlib",
     "test.support.script_helper", "torch._inductor.codecache", "torch.hub", "torch.utils.bottleneck",
-    "torch.utils.collect_env", "torch.utils.cpp_extension", "urllib.request",
+    "torch.utils.collect_env", "torch.utils.cpp_extension", "urllib.request", "urllib2", "venv", "webbrowser", "winreg",
+    "xmlrpc", "zipimport",
 )  # fmt: skip
-"""Modules, with what is inside them."""
+"""Modules, with what is inside them. Other packages may have parts of these names."""
 
 _NAMES = frozenset(
     {

@@ -52,7 +52,8 @@ def test_ways_around_a_table_of_modules(module, name):
         "builtins.ValueError", "__builtin__.frozenset", "exceptions.ValueError", "copy_reg._reconstructor",
         "models.ast_models.ASTModel", "code.models.ASTModel", "__main__.ASTModel", "torch.nn.modules.linear.Linear",
         "_codecs.encode", "enum.Enum", "datetime.date", "types.SimpleNamespace", "operator.itemgetter",
-        "profile.Profile", "mosaic.Posix", "transformers.models.auto.configuration_auto.AutoConfig",
+        "src.ssl.models.SSAST", "commands.train.Options", "lab.socket.Options", "ssl.SSAST", "profile.Profile",
+        "mosaic.Posix", "transformers.models.auto.configuration_auto.AutoConfig",
     ],
 )  # fmt: skip
 def test_what_training_scripts_leave_in_a_file(name):

@@ -16,7 +16,8 @@ import torch
 from support.crafted import mapping, number, pickled, storage, tensor, text
 
 from ast2hf.checkpoint.opaque import Opaque
-from ast2hf.checkpoint.pickles import MAX_STEPS, unpickle_restricted
+from ast2hf.checkpoint.pickles import unpickle_restricted
+from ast2hf.checkpoint.stack_machine import MAX_STEPS
 from ast2hf.checkpoint.tensor_meta import Storage, TensorMeta
 from ast2hf.errors import InputError
 

@@ -9,7 +9,7 @@ from ast2hf.errors import ConfigurationError, InputError
 from ast2hf.families.ast import AST
 from ast2hf.families.geometry import Geometry
 
-OPEN = Variant(name="m", frequency_stride=16, time_stride=16, max_length=64)
+OPEN = Variant(name="m", frequency_stride=16, time_stride=16, max_length=64, num_mel_bins=128)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_what_is_open_is_read_from_the_tensors():
 
 
 def test_what_is_given_wins_over_the_tensors():
-    given = Variant(name="m", frequency_stride=16, time_stride=16, max_length=64, num_labels=9)
+    given = replace(OPEN, num_labels=9)
     assert AST.geometry(given, synthetic.shapes(AST, TINY)).num_labels == 9
 
 
