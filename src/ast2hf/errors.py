@@ -100,6 +100,14 @@ class Question:
     choices: tuple[Choice, ...]
     placeholder: str = ""
 
+    def shown(self) -> tuple[Choice, ...]:
+        """Those that are put before a person: where there are many, those that something speaks for."""
+        likely = tuple(choice for choice in self.choices if choice.evidence)
+        return self.choices if len(self.choices) <= SHOWN_CHOICES else (likely or self.choices)[:SHOWN_CHOICES]
+
+
+SHOWN_CHOICES = 8
+"""Of one question; of more, task=inspect shows all."""
 
 CHOOSE = "CHOOSE"
 """What stands in a command for a value that only the user knows."""
@@ -109,7 +117,7 @@ class QuestionError(ConfigurationError):
     """The file does not say all that is needed. Each of ``questions`` is to be answered; nothing is guessed."""
 
     def __init__(self, *questions: Question) -> None:
-        answers = (", or ".join(choice.override for choice in question.choices) for question in questions)
+        answers = (", or ".join(choice.override for choice in question.shown()) for question in questions)
         super().__init__("; ".join(question.open for question in questions), f"give {'; and '.join(answers)}")
         self.questions = questions
 
@@ -127,7 +135,9 @@ class QuestionError(ConfigurationError):
         for number, question in enumerate(self.questions):
             if number:
                 yield "  and"
-            yield from (f"  {printable(choice, 400)}" for choice in question.choices)
+            yield from (f"  {printable(choice, 400)}" for choice in question.shown())
+            if left := len(question.choices) - len(question.shown()):
+                yield f"  or one of {left} more, which task=inspect shows"
 
 
 class InputError(Ast2hfError):

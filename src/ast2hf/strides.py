@@ -16,9 +16,6 @@ from ast2hf.mapping.ops import Sizes
 LENGTHS = (1024, 512, 128, 798)
 """Of the inputs in the authors' recipes: AudioSet, ESC-50, Speech Commands; ICBHI (Patch-Mix). In frames."""
 
-_SHOWN = 24
-"""Readings that a question lists."""
-
 _EVIDENCE = ("equal strides and a length of the recipes", "equal strides", "a length of the recipes", "")
 """What speaks for a reading, by its rank."""
 
@@ -61,14 +58,11 @@ def question(
         period_ = "the position embeddings" if reading.columns == shown else ""
         return " and ".join(filter(None, (period_, _EVIDENCE[rank(reading, lengths)])))
 
-    left = f"; {len(fits) - _SHOWN} more readings" if len(fits) > _SHOWN else ""
     patches = fits[0].rows * fits[0].columns
     return Question(
         f"strides and length are open: {patches} patches have {len(fits)} readings "
-        f"(model.max_length, the audio_length of the training, leaves the fewest{left})",
-        tuple(
-            Choice(_override(reading, variant, lengths), str(reading), evidence(reading)) for reading in fits[:_SHOWN]
-        ),
+        "(model.max_length, the audio_length of the training, leaves the fewest)",
+        tuple(Choice(_override(reading, variant, lengths), str(reading), evidence(reading)) for reading in fits),
         " ".join(f"{part.partition('=')[0]}={CHOOSE}" for part in _override(fits[0], variant, lengths).split()),
     )
 

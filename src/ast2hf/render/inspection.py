@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ast2hf.errors import printable
+from ast2hf.errors import SHOWN_CHOICES, printable
 
 _WIDTH = 110
 _NAME = 12
@@ -14,9 +14,6 @@ _NAME = 12
 
 _SHOWN = 12
 """Tensors and kinds of objects that are listed."""
-
-_READINGS = 4
-"""Readings of the count of patches that are listed, the likeliest first."""
 
 _VERDICTS = {
     "recognised": "recognised: it can be converted",
@@ -66,8 +63,7 @@ def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "pooling", _POOLINGS.get(found["pooling"], found["pooling"])
     yield from (("evidence", sentence) for sentence in found["evidence"])
     yield from (("note", sentence) for sentence in found["notes"])
-    if found["verdict"] == "recognised":  # else they are the answers to a question
-        yield from _readings(found["readings"])
+    yield from _readings(found["readings"])
     yield from _left_over(found["left_over"])
     if found["opaque"]:
         kinds = ", ".join(f"{name} ({count})" for name, count in list(found["opaque"].items())[:_SHOWN])
@@ -107,17 +103,22 @@ def _head(found: Mapping[str, Any]) -> str:
 
 
 def _readings(readings: list[Mapping[str, int]]) -> Iterator[tuple[str, str]]:
-    for reading in readings[:_READINGS]:
-        length = f"{reading['shortest']} to {reading['longest']}"
-        yield (
-            "fits",
-            (
-                f"strides {reading['frequency_stride']} x {reading['time_stride']}, max_length {length}: "
-                f"{reading['rows']} x {reading['columns']} patches"
-            ),
+    """Every reading of the count of patches, those of one frequency stride together."""
+    groups: dict[tuple[int, int, int], list[Mapping[str, int]]] = {}
+    for reading in readings:
+        group = reading["frequency_stride"], reading["rows"], reading["columns"]
+        groups.setdefault(group, []).append(reading)
+    for (stride, rows, columns), alike in sorted(groups.items()):
+        times = ", ".join(
+            f"{reading['time_stride']} ({_frames(reading)})"
+            for reading in sorted(alike, key=lambda reading: reading["time_stride"])
         )
-    if len(readings) > _READINGS:
-        yield "", f"and {len(readings) - _READINGS} other strides and lengths (inspection.json has them)"
+        yield "fits", f"frequency stride {stride}, {rows} x {columns} patches, time stride (frames): {times}"
+
+
+def _frames(reading: Mapping[str, int]) -> str:
+    shortest, longest = reading["shortest"], reading["longest"]
+    return str(shortest) if shortest == longest else f"{shortest}-{longest}"
 
 
 def _left_over(tensors: Mapping[str, str | None]) -> Iterator[tuple[str, str]]:
@@ -133,10 +134,14 @@ def _more(count: int) -> str:
 
 
 def _choices(choices: list[Mapping[str, str]]) -> Iterator[str]:
-    for choice in choices:
+    likely = [choice for choice in choices if choice["evidence"]]
+    shown = choices if len(choices) <= SHOWN_CHOICES else (likely or choices)[:SHOWN_CHOICES]
+    for choice in shown:
         evidence = f" ({choice['evidence']})" if choice["evidence"] else ""
         text = f"{choice['override']}: {choice['meaning']}{evidence}"
         yield from textwrap.wrap(printable(text, 400), _WIDTH, initial_indent="    ", subsequent_indent=" " * 8)
+    if left := len(choices) - len(shown):
+        yield f"    or one of {left} more: see above"
 
 
 def _row(name: str, text: str) -> Iterator[str]:
