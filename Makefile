@@ -27,7 +27,7 @@ PYTEST = $(BIN)/python -m pytest $(SHARE)
 EACH := --dist load --maxschedchunk 1
 QUICK := tests/unit tests/integration/test_smoke.py
 
-test: SHARE = -n auto --dist worksteal
+test: SHARE = -n auto --maxprocesses 8 --dist worksteal
 test: .venv/ready
 	$(PYTEST) $(QUICK)
 
@@ -49,7 +49,7 @@ browser: .venv/ready
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 		&& apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 		|| { echo "error: there is no chromium here; install it (Debian: apt-get install chromium)"; exit 1; }
-	$(PYTEST) -m browser
+	$(PYTEST) -m browser tests/integration
 
 # A team's tracking server: PostgreSQL and a bucket. The tests start a cluster of their own.
 server: .venv/server-ready
@@ -57,7 +57,7 @@ server: .venv/server-ready
 		|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
 		&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null; } \
 		|| { echo "error: there is no PostgreSQL here; install it (Debian: apt-get install postgresql)"; exit 1; }
-	$(PYTEST) -m server
+	$(PYTEST) -m server tests/integration
 
 # Sweeps over processes. Ray, on one node and on two, has a target of its own, because it is large to install.
 scale: SHARE = -n 2 $(EACH)
@@ -71,7 +71,7 @@ ray: .venv/ray-ready
 faults: SHARE = -n 4 $(EACH)
 faults: .venv/ready
 	@mkdir -p outputs
-	$(PYTEST) -m fault --fault-table=outputs/faults.md
+	$(PYTEST) -m fault tests/faults tests/integration --fault-table=outputs/faults.md
 
 # Looks for checkpoint files that neither give a clean error nor verified weights, guided by what they reach in the code.
 # make fuzz SECONDS=3600. What it found interesting is kept in outputs/fuzz, where the next run goes on.
