@@ -28,14 +28,11 @@ from ast2hf.planning import Opened, identify, labels_of, note, open_and_plan
 from ast2hf.privacy import local_paths, without_paths
 from ast2hf.progress import Progress
 from ast2hf.proof import checks
-from ast2hf.results import INTERRUPTED, CheckResult, Conversion, Report
+from ast2hf.results import INTERRUPTED, SYNTHETIC_FEATURES, CheckResult, Conversion, Report
 
 if TYPE_CHECKING:
     from ast2hf.audio import Clip
     from ast2hf.proof.evidence import Evidence
-
-SYNTHETIC_FEATURES = "synthetic features (seed 0)"
-"""In place of a clip in the report: :data:`ast2hf.proof.evidence.FEATURES_SEED`."""
 
 OFFICIAL_LICENCE = "bsd-3-clause"
 """Of the authors' repository, which the official checkpoints are linked from."""

@@ -113,9 +113,7 @@ def _shown_columns(fits: Sequence[Reading], values: Callable[[str], NDArray[Any]
     return None if positions is None or positions.ndim != 3 else period.columns(positions[0, 2:], choices)
 
 
-def _filled(
-    variant: Variant, reading: Reading, lengths: Sequence[int], count: int
-) -> tuple[Variant, list[str]]:  # fmt: skip
+def _filled(variant: Variant, reading: Reading, lengths: Sequence[int], count: int) -> tuple[Variant, list[str]]:
     notes = []
     if variant.frequency_stride is None or variant.time_stride is None:
         other = "; other strides have as many patches: say model.frequency_stride and model.time_stride if yours differ"

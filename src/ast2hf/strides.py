@@ -49,9 +49,7 @@ def canonical(reading: Reading, lengths: Sequence[int] = LENGTHS) -> int:
     return reading.shortest
 
 
-def question(
-    fits: Sequence[Reading], variant: Variant, lengths: Sequence[int], shown: int | None
-) -> Question:  # fmt: skip
+def question(fits: Sequence[Reading], variant: Variant, lengths: Sequence[int], shown: int | None) -> Question:
     """Which of ``fits`` it is. ``shown``: the columns that the position embeddings speak for."""
 
     def evidence(reading: Reading) -> str:

@@ -33,7 +33,7 @@ _PLAIN_TENSORS = ("torch.Tensor", "torch.nn.parameter.Parameter")
 _RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 """Modules that protocol 2 calls as Python 2 did."""
 
-_MAX_AXES = 16
+MAX_AXES = 16
 
 _MAX_NAME = 1000
 """Characters. To look a name up is to read it, once each time it is written."""
@@ -123,6 +123,6 @@ def _tensor(storage: object, offset: object, shape: object, stride: object) -> T
 
 
 def _sizes(value: object) -> tuple[int, ...]:
-    if type(value) is not tuple or len(value) > _MAX_AXES or not all(map(is_size, value)):
+    if type(value) is not tuple or len(value) > MAX_AXES or not all(map(is_size, value)):
         raise InputError("a tensor has an invalid shape or stride", "re-save the checkpoint")
     return value

@@ -117,8 +117,7 @@ def _inspect(config: Config) -> Job:
 
     settings = HydraConfig.get()
     run_folder = Path(settings.runtime.output_dir)
-    given = [override for override in settings.overrides.task if override.partition("=")[0] != "task"]
-    found = inspect_file(config, given, TerminalProgress(), program())
+    found = inspect_file(config, settings.overrides.task, TerminalProgress(), program())
     value = found.as_dict()
     write_json(run_folder / INSPECTION, value)
     with printing(run_folder):
