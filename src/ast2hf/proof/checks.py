@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ast2hf.config import Tolerance
 from ast2hf.errors import ConfigurationError, InputError
 from ast2hf.families.base import MEAN
-from ast2hf.families.resize import CLASS_TOKENS
+from ast2hf.families.geometry import CLASS_TOKENS
 from ast2hf.proof import compare
 from ast2hf.results import MAX_ABS_DIFF, CheckResult, Measure, Status
 

@@ -11,6 +11,7 @@ from ast2hf.mapping.ops import Sizes
 from ast2hf.mapping.rules import Drop, Rule, Table, rename
 
 PREFIX = "v."
+POSITIONS = PREFIX + "pos_embed"
 
 _NO_HEAD = "classifier; model.head=none converts the encoder alone"
 
@@ -23,7 +24,7 @@ def table(
 
     ``projection``: the rule for a kernel that is not square. ``drops``: what the family alone has and does not need.
     """
-    positions = rename(PREFIX + "pos_embed", vit.POSITIONS, (1, "positions", "hidden"))
+    positions = rename(POSITIONS, vit.POSITIONS, (1, "positions", "hidden"))
     encoder = vit.encoder(PREFIX, positions, projection)
     drops = (*vit.imagenet_heads(PREFIX), *drops)
     if head == CLASSIFICATION:
