@@ -41,7 +41,7 @@ class Match:
 
 
 def find(checkpoint: Checkpoint, place: Place, variant: Variant) -> Iterator[Match]:
-    """All that ``place`` can be, as far as ``variant`` does not say otherwise. Raises InputError where nothing is left."""
+    """All that ``place`` can be, as far as ``variant`` leaves it open. Raises InputError where nothing is left."""
     found = False
     for families, with_head in ((place.families, False), (place.with_head, True)):
         state_dict = checkpoint.select(place.parts(with_head=with_head)) if families else None

@@ -23,7 +23,7 @@ def look(checkpoint, given=GIVEN, **said):
 
 
 def text(found):
-    return "\n".join(page(found.as_dict()))
+    return "\n".join(page(found))
 
 
 VERDICTS = {
