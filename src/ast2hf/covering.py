@@ -32,6 +32,6 @@ def cover(
     try:
         plan = make_plan(table, layers, dimensions, known)
     except InputError:
-        return make_plan(table, layers, dimensions, shapes), {}  # which tells of the unknown ones, too
+        return make_plan(table, layers, dimensions, shapes), {}  # whose error lists the unknown ones, too
     match.state_dict.require_floats(plan.sources)
     return plan, left.dropped(unused)

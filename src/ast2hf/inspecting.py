@@ -33,7 +33,7 @@ _OPEN = ("frequency_stride", "time_stride", "max_length", "num_positions")
 """Sizes that are not known while strides are open."""
 
 _READINGS = 200
-"""Of the count of patches, that are kept."""
+"""The most that an inspection keeps."""
 
 _PLAIN = re.compile(r"[\w./~+@%-]+")
 """A value that the grammar of overrides needs no quotes for."""

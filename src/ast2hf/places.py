@@ -149,7 +149,7 @@ def question(places: Sequence[Place]) -> Question:
     ordered = sorted(places, key=lambda place: not _average(place))
     shown = ", ".join(_shown(place) for place in ordered)
     return Question(
-        f"the checkpoint holds {len(places)} models ({shown}), and which is meant is open",
+        f"the checkpoint holds {len(places)} models ({shown}), and does not say which one is meant",
         tuple(Choice(" ".join(_words(place, places)), _meaning(place), _evidence(place)) for place in ordered),
         " ".join(dict.fromkeys(f"{word.partition('=')[0]}={CHOOSE}" for p in places for word in _words(p, places))),
     )

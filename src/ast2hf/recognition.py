@@ -86,7 +86,7 @@ def _said_place(every: Sequence[Place], config: Config) -> list[Place]:
         if not chosen:
             shown = ", ".join(printable(repr(value), 60) for value in known)
             raise InputError(
-                f"the checkpoint has no model under {setting}={printable(said, 60)}", f"there is one under {shown}"
+                f"the checkpoint has no model under {setting}={printable(said, 60)}", f"give one of: {shown}"
             )
     return chosen
 

@@ -58,7 +58,7 @@ def settle(
         known = stored.get("num_mel_bins") or family.num_mel_bins
         variant = replace(variant, num_mel_bins=known or MEL_BINS)
         if known is None:
-            notes.append(f"{MEL_BINS} mel bins, as in the family's recipes: say model.num_mel_bins if yours differ")
+            notes.append(f"{MEL_BINS} mel bins, as in the family's recipes: set model.num_mel_bins if yours differ")
     if variant.max_length is None and "max_length" in stored:
         variant = replace(variant, max_length=stored["max_length"])
         notes.append(f"{variant.max_length} frames: the file says so")
@@ -97,7 +97,7 @@ def _shown_columns(fits: Sequence[Reading], values: Values) -> int | None:
 def _filled(variant: Variant, reading: Reading, lengths: Sequence[int], count: int) -> tuple[Variant, list[str]]:
     notes = []
     if variant.frequency_stride is None or variant.time_stride is None:
-        other = "; other strides have as many patches: say model.frequency_stride and model.time_stride if yours differ"
+        other = "; other strides have as many patches: set model.frequency_stride and model.time_stride if yours differ"
         notes.append(f"read from the count of patches: {reading}" + (other if count > 1 else ""))
     length = variant.max_length
     if length is None:

@@ -70,11 +70,11 @@ def _alike(matches: Sequence[Match]) -> bool:
 def _question(matches: Sequence[Match], evidence: Sequence[str]) -> Question:
     families = list(dict.fromkeys(match.family for match in matches))
     titles = " or ".join(family.title for family in families)
-    what = "what its head takes the mean of" if len(families) == 1 else f"which of them it is ({titles})"
     only = len(families) == 1
+    what = "which tokens its head averages" if only else f"which of them it is ({titles})"
     found = f" ({'; '.join(evidence)})" if evidence else ""
     return Question(
-        f"the tensors fit {'both poolings of ' + titles if only else 'several models'}, and {what} is open{found}",
+        f"the tensors fit {'both poolings of ' + titles if only else 'several models'}, and do not say {what}{found}",
         tuple(Choice(_override(match, only), _meaning(match)) for match in matches),
         ("" if only else f"model.family={CHOOSE} ") + f"model.pooling={CHOOSE}",
     )

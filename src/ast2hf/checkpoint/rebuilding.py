@@ -42,7 +42,7 @@ _MAX_NAME = 1000
 def reference(module: object, name: object) -> Opaque:
     """The class or function ``name`` of ``module``. Raises InputError where only an attack needs it."""
     if type(module) is not str or type(name) is not str:
-        raise ValueError("the name of a global is no text")
+        raise ValueError("the name of a global is not text")
     if len(module) + len(name) > _MAX_NAME or is_forbidden(module, name):
         raise refusal(f"{module}.{name}")
     return Opaque(f"{_RENAMED.get(module, module)}.{name}")

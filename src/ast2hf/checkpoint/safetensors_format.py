@@ -77,7 +77,7 @@ def _entries(name: str, text: bytes, start: int) -> Iterator[_Entry]:
     except (ValueError, RecursionError) as error:
         raise InputError(f"the header of {name} is damaged ({printable(error, 80)})", HINT_REDOWNLOAD) from None
     if type(header) is not dict:
-        raise InputError(f"the header of {name} is no JSON object", HINT_REDOWNLOAD)
+        raise InputError(f"the header of {name} is not a JSON object", HINT_REDOWNLOAD)
     metadata = header.pop(_METADATA, {})
     if type(metadata) is not dict or not all(type(value) is str for value in metadata.values()):
         raise InputError(f"the {_METADATA} of {name} is not text", _HINT)
@@ -109,5 +109,5 @@ def _entry(name: str, described: object, start: int) -> _Entry:
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a key is there twice")
+        raise ValueError("a key appears twice")
     return found
