@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 COMPAT := .venv-compat/bin
 DEMO := outputs/models/ast-finetuned-audioset-16-16-0.442
-# Of twenty thousand modules a few thousand are ever imported, and compiled then.
+# Only a few thousand of the twenty thousand modules are ever imported; those are compiled then.
 INSTALL := install --quiet --no-compile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MLFLOW_DISABLE_TELEMETRY := true

@@ -58,9 +58,7 @@ def verify(
     ).report
 
 
-def inspect(
-    checkpoint: _Path, *, overrides: Sequence[str] = (), progress: Progress | None = None
-) -> Inspection:  # fmt: skip
+def inspect(checkpoint: _Path, *, overrides: Sequence[str] = (), progress: Progress | None = None) -> Inspection:
     """Say what a checkpoint is and how to convert it. Writes nothing, and imports no torch.
 
     ``overrides``: what the file does not say, as on the command line, such as ``["model.family=ssast"]``. A file that

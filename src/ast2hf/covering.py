@@ -20,7 +20,7 @@ def left_over(match: Match, table: Table, layers: int, others: Sequence[Place]) 
 
 def cover(
     match: Match, table: Table, layers: int, dimensions: Mapping[str, int], others: Sequence[Place], unused: str | None
-) -> tuple[Plan, dict[str, str]]:  # fmt: skip
+) -> tuple[Plan, dict[str, str]]:
     """The plan for ``match``, and what is left out beside what ``table`` drops, with the reasons.
 
     Raises InputError where tensors are missing, of other shapes, not floating point, or unknown.
@@ -32,6 +32,6 @@ def cover(
     try:
         plan = make_plan(table, layers, dimensions, known)
     except InputError:
-        return make_plan(table, layers, dimensions, shapes), {}  # which tells of the unknown ones, too
+        return make_plan(table, layers, dimensions, shapes), {}  # whose error lists the unknown ones, too
     match.state_dict.require_floats(plan.sources)
     return plan, left.dropped(unused)

@@ -93,7 +93,7 @@ class Choice:
 class Question:
     """What only the user can say: ``open`` names it in a sentence, ``choices`` are its answers, likeliest first.
 
-    ``placeholder``: what stands in a command for the answer. It is none, and is refused where it is not replaced.
+    ``placeholder``: what stands in a command for the answer, and is refused where it is not replaced.
     """
 
     open: str

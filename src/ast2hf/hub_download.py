@@ -56,7 +56,7 @@ def model_folder(folder: str, names: Collection[str]) -> Path:
 
 
 def _with_files(folder: Path, names: Collection[str]) -> Path:
-    """``folder``. Raises InputError where one of ``names`` in it is no file: a library would wait for a pipe."""
+    """``folder``. Raises InputError where one of ``names`` in it is not a file: a library would wait for a pipe."""
     for path in (folder / name for name in names):
         try:
             local_files.open_file(path).close()

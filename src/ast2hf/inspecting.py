@@ -33,7 +33,7 @@ _OPEN = ("frequency_stride", "time_stride", "max_length", "num_positions")
 """Sizes that are not known while strides are open."""
 
 _READINGS = 200
-"""Of the count of patches, that are kept."""
+"""The most that an inspection keeps."""
 
 _PLAIN = re.compile(r"[\w./~+@%-]+")
 """A value that the grammar of overrides needs no quotes for."""
@@ -47,14 +47,14 @@ def inspect_file(config: Config, given: Sequence[str], progress: Progress, progr
     """
     from ast2hf.checkpoint.source import locate
     from ast2hf.checkpoint.state_dict import open_checkpoint
-    from ast2hf.families import FAMILIES
+    from ast2hf.families import DEFAULT, FAMILIES
 
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ast2hf-")))
         cache = local_files.expand(config.paths.cache).absolute()
-        made = FAMILIES[config.model.family or "ast"]
+        synthetic = FAMILIES[config.model.family or DEFAULT.name]
         source = stack.enter_context(
-            locate(config.checkpoint, config.model, made, cache, config.download, scratch, progress)
+            locate(config.checkpoint, config.model, synthetic, cache, config.download, scratch, progress)
         )
         with progress("read", "Read and vet the checkpoint"):
             checkpoint = stack.enter_context(open_checkpoint(source.path))
@@ -105,7 +105,7 @@ def _seen(found: Inspection, checkpoint: Checkpoint, recognition: Recognition) -
 
 def _sized(
     found: Inspection, recognition: Recognition, config: Config, given: Sequence[str], program: str
-) -> Inspection:  # fmt: skip
+) -> Inspection:
     """With sizes, leftovers, the questions, and the command."""
     match = recognition.matches[0]
     head = NO_HEAD if match.no_head and recognition.question is None else config.model.head
@@ -139,9 +139,7 @@ def _sized(
     )  # fmt: skip
 
 
-def _unsaid(
-    found: Inspection, match: Match, settled: Settled, config: Config, unknown: bool
-) -> Iterator[Question]:  # fmt: skip
+def _unsaid(found: Inspection, match: Match, settled: Settled, config: Config, unknown: bool) -> Iterator[Question]:
     """What no file says, and was not said."""
     yield from settled.unsaid
     if found.head != NO_HEAD and config.labels is None and config.model.labels is None:

@@ -44,13 +44,13 @@ class Leftovers:
         """
         if self.inside:
             raise InputError(
-                f"{_listed(self.inside)} of the checkpoint lie inside the model and are unknown, so that it computes "
-                "something else than this family",
+                f"the checkpoint has unknown tensors inside the model ({_listed(self.inside)}), so that it computes "
+                "something other than its family does",
                 "merge what was added to the model (an adapter, for instance) into its weights, and save it again",
             )
         if self.outside and unused != DROP:
             raise InputError(
-                f"{_listed(self.outside)} of the checkpoint belong to no part of the model",
+                f"the checkpoint has tensors that belong to no part of the model ({_listed(self.outside)})",
                 "if no result depends on them, leave them out with unused=drop",
             )
         return {**self.known, **dict.fromkeys(self.outside, _UNUSED)}
@@ -86,4 +86,4 @@ def find(state_dict: StateDict, rules: Sequence[Rule | Drop], others: Sequence[P
 def _listed(tensors: Mapping[str, Sizes]) -> str:
     shown = [f"{printable(name, 100)} {list(shape)}" for name, shape in list(tensors.items())[:_SHOWN]]
     more = f" and {len(tensors) - _SHOWN} more" if len(tensors) > _SHOWN else ""
-    return f"{len(tensors)} tensors ({', '.join(shown)}{more})"
+    return f"{', '.join(shown)}{more}"

@@ -25,7 +25,7 @@ _NO_FILES = (
     (stat.S_ISBLK, "a device"),
     (stat.S_ISLNK, "a link"),
 )
-"""What can stand at the path of a file and is none."""
+"""What can be at the path of a file instead of one."""
 
 _CAREFULLY = os.O_NONBLOCK | os.O_NOCTTY  # a pipe that took the place of the file meanwhile is not waited for
 
@@ -35,7 +35,7 @@ _BLOCK = 1 << 20
 
 
 class NoFileError(OSError):
-    """What is at a path is no file of its own; ``strerror`` says what it is."""
+    """What is at a path is not a file, or not this path's alone; ``strerror`` says what it is."""
 
 
 def conf_folder() -> Path:
@@ -89,7 +89,7 @@ def open_unshared(path: Path, mode: str) -> IO[Any]:
 
 
 def require_unshared(path: Path) -> None:
-    """Raise NoFileError where something is at ``path`` that is no file, or a file with a second name."""
+    """Raise NoFileError where something is at ``path`` that is not a file, or has a second name."""
     try:
         found = path.lstat()
     except FileNotFoundError:
@@ -148,6 +148,6 @@ def _checked(file: _File, alone: bool) -> _File:
 def _require(found: os.stat_result, alone: bool) -> None:
     if not stat.S_ISREG(found.st_mode):
         kind = next((name for is_kind, name in _NO_FILES if is_kind(found.st_mode)), "something else")
-        raise NoFileError(errno.EINVAL, f"it is no file but {kind}")
+        raise NoFileError(errno.EINVAL, f"it is {kind}, not a file")
     if alone and found.st_nlink > 1:
         raise NoFileError(errno.EMLINK, "it is a hard link: the file has another name as well")

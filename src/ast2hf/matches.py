@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ast2hf.config import Variant
 from ast2hf.errors import InputError
 from ast2hf.families import heads
-from ast2hf.families.base import CLASSIFICATION, Family
+from ast2hf.families.base import CLASSIFICATION, Family, Values
 from ast2hf.mapping.rules import Rule
 from ast2hf.places import HEAD, Place
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from ast2hf.checkpoint.state_dict import Checkpoint, StateDict
-
-Values = Callable[[str], "NDArray[Any] | None"]
-"""The values of a tensor by its name, without the prefix; None where there is none."""
 
 UNTRAINED = "the classifier was never trained"
 """How the reason begins why such a model is no classifier."""
@@ -46,7 +41,7 @@ class Match:
 
 
 def find(checkpoint: Checkpoint, place: Place, variant: Variant) -> Iterator[Match]:
-    """All that ``place`` can be, as far as ``variant`` does not say otherwise. Raises InputError where it says all."""
+    """All that ``place`` can be, as far as ``variant`` leaves it open. Raises InputError where nothing is left."""
     found = False
     for families, with_head in ((place.families, False), (place.with_head, True)):
         state_dict = checkpoint.select(place.parts(with_head=with_head)) if families else None

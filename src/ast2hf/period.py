@@ -3,8 +3,8 @@
 Patches lie row after row, so that neighbours in frequency lie a row apart: embeddings that change smoothly over the
 grid are most alike at that distance. On smooth grids made up for the purpose, cut and interpolated as the authors do
 (8 to 17 rows), the most alike distance was the truth in all of 630 trials with noise of up to twice the signal, and in
-187 of 210 with five times; noise alone is told by chance not being exceeded. It was not measured on real weights, and
-is wrong for a Patch-Mix model that was hardly trained, whose first grid is another.
+187 of 210 with five times. Noise alone gets no answer, since no distance is better than chance. It was not measured on
+real weights, and is wrong for a Patch-Mix model that was hardly trained, whose first grid is another.
 """
 
 from __future__ import annotations

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ast2hf import device as devices
-from ast2hf import hub_download, local_files
-from ast2hf.checkpoint.source import Source
-from ast2hf.config import Config, ExpectedLogits
+from ast2hf import hub_download, local_files, proving
+from ast2hf.config import Config
 from ast2hf.errors import ConfigurationError
 from ast2hf.formats.base import Spec
 from ast2hf.formats.huggingface import HUGGING_FACE, names
@@ -29,13 +26,6 @@ from ast2hf.privacy import local_paths, without_paths
 from ast2hf.progress import Progress
 from ast2hf.proof import checks
 from ast2hf.results import INTERRUPTED, CheckResult, Conversion, Report
-
-if TYPE_CHECKING:
-    from ast2hf.audio import Clip
-    from ast2hf.proof.evidence import Evidence
-
-SYNTHETIC_FEATURES = "synthetic features (seed 0)"
-"""In place of a clip in the report: :data:`ast2hf.proof.evidence.FEATURES_SEED`."""
 
 OFFICIAL_LICENCE = "bsd-3-clause"
 """Of the authors' repository, which the official checkpoints are linked from."""
@@ -80,13 +70,13 @@ def convert(conversion: Conversion, config: Config, progress: Progress) -> None:
             return
         if place is None:
             return
-        clip = _import_and_load_clip(report, config, opened.spec, progress)
+        clip = proving.import_and_load_clip(report, config, opened.spec, progress)
         staged = place.new_folder(output.STAGING)
         with progress("convert", f"Write {len(opened.spec.plan.targets)} tensors"):
             HUGGING_FACE.write(staged, opened.spec, opened.state_dict)
         place.start_sync()
         identify(report, opened, progress)
-        _prove(conversion, config, opened, staged, clip, progress)
+        proving.prove(conversion, config, opened, staged, clip, progress)
         with progress("publish", "Publish the model folder"):
             _describe(report, staged, opened, progress)
             place.publish(config.overwrite)
@@ -106,12 +96,12 @@ def verify(conversion: Conversion, config: Config, progress: Progress) -> None:
         if not (folder / names.HEAD).exists():  # somebody else's encoder need not keep the head beside it
             opened = replace(opened, spec=replace(opened.spec, head_apart=()))
             report.head_apart = {}
-        clip = _import_and_load_clip(report, config, opened.spec, progress)
+        clip = proving.import_and_load_clip(report, config, opened.spec, progress)
         identify(report, opened, progress)
         try:
-            _prove(conversion, config, opened, folder, clip, progress, to_the_end=True)
+            proving.prove(conversion, config, opened, folder, clip, progress, to_the_end=True)
         finally:
-            _note_epsilon(report, opened.spec)
+            proving.note_epsilon(report, opened.spec)
 
 
 def restore(conversion: Conversion, config: Config, progress: Progress) -> None:
@@ -141,76 +131,6 @@ def _require_loggable(config: Config, spec: Spec) -> None:
         )
 
 
-def _import_and_load_clip(report: Report, config: Config, spec: Spec, progress: Progress) -> Clip | None:
-    """The clip of the proof; None where the folder has no feature extractor that could hear it."""
-    with progress.importing("Import torch"):
-        from ast2hf.proof import prove  # noqa: F401  timed here, and not as part of the proof
-    if not spec.family.expressible:
-        report.clip = SYNTHETIC_FEATURES
-        if config.audio is not None:
-            note(report, "audio= is not used: the folder has no feature extractor")
-        return None
-    with progress.quiet("inputs"):
-        from ast2hf.audio import load_clip
-
-        cache = local_files.expand(config.paths.cache).absolute()
-        clip = load_clip(config.audio, config.model, cache)
-    report.clip = clip.uri
-    note(report, *clip.notes)
-    return clip
-
-
-def _prove(
-    conversion: Conversion, config: Config, opened: Opened, folder: Path, clip: Clip | None, progress: Progress,
-    *, to_the_end: bool = False,
-) -> None:  # fmt: skip
-    import torch
-
-    from ast2hf.checkpoint import second_reading
-    from ast2hf.proof.evidence import Evidence
-    from ast2hf.proof.prove import prove
-
-    device = str(conversion.report.device)
-    expected, reason = _expected_logits(config, opened.source, clip)
-    with devices.full_precision(), opened.state_dict.checkpoint.watch.unchanged() as all_read:
-        with progress.quiet("verify"):
-            original = second_reading.load(opened.state_dict)
-        all_read()
-        evidence = Evidence(opened.spec, HUGGING_FACE, folder, original, clip, torch.device(device), expected, reason)
-        with evidence.ahead() as begin:
-            with progress.importing("Import transformers"):
-                _import_beside(evidence, begin)
-            with progress("verify", f"Prove it on {device}"):
-                prove(conversion, evidence, config.verify.tolerances, to_the_end=to_the_end)
-
-
-def _import_beside(evidence: Evidence, begin: Callable[[str], None]) -> None:
-    """Import transformers while the original computes: the extractor first, whose features it computes with."""
-    if "end_to_end" in checks.CHECKS:
-        begin("original_end_to_end")
-    from ast2hf.formats.huggingface import extraction  # noqa: F401
-
-    with suppress(Exception):  # the check that asks for the features raises it
-        begin("reference")
-    from ast2hf.formats.huggingface import loading  # noqa: F401
-
-
-def _expected_logits(config: Config, source: Source, clip: Clip | None) -> tuple[ExpectedLogits | None, str | None]:
-    """The published logits where checkpoint and clip are those that they belong to; else None, and why not."""
-    expected, mode = config.model.expected_logits, config.verify.expected_logits
-    if expected is None:
-        return None, "the model has no published logits"
-    if mode == "never":
-        return None, "switched off (verify.expected_logits=never)"
-    if mode == "auto" and not source.official:
-        return None, "not the official checkpoint"
-    if clip is None:
-        return None, "the folder has no feature extractor for the clip of the published logits"
-    if mode == "auto" and not clip.official:
-        return None, "not the clip of the published logits"
-    return expected, None
-
-
 def _is_current(report: Report, config: Config, spec: Spec, target: Path, progress: Progress) -> bool:
     if not os.path.lexists(target):
         return False
@@ -236,17 +156,6 @@ def _describe(report: Report, staged: Path, opened: Opened, progress: Progress) 
     licence = OFFICIAL_LICENCE if opened.source.official else None
     write_json(staged / names.REPORT, proved.as_dict())
     write_text(staged / names.CARD, card.render(proved, licence))
-
-
-def _note_epsilon(report: Report, spec: Spec) -> None:
-    logits = report.checks["logits"]
-    same = logits.measured.get("max_abs_diff_with_original_epsilon")
-    if isinstance(same, float) and logits.max_abs_diff is not None:
-        note(
-            report,
-            f"the folder's layer_norm_eps is not the original's {spec.layer_norm_eps:g}: its logits differ by "
-            f"{logits.max_abs_diff:.1e}; with the original's epsilon they would differ by {same:.1e}",
-        )
 
 
 def _temporary_folder(stack: ExitStack) -> Path:

@@ -71,8 +71,7 @@ def find(checkpoint: Checkpoint) -> list[Place]:
     anchors = dict.fromkeys(family.anchors[0] for family in FAMILIES.values())
     found: list[Place] = []
     for candidate in checkpoint.candidates:
-        names = [name for name in candidate.tensors if type(name) is str]
-        here = dict.fromkeys(prefix for anchor in anchors for prefix in prefixes(names, anchor))
+        here = dict.fromkeys(prefix for anchor in anchors for prefix in prefixes(candidate.tensors, anchor))
         if len(here) >= MAX_PREFIXES:
             raise InputError(
                 f"the checkpoint has {len(here)} models or more under {printable(key_of(candidate), 60)}",
@@ -117,9 +116,7 @@ def _without(candidate: Candidate, prefix: str) -> dict[str, Sizes]:
     }
 
 
-def _heads(
-    checkpoint: Checkpoint, model: Candidate, shapes: Mapping[str, Sizes]
-) -> Iterator[tuple[Candidate, str]]:  # fmt: skip
+def _heads(checkpoint: Checkpoint, model: Candidate, shapes: Mapping[str, Sizes]) -> Iterator[tuple[Candidate, str]]:
     """State dicts beside ``model`` that are a head of its width. One that is called classifier comes first."""
     width = next((shape[-1] for name, shape in shapes.items() if name.endswith("cls_token") and shape), None)
     beside = [c for c in checkpoint.candidates if c is not model and c.keys[:-1] == model.keys[:-1] and c.keys]
@@ -152,7 +149,7 @@ def question(places: Sequence[Place]) -> Question:
     ordered = sorted(places, key=lambda place: not _average(place))
     shown = ", ".join(_shown(place) for place in ordered)
     return Question(
-        f"the checkpoint holds {len(places)} models ({shown}), and which is meant is open",
+        f"the checkpoint holds {len(places)} models ({shown}), and does not say which one is meant",
         tuple(Choice(" ".join(_words(place, places)), _meaning(place), _evidence(place)) for place in ordered),
         " ".join(dict.fromkeys(f"{word.partition('=')[0]}={CHOOSE}" for p in places for word in _words(p, places))),
     )

@@ -15,7 +15,7 @@ from ast2hf.checkpoint.state_dict import StateDict, open_checkpoint
 from ast2hf.config import Config, Variant
 from ast2hf.covering import cover
 from ast2hf.errors import Ast2hfError, QuestionError, VerificationError, printable
-from ast2hf.families import FAMILIES, exact, resize
+from ast2hf.families import DEFAULT, FAMILIES, exact, resize
 from ast2hf.families.base import CLASSIFICATION
 from ast2hf.formats.base import Spec
 from ast2hf.formats.huggingface import HUGGING_FACE
@@ -28,9 +28,6 @@ from ast2hf.results import Report
 from ast2hf.settling import settle
 
 log = logging.getLogger(__name__)
-
-SYNTHETIC = "ast"
-"""The family of synthetic checkpoints where none is said."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +46,10 @@ def open_and_plan(
     """The checkpoint, vetted, recognised and planned. Raises QuestionError for what only the user can say."""
     report.labels = labels.uri
     cache = local_files.expand(config.paths.cache).absolute()
-    made = FAMILIES[variant.family or SYNTHETIC]
-    source = stack.enter_context(locate(config.checkpoint, variant, made, cache, config.download, scratch, progress))
+    synthetic = FAMILIES[variant.family or DEFAULT.name]
+    source = stack.enter_context(
+        locate(config.checkpoint, variant, synthetic, cache, config.download, scratch, progress)
+    )
     report.source["uri"] = source.uri
     with progress("read", "Read and vet the checkpoint"):
         checkpoint = stack.enter_context(open_checkpoint(source.path))
@@ -75,16 +74,13 @@ def open_and_plan(
     return Opened(source, match.state_dict, spec)
 
 
-def _specify(
-    report: Report, config: Config, variant: Variant, recognition: Recognition, labels: Labels
-) -> Spec:  # fmt: skip
+def _specify(report: Report, config: Config, variant: Variant, recognition: Recognition, labels: Labels) -> Spec:
     """What is to be made of a recognised checkpoint; the report says it, too."""
     match = recognition.match
     family, shapes = match.family, match.state_dict.shapes
     exact_epsilon = variant.exact_epsilon and variant.head == CLASSIFICATION
     epsilon = exact.HEAD_EPSILON if exact_epsilon else variant.layer_norm_eps
     own = family.geometry(variant, shapes)
-    limits.check_layers(own.num_hidden_layers)
     limits.check_layers(own.num_hidden_layers)
     with _deciding(report, "coverage"):
         table = family.table(variant.head, shapes, exact_epsilon)
@@ -164,8 +160,7 @@ def _configuration_hash(report: Report, config: Config, variant: Variant, spec: 
     return up_to_date.configuration_hash(
         {
             "model": model, "resize": asdict(config.resize), "labels": spec.labels, "audio": config.audio,
-            "device": report.device,
-            "dtype": report.dtype, "verify": asdict(config.verify),
+            "device": report.device, "dtype": report.dtype, "verify": asdict(config.verify),
             "environment": {name: report.environment[name] for name in packages},
         }
     )  # fmt: skip

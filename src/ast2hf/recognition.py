@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ast2hf import matches, places
+from ast2hf.checkpoint.candidates import optimizer_state
 from ast2hf.config import Config, Variant
 from ast2hf.errors import InputError, Question, QuestionError, printable
 from ast2hf.families import FAMILIES, foreign, heads
@@ -46,11 +47,10 @@ class Recognition:
 
 
 def recognise(checkpoint: Checkpoint, config: Config, variant: Variant) -> Recognition:
-    """What ``checkpoint`` is, by its tensors.
+    """What ``checkpoint`` is: by its tensors, and by what was said.
 
-    And by what was said: key and prefix in ``config``, family and pooling in ``variant``.
-
-    Raises InputError where it is nothing that can be converted, or contradicts what was said.
+    Said are key and prefix in ``config``, family and pooling in ``variant``. Raises InputError where it is nothing that
+    can be converted, or contradicts what was said.
     """
     every = places.find(checkpoint)
     if not every:
@@ -86,7 +86,7 @@ def _said_place(every: Sequence[Place], config: Config) -> list[Place]:
         if not chosen:
             shown = ", ".join(printable(repr(value), 60) for value in known)
             raise InputError(
-                f"the checkpoint has no model under {setting}={printable(said, 60)}", f"there is one under {shown}"
+                f"the checkpoint has no model under {setting}={printable(said, 60)}", f"give one of: {shown}"
             )
     return chosen
 
@@ -96,12 +96,12 @@ def _said_family(chosen: list[Place], variant: Variant) -> list[Place]:
     if variant.family is None:
         return chosen
     said = FAMILIES[variant.family]
-    found = [
-        replace(place, families=families, with_head=with_head)
-        for place in chosen
-        if (families := tuple(f for f in place.families if f is said)) is not None
-        and ((with_head := tuple(f for f in place.with_head if f is said)) or families)
-    ]
+    found = []
+    for place in chosen:
+        families = tuple(family for family in place.families if family is said)
+        with_head = tuple(family for family in place.with_head if family is said)
+        if families or with_head:
+            found.append(replace(place, families=families, with_head=with_head))
     if not found:
         titles = ", ".join(dict.fromkeys(f.title for place in chosen for f in (*place.families, *place.with_head)))
         raise InputError(
@@ -118,10 +118,7 @@ def _refusal(checkpoint: Checkpoint) -> InputError:
         for candidate in sorted(checkpoint.candidates, key=lambda candidate: -len(candidate.tensors))
     ]
     if shapes and all(_is_optimizer(candidate) for candidate in shapes):
-        return InputError(
-            "the checkpoint is an optimizer state",
-            "use the model's file (best_audio_model.pth, not best_optim_state.pth)",
-        )
+        return optimizer_state()
     known = [candidate for candidate in shapes if foreign.find(candidate) is not None]
     return foreign.refusal((known or shapes or [{}])[0], places.almost(checkpoint))
 

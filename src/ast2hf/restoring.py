@@ -17,7 +17,7 @@ from ast2hf.checkpoint.selection import Part
 from ast2hf.checkpoint.state_dict import open_checkpoint
 from ast2hf.config import Config
 from ast2hf.errors import ConfigurationError, InputError, OutputError, printable
-from ast2hf.families import FAMILIES, exact
+from ast2hf.families import DEFAULT, FAMILIES, exact
 from ast2hf.families.base import CLS, Family
 from ast2hf.families.geometry import Geometry
 from ast2hf.formats import original
@@ -30,7 +30,7 @@ from ast2hf.output import up_to_date
 from ast2hf.planning import note
 from ast2hf.progress import Progress
 from ast2hf.proof import checks
-from ast2hf.results import NO_HEAD, Conversion, Report
+from ast2hf.results import NO_HEAD, SYNTHETIC_FEATURES, Conversion, Report
 
 if TYPE_CHECKING:
     import torch
@@ -98,8 +98,8 @@ def _identity(path: Path) -> dict[str, Any]:
 
 
 def _family(settings: Config, before: dict[str, Any]) -> Family:
-    name = before.get("family") or settings.model.family or "ast"
-    if name not in FAMILIES or FAMILIES[name].classifier != FAMILIES["ast"].classifier:
+    name = before.get("family") or settings.model.family or DEFAULT.name
+    if name not in FAMILIES or FAMILIES[name].classifier != DEFAULT.classifier:
         raise ConfigurationError(
             f"a file of the family {printable(name, 60)} is not restored: it is not one state dict of AST's kind",
             "restore models of the families ast, ssast and ssast_frame",
@@ -156,7 +156,7 @@ def _prove(
     report.checks["coverage"] = checks.planned(
         "coverage", "passed", source=len(spec.plan.targets), mapped=len(spec.plan.targets), written=len(tensors)
     )
-    report.clip = "synthetic features (seed 0)"
+    report.clip = SYNTHETIC_FEATURES
     evidence = Evidence(
         spec, HUGGING_FACE, folder, tensors, None, device, None, "the published logits are of another file",
         not_heard=RESTORED, restored=True,

@@ -30,6 +30,9 @@ NOT_REACHED = "not reached"
 INTERRUPTED = "interrupted"
 """The error of a run that a person or the system stopped."""
 
+SYNTHETIC_FEATURES = "synthetic features (seed 0)"
+"""The ``clip`` of a report whose proof heard none; the seed is that of :mod:`ast2hf.proof.evidence`."""
+
 BLOCK_RTOL = 1e-5
 """Relative difference from which a block is said to diverge: ten times the rounding of float32 over twelve blocks."""
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
 
 from ast2hf import period, strides
 from ast2hf.config import Variant
 from ast2hf.errors import CHOOSE, Choice, Question
-from ast2hf.families import sizes
-from ast2hf.families.base import CLASSIFICATION, Family
-from ast2hf.families.readings import Reading, of_grid
+from ast2hf.families.ast.table import POSITIONS
+from ast2hf.families.base import CLASSIFICATION, Family, Values
+from ast2hf.families.geometry import CLASS_TOKENS
+from ast2hf.families.readings import Reading
 from ast2hf.mapping.ops import Sizes
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 MEL_BINS = 128
 """Of the features in every recipe of AST and SSAST."""
@@ -49,25 +46,24 @@ class Settled:
 
 def settle(
     variant: Variant, family: Family, shapes: Mapping[str, Sizes],
-    values: Callable[[str], NDArray[Any] | None] = lambda name: None,
+    values: Values = lambda name: None,
 ) -> Settled:  # fmt: skip
     """``variant`` with its strides, length and mel bins filled in for tensors of ``shapes`` (prefix taken off).
 
     ``values``: of a tensor by its name. Raises InputError where what was said is not what the tensors show.
     """
     notes: list[str] = []
-    stored: Mapping[str, int] = _hook(family, "stored", lambda values: {})(values)
+    stored = family.stored(values)
     if variant.num_mel_bins is None:
-        own: int | None = _hook(family, "num_mel_bins", None)
-        known = stored.get("num_mel_bins") or own
+        known = stored.get("num_mel_bins") or family.num_mel_bins
         variant = replace(variant, num_mel_bins=known or MEL_BINS)
         if known is None:
-            notes.append(f"{MEL_BINS} mel bins, as in the family's recipes: say model.num_mel_bins if yours differ")
+            notes.append(f"{MEL_BINS} mel bins, as in the family's recipes: set model.num_mel_bins if yours differ")
     if variant.max_length is None and "max_length" in stored:
         variant = replace(variant, max_length=stored["max_length"])
         notes.append(f"{variant.max_length} frames: the file says so")
-    lengths: Sequence[int] = _hook(family, "lengths", strides.LENGTHS)
-    every = _readings(variant, family, shapes)
+    lengths = family.lengths
+    every = family.readings(variant, shapes)
     said = (variant.frequency_stride, variant.time_stride, variant.max_length)
     fits = tuple(sorted((r for r in every if r.has(*said)), key=lambda r: strides.rank(r, lengths)))
     shown = _shown_columns(fits, values)
@@ -89,36 +85,19 @@ def settle(
     return Settled(variant, open_, tuple(unsaid), fits, tuple(notes))
 
 
-def _hook(family: Family, name: str, default: Any) -> Any:
-    """What ``family`` has to say beyond what every family must."""
-    return getattr(family, name, default)
-
-
-def _readings(variant: Variant, family: Family, shapes: Mapping[str, Sizes]) -> tuple[Reading, ...]:
-    own = _hook(family, "readings", None)
-    if own is not None:
-        return tuple(own(variant, shapes))
-    prefix = family.anchors[0].rpartition(".")[0]
-    prefix = prefix + "." if prefix else ""
-    positions = sizes.size(prefix + "pos_embed", 1, shapes)
-    assert variant.num_mel_bins is not None
-    said = (variant.frequency_stride, variant.time_stride)
-    return tuple(of_grid(positions - 2, sizes.kernel(prefix, shapes), variant.num_mel_bins, said))
-
-
-def _shown_columns(fits: Sequence[Reading], values: Callable[[str], NDArray[Any] | None]) -> int | None:
+def _shown_columns(fits: Sequence[Reading], values: Values) -> int | None:
     """The number of columns that the position embeddings speak for, where several fit."""
     choices = {reading.columns for reading in fits}
-    positions = values("v.pos_embed") if len(choices) > 1 else None
-    return None if positions is None or positions.ndim != 3 else period.columns(positions[0, 2:], choices)
+    positions = values(POSITIONS) if len(choices) > 1 else None
+    if positions is None or positions.ndim != 3:
+        return None
+    return period.columns(positions[0, CLASS_TOKENS:], choices)
 
 
-def _filled(
-    variant: Variant, reading: Reading, lengths: Sequence[int], count: int
-) -> tuple[Variant, list[str]]:  # fmt: skip
+def _filled(variant: Variant, reading: Reading, lengths: Sequence[int], count: int) -> tuple[Variant, list[str]]:
     notes = []
     if variant.frequency_stride is None or variant.time_stride is None:
-        other = "; other strides have as many patches: say model.frequency_stride and model.time_stride if yours differ"
+        other = "; other strides have as many patches: set model.frequency_stride and model.time_stride if yours differ"
         notes.append(f"read from the count of patches: {reading}" + (other if count > 1 else ""))
     length = variant.max_length
     if length is None:

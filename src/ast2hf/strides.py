@@ -13,9 +13,6 @@ from ast2hf.errors import CHOOSE, Choice, InputError, Question
 from ast2hf.families.readings import Reading
 from ast2hf.mapping.ops import Sizes
 
-LENGTHS = (1024, 512, 128, 798)
-"""Of the inputs in the authors' recipes: AudioSet, ESC-50, Speech Commands; ICBHI (Patch-Mix). In frames."""
-
 _EVIDENCE = ("equal strides and a length of the recipes", "equal strides", "a length of the recipes", "")
 """What speaks for a reading, by its rank."""
 
@@ -37,7 +34,7 @@ def _usual(reading: Reading) -> bool:
     return reading.rows == 1 or reading.frequency_stride == reading.time_stride
 
 
-def canonical(reading: Reading, lengths: Sequence[int] = LENGTHS) -> int:
+def canonical(reading: Reading, lengths: Sequence[int]) -> int:
     """The length that is written where none was said: that of a recipe, else the roundest, else the shortest."""
     inside = range(reading.shortest, reading.longest + 1)
     for length in lengths:
@@ -49,9 +46,7 @@ def canonical(reading: Reading, lengths: Sequence[int] = LENGTHS) -> int:
     return reading.shortest
 
 
-def question(
-    fits: Sequence[Reading], variant: Variant, lengths: Sequence[int], shown: int | None
-) -> Question:  # fmt: skip
+def question(fits: Sequence[Reading], variant: Variant, lengths: Sequence[int], shown: int | None) -> Question:
     """Which of ``fits`` it is. ``shown``: the columns that the position embeddings speak for."""
 
     def evidence(reading: Reading) -> str:

@@ -33,15 +33,15 @@ def validate(config: Config) -> None:
             f"give task={config.task if config.task in _OF_FOLDERS else 'verify'} folder=FOLDER_OR_HUB_ID "
             "checkpoint=FILE",
         )
-    if config.task in _OF_FOLDERS and (config.hub.push or config.tracking.log_model):
+    if config.task in (*_OF_FOLDERS, "inspect") and (config.hub.push or config.tracking.log_model):
         raise ConfigurationError(
             f"task={config.task} writes no model that could be pushed or logged",
             "leave out hub=push and tracking.log_model",
         )
     if config.task == "restore" and config.checkpoint is None:
         raise ConfigurationError("task=restore needs the file to write", "give checkpoint=OUT.pth")
-    if config.task == "inspect":
-        _validate_inspect(config)
+    if config.task == "inspect" and config.checkpoint is None:
+        raise ConfigurationError("task=inspect needs a checkpoint", "give task=inspect checkpoint=FILE")
     _require_choice_or_none("model.family", config.model.family, FAMILIES)
     _require_choice_or_none("model.pooling", config.model.pooling, POOLINGS)
     _require_choice("model.head", config.model.head, HEADS)
@@ -78,16 +78,6 @@ def _require_choice(key: str, value: str, choices: Collection[str]) -> None:
 def _require_choice_or_none(key: str, value: str | None, choices: Collection[str]) -> None:
     if value is not None:
         _require_choice(key, value, choices)
-
-
-def _validate_inspect(config: Config) -> None:
-    """Raise ConfigurationError for what would need a model: task=inspect reads a file and says what it is."""
-    if config.checkpoint is None:
-        raise ConfigurationError("task=inspect needs a checkpoint", "give task=inspect checkpoint=FILE")
-    if config.hub.push or config.tracking.log_model:
-        raise ConfigurationError(
-            "task=inspect writes no model that could be pushed or logged", "leave out hub=push and tracking.log_model"
-        )
 
 
 def _positive(config: Config) -> dict[str, float]:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from ast2hf.config import Variant
 from ast2hf.errors import CHOOSE, Choice, Question
-from ast2hf.families.base import MEAN
-from ast2hf.matches import UNTRAINED, Match, Values
+from ast2hf.families.base import MEAN, Values
+from ast2hf.matches import UNTRAINED, Match
 
 _IMAGENET_BIAS = "v.head.bias"
 _STARTED = f"{_IMAGENET_BIAS} is not zero: it started from a model of ImageNet, as AST does and SSAST does not"
@@ -27,7 +27,7 @@ def weigh(matches: list[Match], variant: Variant) -> tuple[list[Match], Question
 def _of_said_bins(matches: list[Match], variant: Variant) -> list[Match]:
     """Without families that have another number of mel bins than was said, as long as one is left."""
     own = (None, variant.num_mel_bins)
-    left = [match for match in matches if getattr(match.family, "num_mel_bins", None) in own]
+    left = [match for match in matches if match.family.num_mel_bins in own]
     return left if left and variant.num_mel_bins is not None else matches
 
 
@@ -70,11 +70,11 @@ def _alike(matches: Sequence[Match]) -> bool:
 def _question(matches: Sequence[Match], evidence: Sequence[str]) -> Question:
     families = list(dict.fromkeys(match.family for match in matches))
     titles = " or ".join(family.title for family in families)
-    what = "what its head takes the mean of" if len(families) == 1 else f"which of them it is ({titles})"
     only = len(families) == 1
+    what = "which tokens its head averages" if only else f"which of them it is ({titles})"
     found = f" ({'; '.join(evidence)})" if evidence else ""
     return Question(
-        f"the tensors fit {'both poolings of ' + titles if only else 'several models'}, and {what} is open{found}",
+        f"the tensors fit {'both poolings of ' + titles if only else 'several models'}, and do not say {what}{found}",
         tuple(Choice(_override(match, only), _meaning(match)) for match in matches),
         ("" if only else f"model.family={CHOOSE} ") + f"model.pooling={CHOOSE}",
     )

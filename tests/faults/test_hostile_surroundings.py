@@ -103,14 +103,14 @@ def test_what_is_no_file_is_refused_at_once(cli, refused, came_out):
         cwd=cli.folder, check=True,
     )  # fmt: skip
     for setting, words in (
-        ("labels=pipe", "label file pipe cannot be read (it is no file but a pipe)"),
-        ("labels=/dev/zero", "it is no file but a device"),
-        ("labels=socket", "it is no file but a socket"),
-        ("audio=pipe", "clip pipe cannot be read (it is no file but a pipe)"),
-        ("audio=/dev/urandom", "it is no file but a device"),
-        ("audio=folder", "it is no file but a folder"),
-        ("checkpoint=pipe", "is no file"),
-        ("checkpoint=/dev/zero", "is no file"),
+        ("labels=pipe", "label file pipe cannot be read (it is a pipe, not a file)"),
+        ("labels=/dev/zero", "it is a device, not a file"),
+        ("labels=socket", "it is a socket, not a file"),
+        ("audio=pipe", "clip pipe cannot be read (it is a pipe, not a file)"),
+        ("audio=/dev/urandom", "it is a device, not a file"),
+        ("audio=folder", "it is a folder, not a file"),
+        ("checkpoint=pipe", "not a file"),
+        ("checkpoint=/dev/zero", "not a file"),
     ):
         result = refused(setting)
         assert words in result.error_line

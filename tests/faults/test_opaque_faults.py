@@ -354,10 +354,10 @@ def test_fake_modules(tmp_path, came_out):
     for fake in (b"N", b"]", b"K\x01", text("x"), tensor(), b"cm\nf\n)R"):
         error = crafted_refusal(tmp_path, tensor() + module(fake) + b"\x86", "contains a tuple, not a state dict")
     crafted_refusal(
-        tmp_path, module(mapping(w=tensor()), mapping(x=b"K\x01")), "contains something that is no module (x)"
+        tmp_path, module(mapping(w=tensor()), mapping(x=b"K\x01")), "contains something that is not a module (x)"
     )
-    crafted_refusal(tmp_path, module(mapping(w=tensor(), x=text("y"))), "contains something that is no tensor (x)")
-    crafted_refusal(tmp_path, module(b"}K\x01" + tensor() + b"s"), "a name that is no text")
+    crafted_refusal(tmp_path, module(mapping(w=tensor(), x=text("y"))), "contains something that is not a tensor (x)")
+    crafted_refusal(tmp_path, module(b"}K\x01" + tensor() + b"s"), "a name that is not text")
     crafted_refusal(tmp_path, module(mapping(**{"../w": tensor()})), "is not a valid tensor name")
     came_out(error)
 
@@ -412,7 +412,7 @@ def test_safetensors_whose_header_is_hostile(cli, tmp_path, came_out):
     path = tmp_path / "w.pth"
     entry, second = json.dumps(ENTRY).encode(), json.dumps(SECOND).encode()
     for content, words in (
-        (with_header(b'{"w":' + entry + b',"w":' + second + b"}"), "a key is there twice"),
+        (with_header(b'{"w":' + entry + b',"w":' + second + b"}"), "a key appears twice"),
         (with_header(b'{"w":' + b"[" * 1_000_000 + b"}"), "is damaged"),
         (with_header(b'{"w":' + b"9" * 10_000 + b"}"), "is damaged"),
         (with_header(b'{"w":\xff}'), "is damaged"),

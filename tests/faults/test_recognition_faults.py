@@ -180,7 +180,9 @@ def test_unknown_tensors(cli, came_out):
     wrapped = {f"ast.{name}": value for name, value in PLAIN.items()}
     value = {**wrapped, "projector.weight": torch.ones(3, 3), "loss.pos_weight": torch.ones(7)}
     result = refused(cli, saved(value))
-    assert "1 tensors (projector.weight [3, 3]) of the checkpoint belong to no part of the model" in result.error_line
+    assert (
+        "the checkpoint has tensors that belong to no part of the model (projector.weight [3, 3])" in result.error_line
+    )
     came_out(result)
     (cli.folder / FILE).write_bytes(saved(value))
     assert cli(*CUSTOM, "unused=drop").code == 0
@@ -189,7 +191,7 @@ def test_unknown_tensors(cli, came_out):
     assert "loss" in report["dropped_tensors"]["loss.pos_weight"]
     for name in ("v.blocks.0.attn.qkv.lora_A", "v.blocks.1.ls1.gamma"):
         result = refused(cli, saved({**PLAIN, name: torch.ones(4, HIDDEN)}), "unused=drop", "output_dir=other")
-        assert f"({name} [4, 64]) of the checkpoint lie inside the model and are unknown" in result.error_line
+        assert f"unknown tensors inside the model ({name} [4, 64])" in result.error_line
 
 
 @pytest.mark.fault(118, "an AST without distillation token; a PaSST with distilled=False")

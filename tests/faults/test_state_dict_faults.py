@@ -115,7 +115,10 @@ def test_wrappers(cli, plain, came_out):
 def test_two_candidates(cli):
     copies = {name: value.clone() for name, value in PLAIN.items()}
     result, answers = asked(cli, saved({"model": copies, "state_dict": ORIGINAL}), *CUSTOM)
-    assert "the checkpoint holds 2 models (model, state_dict module.), and which is meant is open" in result.error_line
+    assert (
+        "the checkpoint holds 2 models (model, state_dict module.), and does not say which one is meant"
+        in result.error_line
+    )
     assert answers == ["checkpoint_key=model", "checkpoint_key=state_dict"]
 
 

@@ -72,7 +72,7 @@ def test_a_clip_in_the_cache_that_is_no_file_is_streamed_again(tmp_path, monkeyp
 def test_a_model_folder_with_something_that_is_no_file_is_refused(tmp_path, name, make):
     assert hub_download.model_folder(str(tmp_path), ["a.json", "b"]) == tmp_path
     make(tmp_path / name)
-    with pytest.raises(InputError, match=rf"{name} cannot be read \(it is no file but a (pipe|folder)\)"):
+    with pytest.raises(InputError, match=rf"{name} cannot be read \(it is a (pipe|folder), not a file\)"):
         hub_download.model_folder(str(tmp_path), ["a.json", "b"])
     (tmp_path / "c").mkdir()
     assert hub_download.model_folder(str(tmp_path), ["c.json"]) == tmp_path

@@ -23,7 +23,7 @@ def look(checkpoint, given=GIVEN, **said):
 
 
 def text(found):
-    return "\n".join(page(found.as_dict()))
+    return "\n".join(page(found))
 
 
 VERDICTS = {
@@ -164,7 +164,7 @@ def test_unknown_tensors_are_listed_and_the_command_asks_about_them():
     ("shapes", "values", "said", "reason"),
     [
         ({"weight": (3, 3)}, {}, {}, "looks like another model"),
-        ({**ast_shapes(), "v.blocks.0.attn.qkv.lora_A": (4, 192)}, {}, {}, "lie inside the model"),
+        ({**ast_shapes(), "v.blocks.0.attn.qkv.lora_A": (4, 192)}, {}, {}, "unknown tensors inside the model"),
         ({**ast_shapes(), "v.norm.weight": (3,)}, {}, {}, "v.norm.weight has shape [3], expected [192]"),
         (ast_shapes(width=100), {}, {}, "does not say how many attention heads"),
         (ast_shapes(), {}, {"family": "passt"}, "model.family=passt says PaSST"),

@@ -82,9 +82,9 @@ def test_what_is_no_file_is_named_and_not_waited_for(no_file, kind):
     for opened in (path, Path("link")):
         if opened != path:
             opened.symlink_to(path)
-        with pytest.raises(NoFileError, match=f"it is no file but {kind}"):
+        with pytest.raises(NoFileError, match=f"it is {kind}, not a file"):
             open_file(opened)
-    with pytest.raises(InputError, match=rf"label file {path} cannot be read \(it is no file but {kind}\); give one"):
+    with pytest.raises(InputError, match=rf"label file {path} cannot be read \(it is {kind}, not a file\); give one"):
         read(str(path), "label file", "give one", 100)
 
 

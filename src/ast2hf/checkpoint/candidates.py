@@ -169,10 +169,7 @@ def _none_found(root: object, search: _Search) -> InputError:
         return InputError(f"the checkpoint contains {search.odd}", "save the weights as plain float32 tensors")
     attributes = root.state if type(root) is Opaque else root
     if type(attributes) is dict and _is_optimizer(attributes):
-        return InputError(
-            "the checkpoint is an optimizer state",
-            "use the model's file (best_audio_model.pth, not best_optim_state.pth)",
-        )
+        return optimizer_state()
     if type(root) is not dict:
         return InputError(f"the checkpoint contains {_kind(root)}, not a state dict", _HINT_STATE_DICT)
     for key, item in root.items():
@@ -182,6 +179,13 @@ def _none_found(root: object, search: _Search) -> InputError:
             )
     shown = ", ".join(printable(key, 40) for key in list(root)[:10]) or "none"
     return InputError(f"the checkpoint contains no state dict (its keys: {shown})", _HINT_STATE_DICT)
+
+
+def optimizer_state() -> InputError:
+    """The error for a file with nothing but the state of an optimizer."""
+    return InputError(
+        "the checkpoint is an optimizer state", "use the model's file (best_audio_model.pth, not best_optim_state.pth)"
+    )
 
 
 def _kind(value: object) -> str:

@@ -55,13 +55,13 @@ class ModuleReader:
                 if type(value) is TensorMeta:
                     tensors[name] = value
                 elif value is not None:
-                    unusable[name] = odd_tensor(value) or "something that is no tensor"
+                    unusable[name] = odd_tensor(value) or "something that is not a tensor"
             below: list[tuple[str, Attributes, int]] = []
             for name, value in self._named(module["_modules"], prefix):
                 if type(value) is Opaque and is_module(value.state):
                     below.append((f"{name}.", value.state, depth + 1))
                 elif value is not None:
-                    unusable[name] = "something that is no module"
+                    unusable[name] = "something that is not a module"
             todo += reversed(below)
         return tensors, unusable
 
@@ -81,7 +81,7 @@ class ModuleReader:
         self._count(len(entries))
         for key, value in entries.items():
             if type(key) is not str or len(prefix) + len(key) > _MAX_PATH:
-                raise _refusal("have a name that is no text, or a long one")
+                raise _refusal("have a name that is not text, or is too long")
             yield prefix + key, value
 
     def _count(self, entries: int) -> None:

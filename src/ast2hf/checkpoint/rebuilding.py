@@ -33,7 +33,7 @@ _PLAIN_TENSORS = ("torch.Tensor", "torch.nn.parameter.Parameter")
 _RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 """Modules that protocol 2 calls as Python 2 did."""
 
-_MAX_AXES = 16
+MAX_AXES = 16
 
 _MAX_NAME = 1000
 """Characters. To look a name up is to read it, once each time it is written."""
@@ -42,7 +42,7 @@ _MAX_NAME = 1000
 def reference(module: object, name: object) -> Opaque:
     """The class or function ``name`` of ``module``. Raises InputError where only an attack needs it."""
     if type(module) is not str or type(name) is not str:
-        raise ValueError("the name of a global is no text")
+        raise ValueError("the name of a global is not text")
     if len(module) + len(name) > _MAX_NAME or is_forbidden(module, name):
         raise refusal(f"{module}.{name}")
     return Opaque(f"{_RENAMED.get(module, module)}.{name}")
@@ -123,6 +123,6 @@ def _tensor(storage: object, offset: object, shape: object, stride: object) -> T
 
 
 def _sizes(value: object) -> tuple[int, ...]:
-    if type(value) is not tuple or len(value) > _MAX_AXES or not all(map(is_size, value)):
+    if type(value) is not tuple or len(value) > MAX_AXES or not all(map(is_size, value)):
         raise InputError("a tensor has an invalid shape or stride", "re-save the checkpoint")
     return value

@@ -14,6 +14,7 @@ from typing import BinaryIO, NamedTuple
 
 from ast2hf.checkpoint.container import HINT_REDOWNLOAD, HINT_RESAVE, MAX_PICKLE, ByteRange, Container
 from ast2hf.checkpoint.opaque import Opaque
+from ast2hf.checkpoint.rebuilding import MAX_AXES, is_size
 from ast2hf.checkpoint.tensor_meta import ITEMSIZE, Storage, TensorMeta
 from ast2hf.checkpoint.validate import contiguous_stride
 from ast2hf.errors import InputError, printable
@@ -27,8 +28,6 @@ _NEWER = {"U16": 2, "U32": 4, "U64": 8, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1
 """Bytes of an element, by dtype, of those that no model here can use."""
 
 _METADATA = "__metadata__"
-
-_MAX_AXES = 16
 
 _HINT = "save it again with safetensors.torch.save_file"
 
@@ -78,7 +77,7 @@ def _entries(name: str, text: bytes, start: int) -> Iterator[_Entry]:
     except (ValueError, RecursionError) as error:
         raise InputError(f"the header of {name} is damaged ({printable(error, 80)})", HINT_REDOWNLOAD) from None
     if type(header) is not dict:
-        raise InputError(f"the header of {name} is no JSON object", HINT_REDOWNLOAD)
+        raise InputError(f"the header of {name} is not a JSON object", HINT_REDOWNLOAD)
     metadata = header.pop(_METADATA, {})
     if type(metadata) is not dict or not all(type(value) is str for value in metadata.values()):
         raise InputError(f"the {_METADATA} of {name} is not text", _HINT)
@@ -98,7 +97,7 @@ def _entry(name: str, described: object, start: int) -> _Entry:
     itemsize = _NEWER.get(dtype) or ITEMSIZE.get(_DTYPES.get(dtype, ""))
     if itemsize is None:
         raise InputError(f"tensor {shown} has the unknown dtype {printable(dtype, 40)}", HINT_RESAVE)
-    if len(shape) > _MAX_AXES or not all(type(n) is int and 0 <= n < 1 << 63 for n in shape):
+    if len(shape) > MAX_AXES or not all(map(is_size, shape)):
         raise InputError(f"tensor {shown} has an invalid shape", _HINT)
     if not 0 <= first <= last:
         raise InputError(f"tensor {shown} has invalid offsets", _HINT)
@@ -110,5 +109,5 @@ def _entry(name: str, described: object, start: int) -> _Entry:
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a key is there twice")
+        raise ValueError("a key appears twice")
     return found

@@ -140,7 +140,7 @@ _MAX_ARGUMENTS = 16
 
 def _called(function: object, args: object) -> object:
     if type(args) is not tuple:
-        raise ValueError("arguments that are no tuple")
+        raise ValueError("arguments that are not a tuple")
     if isinstance(function, StandIn):
         return StandIn(function.name, args)
     if not callable(function) or len(args) > _MAX_ARGUMENTS:

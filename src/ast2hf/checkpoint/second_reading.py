@@ -4,8 +4,8 @@ It shares nothing with the first reading, from which the folder was written, but
 pickle, which must be those that were vetted. Python's own unpickler, with inert stand-ins, takes the place of
 :mod:`pickles`, zipfile that of :mod:`zip_directory`; torch makes the tensors from whole storages, instead of runs of
 bytes being cut out of the file; of safetensors all is left to its own library. It searches for no state dict but goes
-where the first reading found it, and must find the same names, dtypes and shapes there. torch.load is no part of it: it
-would see whatever else a file holds, and it imports, maps, and reads what nobody has vetted.
+where the first reading found it, and must find the same names, dtypes and shapes there. torch.load has no part in it:
+it would see whatever else a file holds, and it imports, maps, and reads what nobody has vetted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Find out what a file is: a checkpoint in one of the two formats of ``torch.save``, safetensors, or something else.
+"""Find out what a file is: one of the two formats of ``torch.save``, safetensors, or something else.
 
 Nothing in the file is executed or inflated. Sizes are checked before anything is read.
 """
@@ -45,9 +45,8 @@ def open_container(path: Path, file: BinaryIO) -> Container:
             f"{printable(path)} has {size:,} bytes, over the limit of {MAX_FILE:,}", "check that it is a checkpoint"
         )
     head = os.pread(file.fileno(), 1024, 0)
-    if (
-        head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size
-    ):  # first: the length may look like any magic number
+    # First, since the length with which it begins may look like any magic number.
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size:
         return open_safetensors(path, file, size)
     if head.startswith(b"PK"):
         return open_zip(path, file, size)

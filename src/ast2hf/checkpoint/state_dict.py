@@ -33,7 +33,7 @@ class Checkpoint:
     which dotted name were left unread.
     """
 
-    def __init__(self, path: Path, fd: int, container: Container, found: Found, watch: Watch) -> None:
+    def __init__(self, path: Path, fd: int, container: Container, found: Found, watched: Watch) -> None:
         self.path = path
         self.fd = fd
         self.format = container.format
@@ -42,8 +42,8 @@ class Checkpoint:
         self.candidates = found.candidates
         self.opaque = found.opaque
         self.pickled = container.pickled
+        self.watch = watched
         self._container = container
-        self.watch = watch
 
     @property
     def sha256(self) -> str:

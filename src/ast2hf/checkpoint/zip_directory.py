@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ast2hf.checkpoint.container import HINT_REDOWNLOAD, HINT_RESAVE, ByteRange
 from ast2hf.errors import InputError, printable
@@ -57,7 +57,7 @@ class Entry(NamedTuple):
 
 
 def read_directory(name: str, fd: int, size: int) -> tuple[list[Entry], int]:
-    """The entries, nothing but their number and their sum checked, and the offset of the directory, which ends them.
+    """The entries, not yet checked, and the offset of the directory, where the last of them must end.
 
     ``name``: of the file, printable. Raises InputError where the end records or the directory are not as they must be.
     """
@@ -197,7 +197,7 @@ def _descriptor(name: str, fd: int, entry: Entry, position: int, end: int) -> in
     return len(found)
 
 
-def _unpack(form: struct.Struct, fd: int, position: int) -> tuple:  # type: ignore[type-arg]
+def _unpack(form: struct.Struct, fd: int, position: int) -> tuple[Any, ...]:
     return form.unpack(os.pread(fd, form.size, position) if position >= 0 else b"")
 
 

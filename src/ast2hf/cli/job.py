@@ -117,12 +117,10 @@ def _inspect(config: Config) -> Job:
 
     settings = HydraConfig.get()
     run_folder = Path(settings.runtime.output_dir)
-    given = [override for override in settings.overrides.task if override.partition("=")[0] != "task"]
-    found = inspect_file(config, given, TerminalProgress(), program())
-    value = found.as_dict()
-    write_json(run_folder / INSPECTION, value)
+    found = inspect_file(config, settings.overrides.task, TerminalProgress(), program())
+    write_json(run_folder / INSPECTION, found.as_dict())
     with printing(run_folder):
-        print("\n".join([*page(value), f"  written to   {run_folder / INSPECTION}"]))
+        print("\n".join([*page(found), f"  written to   {run_folder / INSPECTION}"]))
     if found.verdict == "refused":
         raise InputError(str(found.reason), str(found.remedy))
     return Job(0, config.model.name, found.verdict)

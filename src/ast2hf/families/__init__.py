@@ -14,3 +14,6 @@ from ast2hf.families.ssast import SSAST, SSAST_FRAME
 _ALL: tuple[Family, ...] = (AST, SSAST, SSAST_FRAME, PATCH_MIX, PASST, MAEST)
 
 FAMILIES: Mapping[str, Family] = {family.name: family for family in _ALL}
+
+DEFAULT = AST
+"""The family of a synthetic checkpoint, and of a folder to restore, where nothing says which."""

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ast2hf.config import Variant
 from ast2hf.families.geometry import Geometry
+from ast2hf.families.readings import Reading
 from ast2hf.mapping.ops import Sizes
 from ast2hf.mapping.rules import Drop, Rule, Table
 from ast2hf.results import NO_HEAD
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
+
+Values = Callable[[str], "NDArray[Any] | None"]
+"""The values of a tensor by its name, without the prefix; None where there is none."""
 
 NO_SHAPES: Mapping[str, Sizes] = {}
 
@@ -74,7 +79,8 @@ class Family(Protocol):
     ``anchors``: names of tensors, the first of which each of its checkpoints has; what stands before it in a file is
     the prefix. ``classifier``: the name of the module that is its head. ``poolings``: what such a model may do with its
     tokens, the likeliest first. ``expressible``: whether ASTFeatureExtractor computes the features that it was trained
-    on.
+    on. ``num_mel_bins``: of all its models; None where they differ. ``lengths``: of the inputs in its authors' recipes,
+    in frames, the likeliest first.
     """
 
     @property
@@ -89,12 +95,25 @@ class Family(Protocol):
     def poolings(self) -> tuple[str, ...]: ...
     @property
     def expressible(self) -> bool: ...
+    @property
+    def num_mel_bins(self) -> int | None: ...
+    @property
+    def lengths(self) -> tuple[int, ...]: ...
 
     def fits(self, shapes: Mapping[str, Sizes]) -> bool:
         """Whether tensors of these names (prefix taken off) and shapes can be of this family. Others may fit, too."""
 
     def heads(self, pooling: str, shapes: Mapping[str, Sizes]) -> Mapping[str, str | None]:
         """For each of HEADS, None where Hugging Face's AST can express it for tensors of ``shapes``, else why not."""
+
+    def readings(self, variant: Variant, shapes: Mapping[str, Sizes]) -> tuple[Reading, ...]:
+        """All strides and lengths that give as many patches as ``shapes`` show, for the mel bins of ``variant``.
+
+        Raises InputError where a tensor that shows the number of patches is missing.
+        """
+
+    def stored(self, values: Values) -> Mapping[str, int]:
+        """The sizes of the variant that a file says itself, by name. ``values``: of a tensor by its name."""
 
     def geometry(self, variant: Variant, shapes: Mapping[str, Sizes]) -> Geometry:
         """The sizes that ``variant`` gives; those that it leaves open are read from the tensors' ``shapes``.

@@ -16,6 +16,7 @@ _ONE_TOKEN = (
 _MEAN = "it averages the patches; Hugging Face's AST averages its two class tokens"
 _POST_NORM = "it normalises after each block; AST before"
 _CONVOLUTIONS = "it is made of convolutions; AST is a transformer"
+_COLOURS = "it takes images of three colour channels"
 
 _OWN_CODE = "use it with its own code"
 _FAMILIES = "give a checkpoint of AST, SSAST, Patch-Mix, PaSST or MAEST"
@@ -43,7 +44,7 @@ _SWIN = "layers.0.blocks.0.attn.relative_position_bias_table"
 
 # fmt: off
 FOREIGN: tuple[Foreign, ...] = (
-    Foreign("deit_huggingface", "a DeiT in the Hugging Face layout, a model of images", "it takes three colours",
+    Foreign("deit_huggingface", "a DeiT in the Hugging Face layout, a model of images", _COLOURS,
             _FAMILIES, Sign(("deit." + _EMBEDDINGS,))),
     Foreign("huggingface", "an AST in the Hugging Face layout already", "there is nothing to convert",
             "load it with transformers, or give the original checkpoint", Sign((_EMBEDDINGS,))),
@@ -76,11 +77,11 @@ FOREIGN: tuple[Foreign, ...] = (
     Foreign("audiomae", "a fine-tuned AudioMAE",
             "it has one class token, and its head takes the mean of the patches before the last norm", _OWN_CODE,
             Sign(("fc_norm.weight", _VIT, "cls_token"), without=("norm.weight",), channels=1)),
-    Foreign("deit", "a DeiT, a Vision Transformer of images that AST starts from", "it takes three colours",
+    Foreign("deit", "a DeiT, a Vision Transformer of images that AST starts from", _COLOURS,
             _FAMILIES, Sign(("dist_token", _VIT), channels=3)),
     Foreign("vit", "a Vision Transformer (ViT, or an audio model built on one)", _ONE_TOKEN, _FAMILIES,
             Sign((_VIT,), without=("dist_token",))),
-    Foreign("vit", "a Vision Transformer that no known audio model is", "its layout is unknown", _FAMILIES,
+    Foreign("vit", "a Vision Transformer of no known audio model", "its layout is unknown", _FAMILIES,
             Sign((_VIT,))),
     Foreign("swin", "a Swin transformer (such as HTS-AT or CLAP's audio branch)",
             "its attention is within windows, and it has no class token", _OWN_CODE, Sign((_SWIN,))),

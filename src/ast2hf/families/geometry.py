@@ -10,6 +10,10 @@ MLP_RATIO = 4
 """Width of the feed-forward layer over the width of the model (DeiT, on which AST is built)."""
 
 
+CLASS_TOKENS = 2
+"""Before the patches: the class and the distillation token."""
+
+
 @dataclass(frozen=True)
 class Geometry:
     """Sizes in elements; strides in frames and mel bins; ``max_length`` in frames of 10 ms.
@@ -61,7 +65,7 @@ class Geometry:
     @property
     def num_positions(self) -> int:
         """Class token, distillation token, patches."""
-        return 2 + self.frequency_patches * self.time_patches
+        return CLASS_TOKENS + self.frequency_patches * self.time_patches
 
     def dimensions(self) -> dict[str, int]:
         """The values of the symbols in the shapes of a table."""

@@ -28,7 +28,7 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(text, re.ASCII)
 
 
-_FILTERS = "fixed filters of a front end in the model; the converted model gets features: see that they are the same"
+_FILTERS = "fixed filters of a front end in the model; the converted model takes features: compute them the same way"
 _LOSS = "weights of the classes in the loss of the training"
 _METRIC = "state of a metric of the training"
 _COUNTER = "counter of the averaging of weights"

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ast2hf.errors import ConfigurationError
-from ast2hf.families.geometry import Geometry
+from ast2hf.families.geometry import CLASS_TOKENS, Geometry
 from ast2hf.mapping.ops import Op, Scaled, Sizes
 from ast2hf.mapping.rules import Rule, Table
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 RULE = "middle where shorter, bilinear where longer; time, then frequency"
-
-CLASS_TOKENS = 2
 
 POSITIONS = "positions"
 """The symbol of a table's shapes that says which tensor has a row for each token."""

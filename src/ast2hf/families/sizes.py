@@ -52,7 +52,7 @@ def given(variant: Variant, name: str) -> int:
     """The size ``name`` of ``variant``. Raises ConfigurationError where it is open: no tensor alone shows it."""
     value: int | None = getattr(variant, name)
     if value is None:
-        raise ConfigurationError(f"model.{name} is open, and the tensors alone do not show it", f"give model.{name}")
+        raise ConfigurationError(f"model.{name} is open: the tensors alone do not show it", f"give model.{name}")
     return value
 
 

@@ -1,17 +1,23 @@
 """The rules that all families share: timm's vision transformer with a distillation token, as Hugging Face's AST.
 
 Left: timm's names behind a prefix of the family's own. Right: the names that transformers reads on disk since 4.25 and
-that 5.x still writes (in memory, 5.9 and later use others). Data only.
+that 5.x still writes (in memory, 5.9 and later use others).
 """
 
 from __future__ import annotations
 
-from ast2hf.families.base import ENCODER
+from collections.abc import Mapping
+
+from ast2hf.families import heads
+from ast2hf.families.base import CLASSIFICATION, ENCODER, encoder_only
+from ast2hf.families.exact import chosen
+from ast2hf.mapping.ops import Sizes
 from ast2hf.mapping.rules import Drop, Rule, Table, rename, split
 
 POSITIONS = ENCODER + "embeddings.position_embeddings"
 PROJECTION = ENCODER + "embeddings.patch_embeddings.projection.weight"
 
+_NO_HEAD = "classifier; model.head=none converts the encoder alone"
 _IMAGENET = "ImageNet classifier of the vision model that AST started from; its forward does not use it"
 
 
@@ -52,6 +58,29 @@ def encoder(prefix: str, positions: Rule, projection: Rule | None = None) -> Tab
         rename(s + "norm.bias",   ENCODER + "layernorm.bias",   ("hidden",)),
     )
     # fmt: on
+
+
+def with_head(
+    head: str, encoder: Table, drops: tuple[Drop, ...], classifier: str, shapes: Mapping[str, Sizes],
+    exact_epsilon: bool,
+) -> Table:  # fmt: skip
+    """The whole table: ``encoder``, the module ``classifier`` as ``head`` says, and ``drops``.
+
+    The other parameters: see :meth:`ast2hf.families.base.Family.table`.
+    """
+    if head == CLASSIFICATION:
+        layout = heads.layout(shapes, classifier) if shapes else heads.default(classifier)
+        return chosen((*encoder, *heads.table(layout), *drops), exact_epsilon)
+    apart = inside(classifier, _NO_HEAD, shapes, apart=True)
+    return chosen((*encoder_only(encoder, _NO_HEAD), *apart, *drops), exact_epsilon)
+
+
+def inside(module: str, reason: str, shapes: Mapping[str, Sizes], apart: bool = False) -> tuple[Drop, ...]:
+    """Drops for all tensors of ``module``; without ``shapes``, for those of a head as the authors save it."""
+    if not shapes:
+        rules = heads.table(heads.default(module))
+        return tuple(Drop(rule.sources[0], reason, rule.shapes[0], apart) for rule in rules)
+    return tuple(Drop(name, reason, shape, apart) for name, shape in shapes.items() if name.startswith(module + "."))
 
 
 def imagenet_heads(prefix: str) -> tuple[Drop, ...]:

@@ -143,7 +143,7 @@ class ZeroPadded:
     def shapes(self, *sources: Sizes) -> tuple[Sizes, ...]:
         (kernel,) = sources
         if len(kernel) != 4 or kernel[3] != self.columns or kernel[2] < kernel[3]:
-            raise ValueError(f"{list(kernel)} is no kernel of {self.columns} columns and at least as many rows")
+            raise ValueError(f"{list(kernel)} is not a kernel of {self.columns} columns and at least as many rows")
         return ((*kernel[:3], kernel[2]),)
 
 
@@ -161,7 +161,7 @@ class FirstColumns:
     def shapes(self, *sources: Sizes) -> tuple[Sizes, ...]:
         (kernel,) = sources
         if len(kernel) != 4 or kernel[3] < self.columns:
-            raise ValueError(f"{list(kernel)} is no kernel of at least {self.columns} columns")
+            raise ValueError(f"{list(kernel)} is not a kernel of at least {self.columns} columns")
         return ((*kernel[:3], self.columns),)
 
 
@@ -191,7 +191,7 @@ class SummedPositions:
         try:
             (_, count, width), (_, of_rows, rows, _), (_, of_columns, _, available) = sources
         except ValueError:
-            raise ValueError(f"{[list(s) for s in sources]} are no positions of tokens, rows and columns") from None
+            raise ValueError(f"{[list(s) for s in sources]} are not positions of tokens, rows and columns") from None
         columns = available if self.columns is None else self.columns
         if not width == of_rows == of_columns or columns > available:
             raise ValueError(f"{[list(s) for s in sources]} do not give positions for {columns} columns")

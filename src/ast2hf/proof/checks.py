@@ -1,7 +1,7 @@
 """The checks of the proof, in the order in which they are made.
 
 Adding one: a function here, and its tolerances in ``conf/verify/default.yaml``. The report, every table, the model card
-and MLflow show what it measures without being told. A check gets the evidence and its tolerance for the device, None
+and MLflow show what it measures without further edits. A check gets the evidence and its tolerance for the device, None
 where the configuration gives none. Its measure ``max_abs_diff`` is the one that ``atol`` bounds.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ast2hf.config import Tolerance
 from ast2hf.errors import ConfigurationError, InputError
 from ast2hf.families.base import MEAN
-from ast2hf.families.resize import CLASS_TOKENS
+from ast2hf.families.geometry import CLASS_TOKENS
 from ast2hf.proof import compare
 from ast2hf.results import MAX_ABS_DIFF, CheckResult, Measure, Status
 
@@ -136,7 +136,7 @@ def _restored_weights(evidence: Evidence, written: TensorFile) -> Finding:
             return Finding("failed", reason=f"{name} is not what the same computation in float64 gives")
     for name, again in computed.tensors(lambda name: evidence.original[name].double()):
         if not compare.is_close_to(written.get_tensor(name).float(), again):
-            return Finding("failed", reason=f"{name} of the folder is no tensor that the original could have")
+            return Finding("failed", reason=f"{name} of the folder is not a tensor that the original could have")
     return Finding("passed", {"bit_exact": len(copied.sources), "recomputed": len(computed.sources)})
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from ast2hf.errors import SHOWN_CHOICES, printable
+from ast2hf.errors import Question, printable
+from ast2hf.results import NO_HEAD
+
+if TYPE_CHECKING:
+    from ast2hf.inspection import Inspection
 
 _WIDTH = 110
 _NAME = 12
@@ -24,69 +28,64 @@ _VERDICTS = {
 _POOLINGS = {"cls": "the mean of the two class tokens (cls)", "mean": "the mean of the patches (mean)"}
 
 
-def page(found: Mapping[str, Any]) -> Iterator[str]:
-    """The lines of the page. ``found``: the inspection as a dict, whose texts come from a file of anybody's."""
-    yield printable(f"{found['file']}: {_VERDICTS[found['verdict']]}")
+def page(found: Inspection) -> Iterator[str]:
+    """The lines of the page of ``found``, whose texts come from a file of anybody's."""
+    yield printable(f"{found.file}: {_VERDICTS[found.verdict]}")
     for name, text in _facts(found):
         yield from _row(name, text)
-    for question in found["questions"]:
+    for question in found.questions:
         yield ""
-        yield from _row("open", question["open"])
-        yield from _choices(question["choices"])
-    if found["command"]:
+        yield from _row("open", question.open)
+        yield from _choices(question)
+    if found.command:
         yield ""
-        replaced = ", each CHOOSE in it replaced" if found["to_choose"] else ""
+        replaced = ", each CHOOSE in it replaced" if found.to_choose else ""
         yield from _row("convert it", f"with this command{replaced}:")
-        yield f"  {printable(found['command'], 10_000)}"
-        for question in found["to_choose"]:
-            if question not in found["questions"]:
-                yield from _row(question["placeholder"].partition("=")[0], question["open"])
-                yield from _choices(question["choices"])
+        yield f"  {printable(found.command, 10_000)}"
+        for question in found.to_choose:
+            if question not in found.questions:
+                yield from _row(question.placeholder.partition("=")[0], question.open)
+                yield from _choices(question)
 
 
-def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "file", f"{found['bytes']:,} bytes, format {found['format']}"
-    if found["reason"]:
-        yield "reason", found["reason"]
-        yield "remedy", found["remedy"]
-    if found["title"]:
-        yield "family", f"{found['title']} ({found['family']})" if found["family"] else found["title"]
-    if found["tensors"]:
+def _facts(found: Inspection) -> Iterator[tuple[str, str]]:
+    yield "file", f"{found.bytes:,} bytes, format {found.format}"
+    if found.reason and found.remedy:
+        yield "reason", found.reason
+        yield "remedy", found.remedy
+    if found.title:
+        yield "family", f"{found.title} ({found.family})" if found.family else found.title
+    if found.tensors:
         yield "state dict", _where(found)
-        kinds = ", ".join(f"{count} {dtype}" for dtype, count in found["dtypes"].items())
-        yield "tensors", f"{found['tensors']} ({kinds}), {found['parameters']:,} numbers"
-    if found["geometry"]:
-        yield from _sizes(found["geometry"])
-    if found["head"]:
+        kinds = ", ".join(f"{count} {dtype}" for dtype, count in found.dtypes.items())
+        yield "tensors", f"{found.tensors} ({kinds}), {found.parameters:,} numbers"
+    if found.geometry:
+        yield from _sizes(found.geometry)
+    if found.head:
         yield "head", _head(found)
-    if found["pooling"]:
-        yield "pooling", _POOLINGS.get(found["pooling"], found["pooling"])
-    yield from (("evidence", sentence) for sentence in found["evidence"])
-    yield from (("note", sentence) for sentence in found["notes"])
-    yield from _readings(found["readings"])
-    yield from _left_over(found["left_over"])
-    if found["opaque"]:
-        kinds = ", ".join(f"{name} ({count})" for name, count in list(found["opaque"].items())[:_SHOWN])
-        yield "left unread", f"{kinds}{_more(len(found['opaque']))}: neither imported nor run"
+    if found.pooling:
+        yield "pooling", _POOLINGS.get(found.pooling, found.pooling)
+    yield from (("evidence", sentence) for sentence in found.evidence)
+    yield from (("note", sentence) for sentence in found.notes)
+    yield from _readings(found.readings)
+    yield from _left_over(found.left_over)
+    if found.opaque:
+        kinds = ", ".join(f"{name} ({count})" for name, count in list(found.opaque.items())[:_SHOWN])
+        yield "left unread", f"{kinds}{_more(len(found.opaque))}: neither imported nor run"
 
 
-def _where(found: Mapping[str, Any]) -> str:
-    keys = "/".join(map(str, found["keys"]))
+def _where(found: Inspection) -> str:
+    keys = "/".join(map(str, found.keys))
     where = f"under {keys}" if keys else "the file itself"
-    several = len(found["state_dicts"])
-    others = f"; {several} in the file: {', '.join(list(found['state_dicts'])[:_SHOWN])}" if several > 1 else ""
-    return where + (f", names begin with {found['prefix']}" if found["prefix"] else ", names without a prefix") + others
+    several = len(found.state_dicts)
+    others = f"; {several} in the file: {', '.join(list(found.state_dicts)[:_SHOWN])}" if several > 1 else ""
+    return where + (f", names begin with {found.prefix}" if found.prefix else ", names without a prefix") + others
 
 
 def _sizes(sizes: Mapping[str, int]) -> Iterator[tuple[str, str]]:
     labels = f", {sizes['num_labels']} classes" if sizes.get("num_labels") else ""
-    yield (
-        "size",
-        (
-            f"{sizes['hidden_size']} wide, {sizes['num_hidden_layers']} blocks, "
-            f"{sizes['num_attention_heads']} attention heads, MLP {sizes['intermediate_size']}{labels}"
-        ),
-    )
+    width = f"{sizes['hidden_size']} wide, {sizes['num_hidden_layers']} blocks, "
+    yield "size", f"{width}{sizes['num_attention_heads']} attention heads, MLP {sizes['intermediate_size']}{labels}"
     patch = f"{sizes['num_mel_bins']} mel bins, patches of {sizes['patch_size']}"
     if "max_length" in sizes:
         patch += (
@@ -96,13 +95,13 @@ def _sizes(sizes: Mapping[str, int]) -> Iterator[tuple[str, str]]:
     yield "input", patch
 
 
-def _head(found: Mapping[str, Any]) -> str:
-    if found["head"] != "none":
+def _head(found: Inspection) -> str:
+    if found.head != NO_HEAD:
         return "a classifier"
-    return f"none: {found['no_head']}" if found["no_head"] else "none, as was asked"
+    return f"none: {found.no_head}" if found.no_head else "none, as was asked"
 
 
-def _readings(readings: list[Mapping[str, int]]) -> Iterator[tuple[str, str]]:
+def _readings(readings: Sequence[Mapping[str, int]]) -> Iterator[tuple[str, str]]:
     """Every reading of the count of patches, those of one frequency stride together."""
     groups: dict[tuple[int, int, int], list[Mapping[str, int]]] = {}
     for reading in readings:
@@ -133,14 +132,11 @@ def _more(count: int) -> str:
     return f" and {count - _SHOWN} more" if count > _SHOWN else ""
 
 
-def _choices(choices: list[Mapping[str, str]]) -> Iterator[str]:
-    likely = [choice for choice in choices if choice["evidence"]]
-    shown = choices if len(choices) <= SHOWN_CHOICES else (likely or choices)[:SHOWN_CHOICES]
+def _choices(question: Question) -> Iterator[str]:
+    shown = question.shown()
     for choice in shown:
-        evidence = f" ({choice['evidence']})" if choice["evidence"] else ""
-        text = f"{choice['override']}: {choice['meaning']}{evidence}"
-        yield from textwrap.wrap(printable(text, 400), _WIDTH, initial_indent="    ", subsequent_indent=" " * 8)
-    if left := len(choices) - len(shown):
+        yield from textwrap.wrap(printable(choice, 400), _WIDTH, initial_indent="    ", subsequent_indent=" " * 8)
+    if left := len(question.choices) - len(shown):
         yield f"    or one of {left} more: see above"
 
 

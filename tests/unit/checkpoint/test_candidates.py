@@ -187,7 +187,10 @@ def test_an_object_whose_parameters_are_no_dict_is_no_module(fake):
 def test_what_is_no_tensor_in_a_module_is_unusable():
     found = crafted(module(mapping(w=tensor(), x=b"K\x01", n=b"N"), b"}", mapping(y=b"K\x01", z=b"N")))
     assert list(found.candidates[0].tensors) == ["w"]
-    assert found.candidates[0].unusable == {"x": "something that is no tensor", "y": "something that is no module"}
+    assert found.candidates[0].unusable == {
+        "x": "something that is not a tensor",
+        "y": "something that is not a module",
+    }
 
 
 @pytest.mark.parametrize(
@@ -201,8 +204,8 @@ def test_what_is_no_tensor_in_a_module_is_unusable():
                    + module(b"}", b"}", mapping(b=module(mapping(w=tensor())))) + b"u"),
             "have two tensors of one name",
         ),
-        (module(b"}K\x01" + tensor() + b"s"), "a name that is no text"),
-        (module(mapping(**{"x" * 2000: tensor()})), "or a long one"),
+        (module(b"}K\x01" + tensor() + b"s"), "a name that is not text"),
+        (module(mapping(**{"x" * 2000: tensor()})), "or is too long"),
     ],
 )  # fmt: skip
 def test_module_trees_that_torch_could_not_have_written(body, words):

@@ -114,13 +114,13 @@ def test_a_scaled_sum_gets_its_sizes_and_cannot_be_undone():
 @pytest.mark.parametrize(
     ("op", "sources", "message"),
     [
-        (ZeroPadded(2), ((4, 1, 8, 3),), "no kernel of 2 columns"),
-        (ZeroPadded(2), ((4, 1, 1, 2),), "no kernel of 2 columns and at least as many rows"),
-        (ZeroPadded(2), ((4, 1, 8),), "no kernel"),
-        (FirstColumns(3), ((4, 1, 8, 2),), "no kernel of at least 3 columns"),
+        (ZeroPadded(2), ((4, 1, 8, 3),), "not a kernel of 2 columns"),
+        (ZeroPadded(2), ((4, 1, 1, 2),), "not a kernel of 2 columns and at least as many rows"),
+        (ZeroPadded(2), ((4, 1, 8),), "not a kernel"),
+        (FirstColumns(3), ((4, 1, 8, 2),), "not a kernel of at least 3 columns"),
         (SummedPositions(9), ((1, 2, 3), (1, 3, 4, 1), (1, 3, 1, 5)), "do not give positions for 9 columns"),
         (SummedPositions(), ((1, 2, 3), (1, 4, 4, 1), (1, 3, 1, 5)), "do not give positions"),
-        (SummedPositions(), ((1, 2, 3), (1, 3, 4, 1)), "are no positions of tokens, rows and columns"),
+        (SummedPositions(), ((1, 2, 3), (1, 3, 4, 1)), "are not positions of tokens, rows and columns"),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(op, sources, message):

@@ -9,8 +9,9 @@ from ast2hf.config import Variant
 from ast2hf.families import heads, sizes
 from ast2hf.families.ast import table
 from ast2hf.families.ast.front_end import KaldiFbank
-from ast2hf.families.base import CLASSIFICATION, CLS, NO_SHAPES, Activations
-from ast2hf.families.geometry import Geometry
+from ast2hf.families.base import CLASSIFICATION, CLS, NO_SHAPES, Activations, Values
+from ast2hf.families.geometry import CLASS_TOKENS, Geometry
+from ast2hf.families.readings import Reading, of_grid
 from ast2hf.mapping.ops import Sizes
 from ast2hf.mapping.rules import Table
 from ast2hf.results import NO_HEAD
@@ -32,12 +33,22 @@ class Ast:
     classifier = "mlp_head"
     poolings: tuple[str, ...] = (CLS,)
     expressible = True
+    num_mel_bins: int | None = None
+    lengths: tuple[int, ...] = (1024, 512, 128, 798)  # AudioSet, ESC-50, Speech Commands; ICBHI (Patch-Mix)
 
     def fits(self, shapes: Mapping[str, Sizes]) -> bool:
         return square(shapes) and not has_sibling(shapes) and "mask_embed" not in shapes
 
     def heads(self, pooling: str, shapes: Mapping[str, Sizes]) -> Mapping[str, str | None]:
         return {CLASSIFICATION: heads.why_not(shapes, self.classifier), NO_HEAD: None}
+
+    def readings(self, variant: Variant, shapes: Mapping[str, Sizes]) -> tuple[Reading, ...]:
+        patches = sizes.size(table.POSITIONS, 1, shapes) - CLASS_TOKENS
+        said = (variant.frequency_stride, variant.time_stride)
+        return tuple(of_grid(patches, sizes.kernel(table.PREFIX, shapes), sizes.given(variant, "num_mel_bins"), said))
+
+    def stored(self, values: Values) -> Mapping[str, int]:
+        return {}
 
     def geometry(self, variant: Variant, shapes: Mapping[str, Sizes]) -> Geometry:
         return sizes.geometry(variant, shapes, prefix=table.PREFIX, head=self.classifier)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from ast2hf.families import heads, transformer
-from ast2hf.families.ast.table import PREFIX
+from ast2hf.families.ast.table import POSITIONS, PREFIX
 from ast2hf.families.geometry import Geometry
 
 
@@ -20,7 +20,7 @@ def build(
         geometry,
         state_dict,
         prefix=PREFIX,
-        positions=state_dict[PREFIX + "pos_embed"],
+        positions=state_dict[POSITIONS],
         head=heads.default(classifier) if geometry.num_labels is None else heads.layout(shapes, classifier),
         pooling=pooling,
     )

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ast2hf.families import heads, vit
-from ast2hf.families.base import CLASSIFICATION, encoder_only
-from ast2hf.families.exact import chosen
+from ast2hf.families import vit
 from ast2hf.mapping.ops import Sizes
 from ast2hf.mapping.rules import Drop, Rule, Table, rename
 
 PREFIX = "v."
-
-_NO_HEAD = "classifier; model.head=none converts the encoder alone"
+POSITIONS = PREFIX + "pos_embed"
 
 
 def table(
@@ -23,19 +20,7 @@ def table(
 
     ``projection``: the rule for a kernel that is not square. ``drops``: what the family alone has and does not need.
     """
-    positions = rename(PREFIX + "pos_embed", vit.POSITIONS, (1, "positions", "hidden"))
+    positions = rename(POSITIONS, vit.POSITIONS, (1, "positions", "hidden"))
     encoder = vit.encoder(PREFIX, positions, projection)
     drops = (*vit.imagenet_heads(PREFIX), *drops)
-    if head == CLASSIFICATION:
-        layout = heads.layout(shapes, classifier) if shapes else heads.default(classifier)
-        return chosen((*encoder, *heads.table(layout), *drops), exact_epsilon)
-    apart = inside(classifier, _NO_HEAD, shapes, apart=True)
-    return chosen((*encoder_only(encoder, _NO_HEAD), *apart, *drops), exact_epsilon)
-
-
-def inside(module: str, reason: str, shapes: Mapping[str, Sizes], apart: bool = False) -> tuple[Drop, ...]:
-    """Drops for all tensors of ``module``; without ``shapes``, for those of a head as the authors save it."""
-    if not shapes:
-        rules = heads.table(heads.default(module))
-        return tuple(Drop(rule.sources[0], reason, rule.shapes[0], apart) for rule in rules)
-    return tuple(Drop(name, reason, shape, apart) for name, shape in shapes.items() if name.startswith(module + "."))
+    return vit.with_head(head, encoder, drops, classifier, shapes, exact_epsilon)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ast2hf.config import Variant
 from ast2hf.errors import ConfigurationError
 from ast2hf.families import heads, sizes
-from ast2hf.families.base import CLASSIFICATION, CLS, NO_SHAPES, Activations
+from ast2hf.families.base import CLASSIFICATION, CLS, NO_SHAPES, Activations, Values
 from ast2hf.families.front_ends import DescribedFeatures
 from ast2hf.families.geometry import Geometry
 from ast2hf.families.passt import table
@@ -32,9 +32,9 @@ PATCH = 16
 class Passt:
     """See :class:`ast2hf.families.base.Family`. A family that is built alike is a subclass with other figures.
 
-    ``num_mel_bins``: of all its models. ``lengths``: frames of the authors' recipes. ``drops``: tensors that its
-    forward does not use, besides those of PaSST. ``published``: rows, columns and labels of its published models where
-    rows alone leave open which family a file is of: 9 are 128 bins at a stride of 14, and 96 at 10.
+    ``drops``: tensors that its forward does not use, besides those of PaSST. ``published``: rows, columns and labels of
+    its published models where rows alone leave open which family a file is of: 9 are 128 bins at a stride of 14, and 96
+    at 10.
     """
 
     name = "passt"
@@ -43,7 +43,7 @@ class Passt:
     classifier = table.HEAD
     poolings: tuple[str, ...] = (CLS,)
     expressible = False
-    num_mel_bins = 128
+    num_mel_bins: int = 128
     lengths: tuple[int, ...] = (998, 2000, 3000)
     drops: tuple[Drop, ...] = ()
     published = frozenset({(9, 71, 527)})
@@ -81,6 +81,9 @@ class Passt:
             for frequency in self._frequency_strides(shapes)
             for time in range(1, PATCH + 1)
         )
+
+    def stored(self, values: Values) -> Mapping[str, int]:
+        return {}
 
     def heads(self, pooling: str, shapes: Mapping[str, Sizes]) -> Mapping[str, str | None]:
         return {CLASSIFICATION: heads.why_not(shapes, table.HEAD), NO_HEAD: None}

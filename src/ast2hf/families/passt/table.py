@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ast2hf.families import heads, vit
-from ast2hf.families.ast.table import inside
-from ast2hf.families.base import CLASSIFICATION, encoder_only
-from ast2hf.families.exact import chosen
+from ast2hf.families import vit
 from ast2hf.mapping.ops import Sizes, SummedPositions
 from ast2hf.mapping.rules import Drop, Rule, Table
 
@@ -16,7 +13,6 @@ TOKENS = "new_pos_embed"
 ROWS = "freq_new_pos_embed"
 COLUMNS = "time_new_pos_embed"
 
-_NO_HEAD = "classifier; model.head=none converts the encoder alone"
 _SECOND = "classifier of the distillation token; the forward takes the mean of both tokens and the other classifier"
 
 
@@ -35,8 +31,4 @@ def table(head: str, shapes: Mapping[str, Sizes], exact_epsilon: bool, drops: tu
         Drop("head_dist.bias", _SECOND, ("labels",)),
         *drops,
     )
-    if head == CLASSIFICATION:
-        layout = heads.layout(shapes, HEAD) if shapes else heads.default(HEAD)
-        return chosen((*encoder, *heads.table(layout), *drops), exact_epsilon)
-    apart = inside(HEAD, _NO_HEAD, shapes, apart=True)
-    return chosen((*encoder_only(encoder, _NO_HEAD), *apart, *drops), exact_epsilon)
+    return vit.with_head(head, encoder, drops, HEAD, shapes, exact_epsilon)

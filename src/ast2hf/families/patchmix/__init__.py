@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ast2hf.families.ast import SIBLING, Ast, has_sibling, square
-from ast2hf.families.ast.table import inside, table
+from ast2hf.families.ast.table import table
 from ast2hf.families.base import NO_SHAPES
+from ast2hf.families.vit import inside
 from ast2hf.mapping.ops import Sizes
 from ast2hf.mapping.rules import Table
 

@@ -7,23 +7,19 @@ Its recipes fine-tune by averaging the patches (``ft_avgtok``), its default is A
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 from ast2hf.config import Variant
 from ast2hf.families import heads, sizes, vit
 from ast2hf.families.ast import Ast, has_sibling, square
 from ast2hf.families.ast.front_end import KaldiFbank
 from ast2hf.families.ast.table import PREFIX, table
-from ast2hf.families.base import AVERAGES_PATCHES, CLASSIFICATION, CLS, MEAN, NO_SHAPES
+from ast2hf.families.base import AVERAGES_PATCHES, CLASSIFICATION, CLS, MEAN, NO_SHAPES, Values
 from ast2hf.families.geometry import Geometry
 from ast2hf.mapping.ops import Sizes, ZeroPadded
 from ast2hf.mapping.rules import Drop, Rule, Table
 from ast2hf.results import NO_HEAD
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 FRAMES = 2
 """Frames that a patch of the frame kind spans, in all published models."""
@@ -62,8 +58,8 @@ class Ssast(Ast):
             classifier=self.classifier, projection=self.projection, drops=_of_pretraining(shapes),
         )  # fmt: skip
 
-    def stored(self, values: Callable[[str], NDArray[Any] | None]) -> dict[str, int]:
-        """The sizes of the variant that a pretrained file says itself. ``values``: of a tensor by its name."""
+    def stored(self, values: Values) -> Mapping[str, int]:
+        """Those of the pretraining."""
         found = {key: values(name) for key, name in _STORED.items()}
         return {key: int(value) for key, value in found.items() if value is not None and value.shape == ()}
 

@@ -1,0 +1,109 @@
+"""The proof of a planned conversion: its clip, the second reading of the checkpoint, and what runs beside imports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ast2hf import device as devices
+from ast2hf import local_files
+from ast2hf.checkpoint.source import Source
+from ast2hf.config import Config, ExpectedLogits
+from ast2hf.formats.base import Spec
+from ast2hf.formats.huggingface import HUGGING_FACE
+from ast2hf.planning import Opened, note
+from ast2hf.progress import Progress
+from ast2hf.proof import checks
+from ast2hf.results import SYNTHETIC_FEATURES, Conversion, Report
+
+if TYPE_CHECKING:
+    from ast2hf.audio import Clip
+    from ast2hf.proof.evidence import Evidence
+
+
+def import_and_load_clip(report: Report, config: Config, spec: Spec, progress: Progress) -> Clip | None:
+    """The clip of the proof; None where the folder has no feature extractor that could hear it."""
+    with progress.importing("Import torch"):
+        from ast2hf.proof import prove  # noqa: F401  timed here, and not as part of the proof
+    if not spec.family.expressible:
+        report.clip = SYNTHETIC_FEATURES
+        if config.audio is not None:
+            note(report, "audio= is not used: the folder has no feature extractor")
+        return None
+    with progress.quiet("inputs"):
+        from ast2hf.audio import load_clip
+
+        cache = local_files.expand(config.paths.cache).absolute()
+        clip = load_clip(config.audio, config.model, cache)
+    report.clip = clip.uri
+    note(report, *clip.notes)
+    return clip
+
+
+def prove(
+    conversion: Conversion, config: Config, opened: Opened, folder: Path, clip: Clip | None, progress: Progress,
+    *, to_the_end: bool = False,
+) -> None:  # fmt: skip
+    """Prove ``folder`` against what ``opened`` holds, read a second time. ``to_the_end``: as in proof.prove.
+
+    Raises VerificationError, or InputError where the checkpoint changed meanwhile.
+    """
+    import torch
+
+    from ast2hf.checkpoint import second_reading
+    from ast2hf.proof.evidence import Evidence
+    from ast2hf.proof.prove import prove as make_checks
+
+    device = str(conversion.report.device)
+    expected, reason = _expected_logits(config, opened.source, clip)
+    with devices.full_precision(), opened.state_dict.checkpoint.watch.unchanged() as all_read:
+        with progress.quiet("verify"):
+            original = second_reading.load(opened.state_dict)
+        all_read()
+        evidence = Evidence(opened.spec, HUGGING_FACE, folder, original, clip, torch.device(device), expected, reason)
+        with evidence.ahead() as begin:
+            with progress.importing("Import transformers"):
+                _import_beside(evidence, begin)
+            with progress("verify", f"Prove it on {device}"):
+                make_checks(conversion, evidence, config.verify.tolerances, to_the_end=to_the_end)
+
+
+def _import_beside(evidence: Evidence, begin: Callable[[str], None]) -> None:
+    """Import transformers while the original computes: the extractor first, whose features it computes with."""
+    if "end_to_end" in checks.CHECKS:
+        begin("original_end_to_end")
+    from ast2hf.formats.huggingface import extraction  # noqa: F401
+
+    with suppress(Exception):  # the check that asks for the features raises it
+        begin("reference")
+    from ast2hf.formats.huggingface import loading  # noqa: F401
+
+
+def _expected_logits(config: Config, source: Source, clip: Clip | None) -> tuple[ExpectedLogits | None, str | None]:
+    """The published logits where checkpoint and clip are those that they belong to; else None, and why not."""
+    expected, mode = config.model.expected_logits, config.verify.expected_logits
+    if expected is None:
+        return None, "the model has no published logits"
+    if mode == "never":
+        return None, "switched off (verify.expected_logits=never)"
+    if mode == "auto" and not source.official:
+        return None, "not the official checkpoint"
+    if clip is None:
+        return None, "the folder has no feature extractor for the clip of the published logits"
+    if mode == "auto" and not clip.official:
+        return None, "not the clip of the published logits"
+    return expected, None
+
+
+def note_epsilon(report: Report, spec: Spec) -> None:
+    """Say in the report what a folder with another epsilon than the original's costs."""
+    logits = report.checks["logits"]
+    same = logits.measured.get("max_abs_diff_with_original_epsilon")
+    if isinstance(same, float) and logits.max_abs_diff is not None:
+        note(
+            report,
+            f"the folder's layer_norm_eps is not the original's {spec.layer_norm_eps:g}: its logits differ by "
+            f"{logits.max_abs_diff:.1e}; with the original's epsilon they would differ by {same:.1e}",
+        )
