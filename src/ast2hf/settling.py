@@ -110,7 +110,9 @@ def _shown_columns(fits: Sequence[Reading], values: Callable[[str], NDArray[Any]
     """The number of columns that the position embeddings speak for, where several fit."""
     choices = {reading.columns for reading in fits}
     positions = values("v.pos_embed") if len(choices) > 1 else None
-    return None if positions is None or positions.ndim != 3 else period.columns(positions[0, 2:], choices)
+    if positions is None or positions.ndim != 3 or len(positions) != 1:
+        return None
+    return period.columns(positions[0, 2:], choices)
 
 
 def _filled(
