@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ast2hf import built
 from ast2hf.config import Variant
 from ast2hf.errors import InputError
 from ast2hf.families import heads
@@ -67,7 +68,7 @@ def find(checkpoint: Checkpoint, place: Place, variant: Variant) -> Iterator[Mat
 def _match(family: Family, pooling: str, place: Place, state_dict: StateDict) -> Match:
     match = Match(family, pooling, place, state_dict, None)
     reason = family.heads(pooling, state_dict.shapes)[CLASSIFICATION]
-    return replace(match, no_head=reason or _untrained(match))
+    return replace(match, no_head=reason or built.why_no_head(match) or _untrained(match))
 
 
 def _untrained(match: Match) -> str | None:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ast2hf import local_files
+from ast2hf import built, local_files
 from ast2hf.checkpoint import limits
 from ast2hf.checkpoint.source import Source, locate
 from ast2hf.checkpoint.state_dict import StateDict, open_checkpoint
@@ -63,6 +63,7 @@ def open_and_plan(
             report.source |= {"keys": list(part.keys), "prefix": part.prefix}
             if variant.head == CLASSIFICATION:
                 require_head(match)
+            variant = built.filled(variant, match)
             settled = settle(variant, match.family, match.state_dict.shapes, match.values)
             if settled.questions:
                 raise QuestionError(*settled.questions)
@@ -85,7 +86,8 @@ def _specify(
     epsilon = exact.HEAD_EPSILON if exact_epsilon else variant.layer_norm_eps
     own = family.geometry(variant, shapes)
     limits.check_layers(own.num_hidden_layers)
-    limits.check_layers(own.num_hidden_layers)
+    with _deciding(report, "recognition"):
+        built.check(match, own)
     with _deciding(report, "coverage"):
         table = family.table(variant.head, shapes, exact_epsilon)
         dimensions, geometry, resizing = own.dimensions(), own, None
