@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ast2hf import built
 from ast2hf.config import Variant
-from ast2hf.errors import InputError
+from ast2hf.errors import InputError, printable
 from ast2hf.families import heads
 from ast2hf.families.base import CLASSIFICATION, Family
 from ast2hf.mapping.rules import Rule
@@ -50,6 +50,12 @@ def find(checkpoint: Checkpoint, place: Place, variant: Variant) -> Iterator[Mat
     """All that ``place`` can be, as far as ``variant`` does not say otherwise. Raises InputError where it says all."""
     found = False
     for families, with_head in ((place.families, False), (place.with_head, True)):
+        if with_head and families and place.rivals:
+            shown = ", ".join(printable(key, 60) for key in place.rivals)
+            raise InputError(
+                f"several state dicts beside the model could be its classifier ({shown})",
+                "save the model and its classifier alone, or say model.family=ast to use the classifier in the model",
+            )
         state_dict = checkpoint.select(place.parts(with_head=with_head)) if families else None
         for family in families:
             for pooling in family.poolings:
