@@ -66,9 +66,8 @@ def check(match: Match, geometry: Geometry) -> None:
             )
     for name, module in modules.items():
         if name.startswith(f"{encoder}blocks.") and (what := _activation(module)):
-            raise InputError(
-                f"the pickled model has {printable(what, 60)} as {printable(name, 100)}; the family has GELU", _OTHERWISE
-            )
+            shown = f"{printable(what, 60)} as {printable(name, 100)}"
+            raise InputError(f"the pickled model has {shown}; its family has GELU", _OTHERWISE)
     for name in (*(block + norm for block in blocks for norm in ("norm1", "norm2")), f"{encoder}norm"):
         if reason := _why_no_norm(modules, name, BLOCK_EPSILON):
             raise InputError(reason, _OTHERWISE)
