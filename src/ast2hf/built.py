@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ast2hf.config import Variant
 from ast2hf.errors import ConfigurationError, InputError, printable
@@ -35,7 +35,7 @@ _OTHERWISE = "use it with its own code, or train it as its family computes"
 def filled(variant: Variant, match: Match) -> Variant:
     """``variant`` with strides and attention heads as the file says them, where it leaves them open."""
     modules, encoder = _modules(match), _encoder(match)
-    found: dict[str, int] = {}
+    found: dict[str, Any] = {}
     if stride := _pair(modules, f"{encoder}patch_embed.proj", "stride"):
         kernel = match.state_dict.shapes.get(f"{encoder}patch_embed.proj.weight", ())
         found["time_stride"] = stride[1]

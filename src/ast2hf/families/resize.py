@@ -75,7 +75,7 @@ def resized(table: Table, source: Geometry, target: Geometry) -> tuple[Table, Re
     """
     if source.patch_size != target.patch_size:
         raise ConfigurationError(
-            f"a patch of the model spans its {source.num_mel_bins} mel bins, and its authors have no rule for other ones",
+            f"a patch spans its {source.num_mel_bins} mel bins, and its authors have no rule for other ones",
             "leave out resize.num_mel_bins",
         )
     found = [rule for rule in table if isinstance(rule, Rule) and POSITIONS in rule.shapes[0]]
