@@ -13,7 +13,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ast2hf import local_files
+from ast2hf import built, local_files
 from ast2hf.config import Config
 from ast2hf.covering import cover, left_over
 from ast2hf.errors import CHOOSE, Ast2hfError, Choice, Question
@@ -109,7 +109,7 @@ def _sized(
     """With sizes, leftovers, the questions, and the command."""
     match = recognition.matches[0]
     head = NO_HEAD if match.no_head and recognition.question is None else config.model.head
-    variant = replace(config.model, head=head)
+    variant = built.filled(replace(config.model, head=head), match)
     settled = settle(variant, match.family, match.state_dict.shapes, match.values)
     filled = settled.variant
     if settled.strides is not None:
@@ -120,6 +120,7 @@ def _sized(
     if head == CLASSIFICATION and match.no_head:
         filled = replace(filled, head=NO_HEAD)
     geometry = match.family.geometry(filled, match.state_dict.shapes)
+    built.check(match, geometry)
     table = match.family.table(filled.head, match.state_dict.shapes)
     layers = geometry.num_hidden_layers
     left = left_over(match, table, layers, recognition.others)

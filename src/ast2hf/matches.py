@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ast2hf import built
 from ast2hf.config import Variant
-from ast2hf.errors import InputError
+from ast2hf.errors import InputError, printable
 from ast2hf.families import heads
 from ast2hf.families.base import CLASSIFICATION, Family, Values
 from ast2hf.mapping.rules import Rule
@@ -44,6 +45,12 @@ def find(checkpoint: Checkpoint, place: Place, variant: Variant) -> Iterator[Mat
     """All that ``place`` can be, as far as ``variant`` leaves it open. Raises InputError where nothing is left."""
     found = False
     for families, with_head in ((place.families, False), (place.with_head, True)):
+        if with_head and families and place.rivals:
+            shown = ", ".join(printable(key, 60) for key in place.rivals)
+            raise InputError(
+                f"several state dicts beside the model could be its classifier ({shown})",
+                "save the model and its classifier alone, or say model.family=ast to use the classifier in the model",
+            )
         state_dict = checkpoint.select(place.parts(with_head=with_head)) if families else None
         for family in families:
             for pooling in family.poolings:
@@ -62,7 +69,7 @@ def find(checkpoint: Checkpoint, place: Place, variant: Variant) -> Iterator[Mat
 def _match(family: Family, pooling: str, place: Place, state_dict: StateDict) -> Match:
     match = Match(family, pooling, place, state_dict, None)
     reason = family.heads(pooling, state_dict.shapes)[CLASSIFICATION]
-    return replace(match, no_head=reason or _untrained(match))
+    return replace(match, no_head=reason or built.why_no_head(match) or _untrained(match))
 
 
 def _untrained(match: Match) -> str | None:

@@ -21,7 +21,7 @@ from ast2hf.labels import load_labels
 from ast2hf.output import lock as output
 from ast2hf.output import up_to_date
 from ast2hf.output.files import write_json, write_text
-from ast2hf.planning import Opened, identify, labels_of, note, open_and_plan
+from ast2hf.planning import Opened, identify, labels_of, note, open_and_plan, require_same_loss
 from ast2hf.privacy import local_paths, without_paths
 from ast2hf.progress import Progress
 from ast2hf.proof import checks
@@ -92,6 +92,7 @@ def verify(conversion: Conversion, config: Config, progress: Progress) -> None:
             folder = hub_download.model_folder(str(config.folder), names.ALL_MODEL_FILES)
             labels = labels_of(folder, config)
         variant = replace(config.model, head=HUGGING_FACE.head(folder))
+        require_same_loss(variant, folder)
         opened = open_and_plan(report, config, variant, labels, _temporary_folder(stack), stack, progress)
         if not (folder / names.HEAD).exists():  # somebody else's encoder need not keep the head beside it
             opened = replace(opened, spec=replace(opened.spec, head_apart=()))

@@ -34,7 +34,8 @@ class Place:
     """A state dict in the file: ``shapes`` of the tensors of ``candidate`` that begin with ``prefix``, without it.
 
     ``families``: those that they fit, a classifier apart left out. ``with_head``: those that they fit with it, and do
-    not without. It lies among the tensors, or is ``head``, a state dict beside this one.
+    not without. It lies among the tensors, or is ``head``, a state dict beside this one. ``rivals``: keys of others
+    beside it that could be the head as well, where none is called one.
     """
 
     candidate: Candidate
@@ -44,6 +45,7 @@ class Place:
     with_head: tuple[Family, ...] = ()
     head: Candidate | None = None
     head_prefix: str = ""
+    rivals: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -100,11 +102,15 @@ def _place(checkpoint: Checkpoint, candidate: Candidate, prefix: str) -> Place |
     if len(alone) < len(shapes):
         place = replace(place, with_head=more(shapes))
     else:
+        rivals: list[str] = []
         for head, head_prefix in _heads(checkpoint, candidate, shapes):
             joined = {HEAD + name: shape for name, shape in _without(head, head_prefix).items()}
             if found := more({**shapes, **joined}):
-                place = replace(place, with_head=found, head=head, head_prefix=head_prefix)
-                break
+                if place.head is None:
+                    place = replace(place, with_head=found, head=head, head_prefix=head_prefix)
+                rivals.append(key_of(head))
+        if len(rivals) > 1 and place.head is not None and not _is_called_head(place.head):
+            place = replace(place, rivals=tuple(rivals))
     return place if place.families or place.with_head else None
 
 
@@ -120,13 +126,17 @@ def _heads(checkpoint: Checkpoint, model: Candidate, shapes: Mapping[str, Sizes]
     """State dicts beside ``model`` that are a head of its width. One that is called classifier comes first."""
     width = next((shape[-1] for name, shape in shapes.items() if name.endswith("cls_token") and shape), None)
     beside = [c for c in checkpoint.candidates if c is not model and c.keys[:-1] == model.keys[:-1] and c.keys]
-    for candidate in sorted(beside, key=lambda c: c.keys[-1] != HEAD.rstrip(".")):
+    for candidate in sorted(beside, key=lambda c: not _is_called_head(c)):
         for prefix in prefixes(candidate.tensors, "0.weight"):
             found = _without(candidate, prefix)
             if len(candidate.tensors) > len(found) or {n: len(shape) for n, shape in found.items()} != _HEAD_SHAPES:
                 continue
             if found["0.weight"] == (width,) and found["1.weight"][1:] == (width,):
                 yield candidate, prefix
+
+
+def _is_called_head(candidate: Candidate) -> bool:
+    return candidate.keys[-1:] == (HEAD.rstrip("."),)
 
 
 def distinct(places: Sequence[Place]) -> list[Place]:

@@ -8,17 +8,18 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ast2hf import local_files
+from ast2hf import built, local_files
 from ast2hf.checkpoint import limits
 from ast2hf.checkpoint.source import Source, locate
 from ast2hf.checkpoint.state_dict import StateDict, open_checkpoint
-from ast2hf.config import Config, Variant
+from ast2hf.config import SINGLE_LABEL, Config, Variant
 from ast2hf.covering import cover
-from ast2hf.errors import Ast2hfError, QuestionError, VerificationError, printable
+from ast2hf.errors import Ast2hfError, ConfigurationError, QuestionError, VerificationError, printable
 from ast2hf.families import DEFAULT, FAMILIES, exact, resize
 from ast2hf.families.base import CLASSIFICATION
 from ast2hf.formats.base import Spec
 from ast2hf.formats.huggingface import HUGGING_FACE
+from ast2hf.formats.huggingface import config as folder_config
 from ast2hf.labels import Labels, load_labels
 from ast2hf.output import up_to_date
 from ast2hf.progress import Progress
@@ -62,6 +63,7 @@ def open_and_plan(
             report.source |= {"keys": list(part.keys), "prefix": part.prefix}
             if variant.head == CLASSIFICATION:
                 require_head(match)
+            variant = built.filled(variant, match)
             settled = settle(variant, match.family, match.state_dict.shapes, match.values)
             if settled.questions:
                 raise QuestionError(*settled.questions)
@@ -82,6 +84,12 @@ def _specify(report: Report, config: Config, variant: Variant, recognition: Reco
     epsilon = exact.HEAD_EPSILON if exact_epsilon else variant.layer_norm_eps
     own = family.geometry(variant, shapes)
     limits.check_layers(own.num_hidden_layers)
+    if own.num_labels == 1 and variant.problem_type == SINGLE_LABEL:
+        raise ConfigurationError(
+            "the model has one class, and the softmax of one score is always 1", "say loss=bce, or correct the loss"
+        )
+    with _deciding(report, "recognition"):
+        built.check(match, own)
     with _deciding(report, "coverage"):
         table = family.table(variant.head, shapes, exact_epsilon)
         dimensions, geometry, resizing = own.dimensions(), own, None
@@ -150,6 +158,16 @@ def labels_of(folder: Path, config: Config) -> Labels:
                     "correct id2label in its config.json, or give the label file of the training",
                 )
     return Labels(found, folder.name)
+
+
+def require_same_loss(variant: Variant, folder: Path) -> None:
+    """Raise VerificationError where ``folder`` says another loss than ``variant``: its scores would be other ones."""
+    said, own = variant.problem_type, folder_config.read(folder).get("problem_type")
+    if variant.head == CLASSIFICATION and said is not None and own is not None and own != said:
+        raise VerificationError(
+            f"the problem_type of the folder is {printable(own, 60)}, that of the training {said}",
+            "correct problem_type in its config.json, or the loss that was said",
+        )
 
 
 def _configuration_hash(report: Report, config: Config, variant: Variant, spec: Spec) -> str:

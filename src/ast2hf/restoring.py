@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ast2hf import hub_download, local_files
-from ast2hf.checkpoint import second_reading
+from ast2hf.checkpoint import limits, second_reading
 from ast2hf.checkpoint.selection import Part
 from ast2hf.checkpoint.state_dict import open_checkpoint
 from ast2hf.config import Config
 from ast2hf.errors import ConfigurationError, InputError, OutputError, printable
 from ast2hf.families import DEFAULT, FAMILIES, exact
-from ast2hf.families.base import CLS, Family
+from ast2hf.families.base import CLS, POOLINGS, Family
 from ast2hf.families.geometry import Geometry
 from ast2hf.formats import original
 from ast2hf.formats.base import Spec
@@ -70,11 +70,17 @@ def _spec(report: Report, settings: Config, folder: Path) -> Spec:
     before = config.read(folder, names.REPORT) if (folder / names.REPORT).exists() else {}
     family = _family(settings, before)
     head, geometry, epsilon = HUGGING_FACE.head(folder), config.read_geometry(folder), config.read_epsilon(folder)
+    limits.check_layers(geometry.num_hidden_layers)
     exact_epsilon = epsilon == exact.HEAD_EPSILON
     table = family.table(head, exact_epsilon=exact_epsilon)
     shapes = _shapes(table, geometry)
     plan = make_plan(table, geometry.num_hidden_layers, geometry.dimensions(), shapes)
     pooling = settings.model.pooling or before.get("pooling") or CLS
+    if pooling not in POOLINGS:
+        raise InputError(
+            f"{names.REPORT} of {printable(folder.name)} says the pooling {printable(pooling, 60)}",
+            f"say model.pooling, one of {', '.join(POOLINGS)}",
+        )
     report.family, report.head, report.pooling, report.geometry = family.name, head, pooling, geometry.as_dict()
     report.layer_norm_eps, report.exact_epsilon = epsilon, exact_epsilon
     report.checks["recognition"] = checks.planned("recognition", "passed", family=family.name)
@@ -99,7 +105,7 @@ def _identity(path: Path) -> dict[str, Any]:
 
 def _family(settings: Config, before: dict[str, Any]) -> Family:
     name = before.get("family") or settings.model.family or DEFAULT.name
-    if name not in FAMILIES or FAMILIES[name].classifier != DEFAULT.classifier:
+    if type(name) is not str or name not in FAMILIES or FAMILIES[name].classifier != DEFAULT.classifier:
         raise ConfigurationError(
             f"a file of the family {printable(name, 60)} is not restored: it is not one state dict of AST's kind",
             "restore models of the families ast, ssast and ssast_frame",

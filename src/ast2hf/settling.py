@@ -89,7 +89,7 @@ def _shown_columns(fits: Sequence[Reading], values: Values) -> int | None:
     """The number of columns that the position embeddings speak for, where several fit."""
     choices = {reading.columns for reading in fits}
     positions = values(POSITIONS) if len(choices) > 1 else None
-    if positions is None or positions.ndim != 3:
+    if positions is None or positions.ndim != 3 or len(positions) != 1:
         return None
     return period.columns(positions[0, CLASS_TOKENS:], choices)
 

@@ -10,6 +10,7 @@ from ast2hf.families.base import MEAN, Values
 from ast2hf.matches import UNTRAINED, Match
 
 _IMAGENET_BIAS = "v.head.bias"
+_IMAGENET_CLASSES = 1000
 _STARTED = f"{_IMAGENET_BIAS} is not zero: it started from a model of ImageNet, as AST does and SSAST does not"
 _NOT_STARTED = f"{_IMAGENET_BIAS} is all zeros: it started from no model of ImageNet, as SSAST does"
 
@@ -52,10 +53,10 @@ def _imagenet_start(values: Values) -> bool | None:
     """Whether the model started from one that was trained on ImageNet; None where its classifier is not in the file.
 
     Its bias is all zeros where the model was built without (timm 0.4.5, vision_transformer.py:337-341), and nothing
-    trains it afterwards. AST starts from ImageNet, SSAST does not.
+    trains it afterwards. AST starts from ImageNet, SSAST does not. A classifier of other sizes is somebody's own.
     """
     bias = values(_IMAGENET_BIAS)
-    return None if bias is None or not bias.size else bool((bias != 0).any())
+    return None if bias is None or bias.shape != (_IMAGENET_CLASSES,) else bool((bias != 0).any())
 
 
 def _alike(matches: Sequence[Match]) -> bool:

@@ -28,6 +28,7 @@ class FakeCandidate:
     keys: tuple[str | int, ...]
     tensors: Mapping[str, TensorMeta]
     unusable: Mapping[str, str] = field(default_factory=dict)
+    modules: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

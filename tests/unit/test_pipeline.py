@@ -7,12 +7,13 @@ import json
 
 import pytest
 import torch
-from conftest import TINY_OVERRIDES, compose
+from conftest import TINY, TINY_OVERRIDES, compose
 
 from ast2hf import pipeline
 from ast2hf.audio import PACKAGED, load_clip
+from ast2hf.checkpoint import synthetic
 from ast2hf.config import DeviceTolerances, Tolerance
-from ast2hf.errors import InputError, OutputError, VerificationError
+from ast2hf.errors import ConfigurationError, InputError, OutputError, VerificationError
 from ast2hf.families.ast import AST
 from ast2hf.formats.huggingface import HUGGING_FACE, config, weights
 from ast2hf.mapping.rules import Rule
@@ -264,6 +265,36 @@ def test_labels_in_another_order_than_those_of_the_training_are_found(run, tmp_p
     _, error = verified(run, tmp_path, f"labels={path}")
     assert isinstance(error, VerificationError)
     assert "class 5 is sound 5 in the folder, sound 6 in the label file" in error.cause
+
+
+def test_one_class_has_no_softmax(run, tmp_path):
+    path = tmp_path / "one.pth"
+    torch.save(synthetic.state_dict(AST, dataclasses.replace(TINY, num_labels=1), 1), path)
+    said = (f"checkpoint={path}", "model.num_labels=1", "model.problem_type=single_label_classification")
+    _, error = run(*said)
+    assert isinstance(error, ConfigurationError)
+    assert "one class" in error.cause
+
+
+def test_scores_by_another_loss_than_that_of_the_training_are_found(run, tmp_path):
+    run()
+    path = tmp_path / "model" / "config.json"
+    path.write_text(path.read_text().replace("multi_label_classification", "single_label_classification"))
+    _, error = verified(run, tmp_path)
+    assert isinstance(error, VerificationError)
+    assert "problem_type of the folder is single_label_classification" in error.cause
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"), [("sampling_rate", 8000, "8000 samples a second"), ("mean", None, "does not work")]
+)
+def test_an_extractor_that_does_not_take_the_clip_is_told(run, tmp_path, key, value, words):
+    run()
+    path = tmp_path / "model" / "preprocessor_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    _, error = verified(run, tmp_path)
+    assert isinstance(error, VerificationError)
+    assert words in error.cause
 
 
 def test_a_folder_of_another_checkpoint_is_not_verified(run, tmp_path, tiny_checkpoint):

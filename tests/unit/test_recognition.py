@@ -89,6 +89,11 @@ def test_without_the_imagenet_head_it_is_asked_about_too():
     assert found.evidence == ()
 
 
+def test_a_classifier_of_other_classes_says_nothing_of_imagenet():
+    shapes = {**AST, "v.head.weight": (50, 192), "v.head.bias": (50,)}
+    assert sorted(overrides(look(alone(shapes)))) == sorted(ALL_THREE)
+
+
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
@@ -173,6 +178,16 @@ def test_it_is_found_by_its_shapes_whatever_it_is_called(model, prefix):
     mappings = {model: AST} | ({beside: prefixed(prefix, HEAD)} if beside else {})
     found = look(FakeCheckpoint(mappings, UNTRAINED_HEAD))
     assert found.match.family.name == ("patchmix" if beside else "ast")
+
+
+@pytest.mark.parametrize("values", [{}, UNTRAINED_HEAD])
+def test_of_several_heads_beside_the_model_none_is_taken_unless_it_is_called_one(values):
+    heads = {("first",): HEAD, ("second",): HEAD}
+    with pytest.raises(InputError, match=r"could be its classifier \(first, second\)"):
+        look(FakeCheckpoint({("model",): AST, **heads}, values))
+    assert what(look(FakeCheckpoint({("model",): AST, **heads}, values), family="ast")) == ("ast", "cls")
+    named = FakeCheckpoint({("model",): AST, **heads, ("classifier",): HEAD}, UNTRAINED_HEAD)
+    assert look(named).match.place.head.keys == ("classifier",)
 
 
 NARROW = {"0.weight": (64,), "0.bias": (64,), "1.weight": (7, 64), "1.bias": (7,)}

@@ -177,6 +177,22 @@ def test_a_configuration_without_sizes_is_refused(folder, tmp_path):
     assert "no whole number as hidden_size" in error.cause
 
 
+@pytest.mark.parametrize(
+    ("file", "key", "value", "words"),
+    [
+        ("conversion_report.json", "family", ["ast"], "a file of the family"),
+        ("conversion_report.json", "pooling", "max", "says the pooling max"),
+        ("config.json", "num_hidden_layers", 10**9, "1,000,000,000 layers"),
+    ],
+)
+def test_a_report_or_a_configuration_that_says_nonsense_is_told(folder, tmp_path, file, key, value, words):
+    path = folder() / file
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    _, error = restored(tmp_path)
+    assert isinstance(error, InputError | ConfigurationError)
+    assert words in error.cause
+
+
 def test_one_weight_that_is_written_otherwise_fails_the_proof_and_leaves_no_file(folder, tmp_path, monkeypatch):
     folder()
     write = original.written

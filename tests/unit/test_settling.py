@@ -171,6 +171,21 @@ def test_a_pretraining_says_its_sizes():
     assert "1024 frames: the file says so" in found.notes
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 100.5])
+def test_a_size_of_a_pretraining_that_is_no_whole_number_says_nothing(value):
+    found = settled(
+        None, family=FAMILIES["ssast"], shapes=family_shapes("ssast_patch_pretrained", prefix=False),
+        values=lambda name: np.array(value) if name.startswith("p_input") else None,
+    )  # fmt: skip
+    assert not any("the file says so" in note for note in found.notes)
+
+
+def test_position_embeddings_of_another_batch_speak_for_no_columns():
+    """Their shape is told where the tensors are compared with the table."""
+    shapes = {**ast_shapes(patches=32), "v.pos_embed": (0, 34, 192)}
+    assert settled(None, shapes=shapes, values=lambda name: np.zeros(shapes[name])).strides is not None
+
+
 @pytest.mark.parametrize(
     ("columns", "length", "expected"),
     [(31, 316, (10, 10, 316)), (62, 626, (10, 10, 626)), (125, 1256, (10, 10, 1256)), (187, 1876, (10, 10, 1876))],

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ast2hf.checkpoint.forbidden import GETATTR
-from ast2hf.checkpoint.module_trees import PARTS, ModuleReader, is_module
+from ast2hf.checkpoint.module_trees import PARTS, Built, ModuleReader, is_module
 from ast2hf.checkpoint.opaque import Opaque, odd_tensor
 from ast2hf.checkpoint.rebuilding import refusal
 from ast2hf.checkpoint.tensor_meta import TensorMeta
@@ -29,13 +29,14 @@ class Candidate:
     ``keys`` lead to it from the root: the key of a dict; the index in a list or tuple; in an opaque object, the key
     in its entries or its state, the index in its args or elements, whichever of these has it first.
     ``unusable``: what else has a name there and cannot be used, such as a sparse tensor, in words. ``nameless``: keys
-    that are no text, made printable.
+    that are no text, made printable. ``modules``: of a pickled module, its parts by name.
     """
 
     keys: Keys
     tensors: Mapping[str, TensorMeta]
     unusable: Mapping[str, str] = field(default_factory=dict)
     nameless: tuple[str, ...] = ()
+    modules: Mapping[str, Built] = field(default_factory=dict)
 
 
 class Found(NamedTuple):
@@ -130,7 +131,8 @@ class _Search:
         candidate = None
         if is_module(value):
             if id(value) not in self.modules.read:
-                candidate = Candidate(node.keys(), *self.modules.flatten(value))
+                tensors, unusable, parts = self.modules.flatten(value)
+                candidate = Candidate(node.keys(), tensors, unusable, modules=parts)
         elif _looks_like_state_dict(value):
             candidate = _candidate(node.keys(), value)
         if candidate is not None and any(tensor.shape for tensor in candidate.tensors.values()):

@@ -6,7 +6,7 @@ Its classes are not needed, and not imported. The names are those of its own ``s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeGuard
+from typing import NamedTuple, TypeGuard
 
 from ast2hf.checkpoint.container import HINT_RESAVE
 from ast2hf.checkpoint.opaque import Opaque, odd_tensor
@@ -27,6 +27,21 @@ _MAX_PATH = 1000
 """Characters of a dotted name. Longer ones are made of shared text, and would take more memory than the file."""
 
 
+class Built(NamedTuple):
+    """A part of a module: the dotted name of its class, and its attributes as they lie in the file."""
+
+    kind: str
+    settings: Attributes
+
+
+class Flat(NamedTuple):
+    """The tensors of a module and its parts by name; by name what cannot be read; and the parts themselves."""
+
+    tensors: dict[str, TensorMeta]
+    unusable: dict[str, str]
+    parts: dict[str, Built]
+
+
 class ModuleReader:
     """Reads the modules of one file."""
 
@@ -35,13 +50,14 @@ class ModuleReader:
         self.read: set[int] = set()
         """The identities of the attributes of every module that was read."""
 
-    def flatten(self, attributes: Attributes) -> tuple[dict[str, TensorMeta], dict[str, str]]:
-        """The tensors of a module and its parts by name; and by name what cannot be read.
+    def flatten(self, attributes: Attributes) -> Flat:
+        """What is in the module of these ``attributes``.
 
         Raises InputError where it contains itself, is too deep, or gives a name to two tensors.
         """
         tensors: dict[str, TensorMeta] = {}
         unusable: dict[str, str] = {}
+        parts: dict[str, Built] = {}
         todo = [("", attributes, 0)]
         while todo:
             prefix, module, depth = todo.pop()
@@ -59,11 +75,12 @@ class ModuleReader:
             below: list[tuple[str, Attributes, int]] = []
             for name, value in self._named(module["_modules"], prefix):
                 if type(value) is Opaque and is_module(value.state):
+                    parts[name] = Built(value.name, value.state)
                     below.append((f"{name}.", value.state, depth + 1))
                 elif value is not None:
                     unusable[name] = "something that is not a module"
             todo += reversed(below)
-        return tensors, unusable
+        return Flat(tensors, unusable, parts)
 
     def _tensors(self, module: Attributes, prefix: str) -> Iterator[tuple[str, object]]:
         passing = module.get("_non_persistent_buffers_set")

@@ -68,8 +68,14 @@ def resized(table: Table, source: Geometry, target: Geometry) -> tuple[Table, Re
     """``table`` for ``target``, of a checkpoint with the sizes of ``source``.
 
     None where no tensor has a row for each token: PaSST and MAEST add up positions of rows and columns, and take the
-    first columns for a shorter input themselves. Raises ConfigurationError where they would need other rows.
+    first columns for a shorter input themselves. Raises ConfigurationError where they would need other rows, and where
+    a patch spans all mel bins, whose kernel would be another.
     """
+    if source.patch_size != target.patch_size:
+        raise ConfigurationError(
+            f"a patch spans its {source.num_mel_bins} mel bins, and its authors have no rule for other ones",
+            "leave out resize.num_mel_bins",
+        )
     found = [rule for rule in table if isinstance(rule, Rule) and POSITIONS in rule.shapes[0]]
     if not found:
         if source.frequency_patches != target.frequency_patches:

@@ -82,7 +82,7 @@ class Format(Protocol):
 
     def features(self, folder: Path, waveform: Tensor, sampling_rate: int) -> Tensor:
         """What the folder's own extractor makes of ``waveform``, float32 of shape (samples,) in [-1, 1]:
-        (1, frames, bins), on the CPU. Raises InputError where it has none.
+        (1, frames, bins), on the CPU. Raises InputError where it has none, VerificationError where it does not work.
         """
 
     def load(self, folder: Path, device: torch.device) -> Loaded:

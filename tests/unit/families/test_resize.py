@@ -11,8 +11,10 @@ import torch
 from conftest import TINY
 
 from ast2hf.checkpoint import synthetic
+from ast2hf.errors import ConfigurationError
 from ast2hf.families import resize
 from ast2hf.families.ast import AST
+from ast2hf.families.ssast import SSAST_FRAME
 from ast2hf.mapping.plan import make_plan
 
 GOLDEN = np.load(Path(__file__).parents[2] / "data" / "position_grids.npz")
@@ -89,3 +91,12 @@ def test_the_report_says_from_what_to_what_and_how():
         "to": {"max_length": 96, "num_mel_bins": 128, "num_positions": target.num_positions},
         "rule": resize.RULE,
     }
+
+
+def test_patches_over_all_mel_bins_have_no_other_number_of_them():
+    own = replace(TINY, patch_size=128, frequency_stride=128, time_stride=2, max_length=190)
+    other = replace(own, patch_size=64, frequency_stride=64, max_length=126, num_mel_bins=64)
+    with pytest.raises(ConfigurationError, match="spans its 128 mel bins"):
+        resize.resized(SSAST_FRAME.table("classification"), own, other)
+    longer = replace(own, max_length=290)
+    assert resize.resized(SSAST_FRAME.table("classification"), own, longer) is not None

@@ -61,7 +61,7 @@ class Ssast(Ast):
     def stored(self, values: Values) -> Mapping[str, int]:
         """Those of the pretraining."""
         found = {key: values(name) for key, name in _STORED.items()}
-        return {key: int(value) for key, value in found.items() if value is not None and value.shape == ()}
+        return {key: int(value) for key, value in found.items() if value is not None and _is_size(value)}
 
     @property
     def projection(self) -> Rule | None:
@@ -98,6 +98,11 @@ class SsastFrame(Ssast):
 def pretrained(shapes: Mapping[str, Sizes]) -> bool:
     """Whether ``shapes`` are those of a pretrained SSAST, before any fine-tuning."""
     return "mask_embed" in shapes or "p_input_fdim" in shapes
+
+
+def _is_size(value: NDArray[Any]) -> bool:
+    """Whether it is one whole number; a file may hold anything under the name."""
+    return value.shape == () and float(value).is_integer()
 
 
 def _of_pretraining(shapes: Mapping[str, Sizes]) -> tuple[Drop, ...]:

@@ -1,0 +1,164 @@
+"""What a pickled module says of how it computes, besides its tensors: classes of its parts, strides, heads, epsilons.
+
+A state dict has none of it. Where a file holds the whole module, what it says counts: it fills in what is open, and a
+model that computes something else than its family is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ast2hf.config import Variant
+from ast2hf.errors import ConfigurationError, InputError, printable
+from ast2hf.families import heads
+from ast2hf.families.exact import BLOCK_EPSILON, HEAD_EPSILON
+from ast2hf.families.geometry import Geometry
+
+if TYPE_CHECKING:
+    from ast2hf.checkpoint.module_trees import Built
+    from ast2hf.matches import Match
+
+_TORCH = "torch.nn.modules."
+_ACTIVATIONS = _TORCH + "activation."
+
+_HARMLESS = {"GELU", "Softmax"}
+"""Activations that a block has: of its feed-forward layers, of its attention."""
+
+_SILENT = {"Dropout", "AlphaDropout", "FeatureAlphaDropout", "Identity"}
+"""Parts of a head that do nothing in use."""
+
+_OTHERWISE = "use it with its own code, or train it as its family computes"
+
+
+def filled(variant: Variant, match: Match) -> Variant:
+    """``variant`` with strides and attention heads as the file says them, where it leaves them open."""
+    modules, encoder = _modules(match), _encoder(match)
+    found: dict[str, Any] = {}
+    if stride := _pair(modules, f"{encoder}patch_embed.proj", "stride"):
+        kernel = match.state_dict.shapes.get(f"{encoder}patch_embed.proj.weight", ())
+        found["time_stride"] = stride[1]
+        if kernel[2:3] == kernel[3:4]:  # else there is one row of patches, and no stride of frequency
+            found["frequency_stride"] = stride[0]
+    if count := _whole(modules, f"{encoder}blocks.0.attn", "num_heads"):
+        found["num_attention_heads"] = count
+    return replace(variant, **{name: value for name, value in found.items() if getattr(variant, name) is None})
+
+
+def check(match: Match, geometry: Geometry) -> None:
+    """Raise where the file says that the model computes something else before its head.
+
+    InputError where no setting expresses it; ConfigurationError where ``geometry``, in the terms of Hugging Face's AST,
+    came of a setting that contradicts it.
+    """
+    modules, encoder = _modules(match), _encoder(match)
+    if not modules:
+        return
+    _check_patches(modules, f"{encoder}patch_embed.proj", geometry)
+    blocks = [f"{encoder}blocks.{layer}." for layer in range(geometry.num_hidden_layers)]
+    for block in blocks:
+        count = _whole(modules, f"{block}attn", "num_heads")
+        if count is not None and count != geometry.num_attention_heads:
+            raise ConfigurationError(
+                f"model.num_attention_heads is {geometry.num_attention_heads}, and the pickled model has {count}",
+                "correct it, or leave it out",
+            )
+    for name, module in modules.items():
+        if name.startswith(f"{encoder}blocks.") and (what := _activation(module)):
+            shown = f"{printable(what, 60)} as {printable(name, 100)}"
+            raise InputError(f"the pickled model has {shown}; its family has GELU", _OTHERWISE)
+    for name in (*(block + norm for block in blocks for norm in ("norm1", "norm2")), f"{encoder}norm"):
+        if reason := _why_no_norm(modules, name, BLOCK_EPSILON):
+            raise InputError(reason, _OTHERWISE)
+
+
+def why_no_head(match: Match) -> str | None:
+    """Why its head, which has the tensors of one that can be expressed, is none by what the file says; else None."""
+    modules = _modules(match)
+    if not modules:
+        return None
+    layout = heads.layout(match.state_dict.shapes, match.family.classifier)
+    if reason := _why_no_norm(modules, layout.norm, HEAD_EPSILON):
+        return reason
+    parent = layout.norm.rpartition(".")[0] + "."
+    for name, module in modules.items():
+        if name.startswith(parent) and name not in (layout.norm, layout.linear) and _last(module.kind) not in _SILENT:
+            return (
+                f"the classifier of the pickled model has {printable(_last(module.kind), 60)} as "
+                f"{printable(name, 100)}; that of Hugging Face's AST is a norm and a linear layer"
+            )
+    return None
+
+
+def _modules(match: Match) -> dict[str, Built]:
+    """By name, as the tensors of the state dict are called."""
+    candidates = {candidate.keys: candidate for candidate in match.state_dict.checkpoint.candidates}
+    return {
+        part.renamed(name): module
+        for part in match.state_dict.parts
+        for name, module in candidates[part.keys].modules.items()
+        if name.startswith(part.prefix)
+    }
+
+
+def _encoder(match: Match) -> str:
+    """What stands before the names of the transformer."""
+    return match.family.anchors[0].rpartition(".")[0] + "." if "." in match.family.anchors[0] else ""
+
+
+def _check_patches(modules: Mapping[str, Built], name: str, geometry: Geometry) -> None:
+    stride = _pair(modules, name, "stride")
+    rows = geometry.frequency_patches
+    if stride and (stride[1] != geometry.time_stride or (rows > 1 and stride[0] != geometry.frequency_stride)):
+        raise ConfigurationError(
+            f"the strides are {geometry.frequency_stride} x {geometry.time_stride}, and the pickled model has "
+            f"{stride[0]} x {stride[1]}",
+            "correct model.frequency_stride and model.time_stride, or leave them out",
+        )
+    for setting, plain in (("padding", (0, 0)), ("dilation", (1, 1))):
+        if (_pair(modules, name, setting) or plain) != plain:
+            raise InputError(f"the pickled model cuts its input into patches with {setting}", _OTHERWISE)
+
+
+def _why_no_norm(modules: Mapping[str, Built], name: str, epsilon: float) -> str | None:
+    """Why the part ``name`` is no layer norm with ``epsilon``; None where it is one, or the file does not say."""
+    if name not in modules:
+        return None
+    kind, settings = modules[name]
+    if kind.startswith(_TORCH) and _last(kind) != "LayerNorm":
+        return f"the pickled model has {printable(_last(kind), 60)} as {name}, not a layer norm"
+    own = settings.get("eps")
+    if type(own) is float and own != epsilon:
+        return f"{name} of the pickled model has an epsilon of {own:g}; that of its family is {epsilon:g}"
+    return None
+
+
+def _activation(module: Built) -> str | None:
+    """The activation that ``module`` is, where a block of the family has none like it."""
+    name = _last(module.kind)
+    if not module.kind.startswith(_ACTIVATIONS):
+        return None
+    approximate = module.settings.get("approximate", "none")
+    if name == "GELU" and type(approximate) is str and approximate != "none":
+        return f"GELU ({approximate})"
+    return None if name in _HARMLESS else name
+
+
+def _last(kind: str) -> str:
+    return kind.rpartition(".")[2]
+
+
+def _whole(modules: Mapping[str, Built], name: str, setting: str) -> int | None:
+    value = modules[name].settings.get(setting) if name in modules else None
+    return value if type(value) is int and value > 0 else None
+
+
+def _pair(modules: Mapping[str, Built], name: str, setting: str) -> tuple[int, int] | None:
+    value = modules[name].settings.get(setting) if name in modules else None
+    found = tuple(_ints(value)) if isinstance(value, (tuple, list)) and len(value) == 2 else ()
+    return (found[0], found[1]) if len(found) == 2 else None
+
+
+def _ints(values: tuple[object, ...] | list[object]) -> Iterator[int]:
+    return (value for value in values if type(value) is int)
