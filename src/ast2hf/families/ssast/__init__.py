@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from ast2hf.config import Variant
 from ast2hf.families import heads, sizes, vit
@@ -20,6 +21,9 @@ from ast2hf.families.geometry import Geometry
 from ast2hf.mapping.ops import Sizes, ZeroPadded
 from ast2hf.mapping.rules import Drop, Rule, Table
 from ast2hf.results import NO_HEAD
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 FRAMES = 2
 """Frames that a patch of the frame kind spans, in all published models."""
