@@ -79,14 +79,19 @@ def _tensors(views: Mapping[str, View], records: Records) -> dict[str, Tensor]:
 
 
 def _views(root: object, state_dict: StateDict) -> dict[str, View]:
-    """The tensors that the parts of ``state_dict`` take, where in ``root`` these say."""
+    """The tensors that the parts of ``state_dict`` take, where in ``root`` these say.
+
+    Raises InputError where keys lead to several, inside objects: the first reading may have taken another one.
+    """
     found: dict[str, View] = {}
     for part in state_dict.parts:
+        first: dict[str, View] = {}
         for named in _reached(root, part.keys):
             taken = {part.renamed(name): view for name, view in named.items() if part.takes(name)}
-            if taken:
-                found |= taken
-                break
+            if first and taken and taken != first:
+                raise InputError("the checkpoint holds two state dicts under the same keys", _REMEDY)
+            first = first or taken
+        found |= first
     return {name: found[name] for name in [*filter(found.__contains__, state_dict.tensors), *found]}
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from support.crafted import legacy, mapping, tensor, zipped
+from support.crafted import legacy, mapping, tensor, text, zipped
 
 from ast2hf.checkpoint import second_pickles, second_reading, second_records
 from ast2hf.checkpoint.selection import Part
@@ -208,3 +208,12 @@ def test_it_shares_no_code_with_the_first_reading():
     assert shared == {"ast2hf.errors", "second_pickles", "second_records", "state_dict"}
     # … of which the last is for type checkers alone.
     assert not hasattr(second_reading, "StateDict")
+
+
+def test_keys_that_lead_to_two_state_dicts_are_refused(tmp_path):
+    """One of them is met elsewhere before, so that the first reading has it under other keys, and takes the other."""
+    one, other = (mapping(w=tensor((2,), (1,), offset)) for offset in (0, 2))
+    both = b"cm\nn\n)R" + text("a") + b"h\x09s" + mapping(a=other) + b"b"
+    path = zipped(tmp_path / "w.pth", mapping(first=one + b"q\x09", both=both))
+    with pytest.raises(InputError, match="holds two state dicts under the same keys"):
+        read(path, Part(("both", "a")))
