@@ -148,7 +148,18 @@ def _same(a: Place, b: Place) -> bool:
 
 
 def question(places: Sequence[Place]) -> Question:
-    """Which of ``places`` is meant. Averages of the training come first: they are what authors publish."""
+    """Which of ``places`` is meant. Averages of the training come first: they are what authors publish.
+
+    Raises InputError where no answer tells two of them apart, such as those under the keys 1 and "1".
+    """
+    named: set[tuple[str, str]] = set()
+    for place in places:
+        if (place.key, place.prefix) in named:
+            raise InputError(
+                f"the checkpoint holds two models that are both called {_shown(place)}",
+                "save the state dict of the one you need alone",
+            )
+        named.add((place.key, place.prefix))
     ordered = sorted(places, key=lambda place: not _average(place))
     shown = ", ".join(_shown(place) for place in ordered)
     return Question(
