@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from ast2hf.errors import CHOOSE, Choice, InputError, Question, printable
@@ -79,6 +80,10 @@ def find(checkpoint: Checkpoint) -> list[Place]:
                 "save the state dict of the one you need alone",
             )
         found += filter(None, (_place(checkpoint, candidate, prefix) for prefix in here))
+        if len(found) >= MAX_PREFIXES:
+            raise InputError(
+                f"the checkpoint has {len(found)} models or more", "save the state dict of the one you need alone"
+            )
     return found
 
 
@@ -101,7 +106,7 @@ def _place(checkpoint: Checkpoint, candidate: Candidate, prefix: str) -> Place |
     if len(alone) < len(shapes):
         place = replace(place, with_head=more(shapes))
     else:
-        for head, head_prefix in _heads(checkpoint, candidate, shapes):
+        for head, head_prefix in islice(_heads(checkpoint, candidate, shapes), MAX_PREFIXES):
             joined = {HEAD + name: shape for name, shape in _without(head, head_prefix).items()}
             if found := more({**shapes, **joined}):
                 place = replace(place, with_head=found, head=head, head_prefix=head_prefix)
