@@ -140,7 +140,8 @@ def _module_tensors(module: Any) -> Iterator[tuple[str, View]]:
     todo = [("", module)]
     while todo:
         prefix, attributes = todo.pop()
-        hidden = attributes.get("_non_persistent_buffers_set")
+        # Only where there are buffers: the file could give one long list to every module.
+        hidden = attributes.get("_non_persistent_buffers_set") if attributes[_BUFFERS] else None
         left_out = {name for name in hidden if isinstance(name, str)} if isinstance(hidden, (list, tuple)) else set()
         for name, value in dict.items(attributes[_PARAMETERS]):
             if isinstance(value, View):
