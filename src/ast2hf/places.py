@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from ast2hf.errors import CHOOSE, Choice, InputError, Question, printable
@@ -80,6 +81,10 @@ def find(checkpoint: Checkpoint) -> list[Place]:
                 "save the state dict of the one you need alone",
             )
         found += filter(None, (_place(checkpoint, candidate, prefix) for prefix in here))
+        if len(found) >= MAX_PREFIXES:
+            raise InputError(
+                f"the checkpoint has {len(found)} models or more", "save the state dict of the one you need alone"
+            )
     return found
 
 
@@ -103,7 +108,7 @@ def _place(checkpoint: Checkpoint, candidate: Candidate, prefix: str) -> Place |
         place = replace(place, with_head=more(shapes))
     else:
         rivals: list[str] = []
-        for head, head_prefix in _heads(checkpoint, candidate, shapes):
+        for head, head_prefix in islice(_heads(checkpoint, candidate, shapes), MAX_PREFIXES):
             joined = {HEAD + name: shape for name, shape in _without(head, head_prefix).items()}
             if found := more({**shapes, **joined}):
                 if place.head is None:
@@ -155,7 +160,18 @@ def _same(a: Place, b: Place) -> bool:
 
 
 def question(places: Sequence[Place]) -> Question:
-    """Which of ``places`` is meant. Averages of the training come first: they are what authors publish."""
+    """Which of ``places`` is meant. Averages of the training come first: they are what authors publish.
+
+    Raises InputError where no answer tells two of them apart, such as those under the keys 1 and "1".
+    """
+    named: set[tuple[str, str]] = set()
+    for place in places:
+        if (place.key, place.prefix) in named:
+            raise InputError(
+                f"the checkpoint holds two models that are both called {_shown(place)}",
+                "save the state dict of the one you need alone",
+            )
+        named.add((place.key, place.prefix))
     ordered = sorted(places, key=lambda place: not _average(place))
     shown = ", ".join(_shown(place) for place in ordered)
     return Question(

@@ -230,3 +230,22 @@ def test_layers_that_share_their_tensors_are_converted_within_the_limits(cli, st
     """The control: three layers of which two are the same."""
     files = converted(cli, saved(layers(state_dict, 3)), "three").files
     assert "model.safetensors" in files
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "words"),
+    [
+        (lambda tensors: {**tensors, "a\ud800": torch.ones(3)}, "is not a valid tensor name"),
+        (lambda tensors: {"a\ud800": tensors}, "contains no state dict"),
+    ],
+)
+def test_names_that_cannot_be_written(cli, state_dict, wrapped, words):
+    """Half of a surrogate pair: pickle writes and reads it, a report cannot have it."""
+    result = refused(cli, saved(wrapped(state_dict)), "unused=drop")
+    assert words in result.error_line
+
+
+def test_an_unread_object_whose_name_cannot_be_written(cli, state_dict):
+    class_ = b"X\x03\x00\x00\x00\xed\xa0\x80" + text("C") + b"\x93"
+    content = with_pickle(saved({"model": state_dict}), lambda pickle_: pickle_[:-1] + text("x") + class_ + b")Rs.")
+    assert "damaged" in refused(cli, content).error_line

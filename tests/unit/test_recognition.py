@@ -298,6 +298,18 @@ def test_thousands_of_models_in_one_file_are_refused():
         look(alone(shapes))
 
 
+def test_many_models_in_many_places_of_one_file_are_refused():
+    checkpoint = FakeCheckpoint({("models", i): AST for i in range(100)})
+    with pytest.raises(InputError, match="has 64 models or more"):
+        look(checkpoint)
+
+
+@pytest.mark.parametrize("keys", [((1,), ("1",)), ((), ("/",)), (("a", "b"), ("a/b",))])
+def test_two_models_that_no_answer_tells_apart_are_refused(keys):
+    with pytest.raises(InputError, match="holds two models that are both called"):
+        look(FakeCheckpoint(dict(zip(keys, (AST, PASST), strict=True))))
+
+
 def test_a_model_that_lacks_a_tensor_is_refused_as_a_changed_one():
     with pytest.raises(InputError, match="looks like Audio Spectrogram Transformer that was changed"):
         look(alone({name: shape for name, shape in AST.items() if name != "v.pos_embed"}))

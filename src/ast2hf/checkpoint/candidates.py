@@ -17,6 +17,9 @@ from ast2hf.errors import InputError, printable
 _MAX_DEPTH = 32
 """Of a candidate. Keys that lead to deeper ones would take more memory than the file."""
 
+MAX_CANDIDATES = 1000
+"""Of one file. An optimizer's state without a name that says so has one for each parameter."""
+
 _HINT_STATE_DICT = "use the file saved from model.state_dict()"
 
 Keys = tuple[str | int, ...]
@@ -137,6 +140,8 @@ class _Search:
             candidate = _candidate(node.keys(), value)
         if candidate is not None and any(tensor.shape for tensor in candidate.tensors.values()):
             self.candidates.setdefault(candidate.keys, candidate)
+            if len(self.candidates) > MAX_CANDIDATES:
+                raise InputError(f"the checkpoint contains more than {MAX_CANDIDATES:,} state dicts", _HINT_STATE_DICT)
 
 
 def _is_container(value: object) -> bool:

@@ -18,7 +18,7 @@ _ANYWHERE = frozenset(
 )  # fmt: skip
 """Modules. Forbidden as any part of a dotted name too: ``torch.serialization`` has ``os`` as an attribute."""
 
-_MODULES = (
+_MODULES = tuple(f"{module}." for module in (
     "_aix_support", "_ctypes", "_osx_support", "_pickle", "_socket", "_thread", "_winapi", "aiohttp", "asyncio", "bdb",
     "cPickle", "cffi", "codeop", "distutils.file_util", "distutils.spawn", "ensurepip", "faulthandler", "ftplib",
     "http.client", "httplib", "httpx", "idlelib", "imaplib", "imp", "lib2to3", "logging.config", "marshal",
@@ -27,7 +27,7 @@ _MODULES = (
     "test.support.script_helper", "torch._inductor.codecache", "torch.hub", "torch.utils.bottleneck",
     "torch.utils.collect_env", "torch.utils.cpp_extension", "urllib.request", "urllib2", "venv", "webbrowser", "winreg",
     "xmlrpc", "zipimport",
-)  # fmt: skip
+))  # fmt: skip
 """Modules, with what is inside them. Other packages may have parts of these names."""
 
 _NAMES = frozenset(
@@ -77,4 +77,4 @@ def _is_forbidden(module: str, name: str) -> bool:
     if len(parts) > 1 and any(map(_SPECIAL.fullmatch, parts)):  # such as Class.__init__.__globals__
         return True
     full = f"{module}.{name}"
-    return full in _NAMES or any(full == m or full.startswith(f"{m}.") for m in _MODULES)
+    return full in _NAMES or f"{full}.".startswith(_MODULES)

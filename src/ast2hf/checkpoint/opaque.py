@@ -29,7 +29,7 @@ class Opaque:
 
 
 class UnusualKey:
-    """In the place of a dict key that is neither text nor a small number. Each is a key of its own.
+    """In the place of a dict key that is neither a small number nor text that can be a name. Each is a key of its own.
 
     The real one is not kept: to hash a nested tuple can take for ever, or overflow the stack.
     """
@@ -41,6 +41,15 @@ class UnusualKey:
 
     def __repr__(self) -> str:
         return f"a dict key of type {self.kind}"
+
+
+def is_writable(text: str) -> bool:
+    """Whether ``text`` can be written in UTF-8, as a report is. Half of a surrogate pair cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 ODD_TENSORS = {

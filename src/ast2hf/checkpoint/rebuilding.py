@@ -6,7 +6,7 @@ from typing import TypeGuard
 
 from ast2hf.checkpoint.container import HINT_RESAVE
 from ast2hf.checkpoint.forbidden import GETATTR, is_forbidden
-from ast2hf.checkpoint.opaque import Opaque
+from ast2hf.checkpoint.opaque import Opaque, is_writable
 from ast2hf.checkpoint.tensor_meta import Storage, TensorMeta
 from ast2hf.errors import InputError, printable
 
@@ -35,15 +35,22 @@ _RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 
 MAX_AXES = 16
 
+_MAX_ARGUMENTS = 16
+"""Of a tensor, which has six to eight. All are looked at, at each call."""
+
 _MAX_NAME = 1000
 """Characters. To look a name up is to read it, once each time it is written."""
+
+_MAX_DOTS = 64
+"""In such a name, each part of which is looked at. A class of torch has some four."""
 
 
 def reference(module: object, name: object) -> Opaque:
     """The class or function ``name`` of ``module``. Raises InputError where only an attack needs it."""
-    if type(module) is not str or type(name) is not str:
+    if type(module) is not str or type(name) is not str or not is_writable(module + name):
         raise ValueError("the name of a global is not text")
-    if len(module) + len(name) > _MAX_NAME or is_forbidden(module, name):
+    dots = module.count(".") + name.count(".")
+    if len(module) + len(name) > _MAX_NAME or dots > _MAX_DOTS or is_forbidden(module, name):
         raise refusal(f"{module}.{name}")
     return Opaque(f"{_RENAMED.get(module, module)}.{name}")
 
@@ -64,6 +71,8 @@ def call(function: object, arguments: object) -> object:
     if not function.is_reference:
         return Opaque(name, arguments)
     if name == _TENSOR:
+        if count > _MAX_ARGUMENTS:
+            raise ValueError("a tensor of too many arguments")
         storage, offset, shape, stride, _, _, *metadata = arguments
         tensor = _tensor(storage, offset, shape, stride)
         return Opaque(name, arguments) if any(metadata) else tensor

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from ast2hf.checkpoint.container import HINT_REDOWNLOAD, HINT_RESAVE, MAX_PICKLE, ByteRange, Container
-from ast2hf.checkpoint.opaque import Opaque
+from ast2hf.checkpoint.opaque import Opaque, is_writable
 from ast2hf.checkpoint.rebuilding import MAX_AXES, is_size
 from ast2hf.checkpoint.tensor_meta import ITEMSIZE, Storage, TensorMeta
 from ast2hf.checkpoint.validate import contiguous_stride
@@ -76,8 +76,8 @@ def _entries(name: str, text: bytes, start: int) -> Iterator[_Entry]:
         header = json.loads(text.decode("utf-8"), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise InputError(f"the header of {name} is damaged ({printable(error, 80)})", HINT_REDOWNLOAD) from None
-    if type(header) is not dict:
-        raise InputError(f"the header of {name} is not a JSON object", HINT_REDOWNLOAD)
+    if type(header) is not dict or not all(map(is_writable, header)):
+        raise InputError(f"the header of {name} is not a JSON object of named tensors", HINT_REDOWNLOAD)
     metadata = header.pop(_METADATA, {})
     if type(metadata) is not dict or not all(type(value) is str for value in metadata.values()):
         raise InputError(f"the {_METADATA} of {name} is not text", _HINT)

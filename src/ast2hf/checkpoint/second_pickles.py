@@ -152,6 +152,7 @@ class _Unpickler(pickle._Unpickler):
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
     stack: list[Any]
     pop_mark: Callable[[], list[Any]]
+    read: Callable[[int], bytes]
 
     def __init__(self, stream: io.BytesIO, storages: dict[str, Storage]) -> None:
         super().__init__(stream, encoding="latin-1")
@@ -183,6 +184,11 @@ class _Unpickler(pickle._Unpickler):
         if isinstance(made := self.stack[-1], StandIn) and isinstance(keywords, Dict):
             made.entries = keywords
 
+    def load_frame(self) -> None:
+        """Skip its size, as the first reading does: a frame could reach into the next pickle of a file."""
+        if len(self.read(8)) < 8:
+            raise EOFError
+
     def load_empty_dictionary(self) -> None:
         self.stack.append(Dict())
 
@@ -202,6 +208,7 @@ class _Unpickler(pickle._Unpickler):
 
     dispatch[pickle.REDUCE[0]] = dispatch[pickle.NEWOBJ[0]] = load_reduce
     dispatch[pickle.NEWOBJ_EX[0]] = load_newobj_ex
+    dispatch[pickle.FRAME[0]] = load_frame
     dispatch[pickle.EMPTY_DICT[0]] = load_empty_dictionary
     dispatch[pickle.DICT[0]] = load_dict
     dispatch[pickle.EMPTY_SET[0]] = load_empty_set

@@ -79,14 +79,19 @@ def _tensors(views: Mapping[str, View], records: Records) -> dict[str, Tensor]:
 
 
 def _views(root: object, state_dict: StateDict) -> dict[str, View]:
-    """The tensors that the parts of ``state_dict`` take, where in ``root`` these say."""
+    """The tensors that the parts of ``state_dict`` take, where in ``root`` these say.
+
+    Raises InputError where keys lead to several, inside objects: the first reading may have taken another one.
+    """
     found: dict[str, View] = {}
     for part in state_dict.parts:
+        first: dict[str, View] = {}
         for named in _reached(root, part.keys):
             taken = {part.renamed(name): view for name, view in named.items() if part.takes(name)}
-            if taken:
-                found |= taken
-                break
+            if first and taken and taken != first:
+                raise InputError("the checkpoint holds two state dicts under the same keys", _REMEDY)
+            first = first or taken
+        found |= first
     return {name: found[name] for name in [*filter(found.__contains__, state_dict.tensors), *found]}
 
 
@@ -135,7 +140,8 @@ def _module_tensors(module: Any) -> Iterator[tuple[str, View]]:
     todo = [("", module)]
     while todo:
         prefix, attributes = todo.pop()
-        hidden = attributes.get("_non_persistent_buffers_set")
+        # Only where there are buffers: the file could give one long list to every module.
+        hidden = attributes.get("_non_persistent_buffers_set") if attributes[_BUFFERS] else None
         left_out = {name for name in hidden if isinstance(name, str)} if isinstance(hidden, (list, tuple)) else set()
         for name, value in dict.items(attributes[_PARAMETERS]):
             if isinstance(value, View):

@@ -10,7 +10,7 @@ from typing import Any
 
 from ast2hf.checkpoint import rebuilding
 from ast2hf.checkpoint.container import HINT_RESAVE
-from ast2hf.checkpoint.opaque import Opaque, UnusualKey
+from ast2hf.checkpoint.opaque import Opaque, UnusualKey, is_writable
 from ast2hf.checkpoint.tensor_meta import Storage, TensorMeta
 from ast2hf.errors import InputError, printable
 
@@ -19,6 +19,9 @@ MAX_STEPS = 500_000
 
 _MAX_KEY = 1 << 24
 """Larger numbers as keys could be chosen so that a dict takes quadratic time."""
+
+_MAX_KEY_TEXT = 1000
+"""Characters of a key. A long one could be the name of many tensors, and be read for each of them."""
 
 _MAX_BITS = 4096
 """Of a whole number. Random generators have some of 128 bits."""
@@ -99,7 +102,8 @@ class StackMachine:
         if type(target) is not dict or len(items) % 2:
             raise ValueError("item set on something that is not a dict")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            usual = type(key) is str or (type(key) is int and 0 <= key < _MAX_KEY)
+            text = type(key) is str and len(key) <= _MAX_KEY_TEXT and is_writable(key)
+            usual = text or (type(key) is int and 0 <= key < _MAX_KEY)
             target[key if usual else UnusualKey(type(key).__name__)] = value
 
     def dict_from_mark(self, _: object) -> None:

@@ -124,6 +124,16 @@ def test_cycles_end():
     assert find(value) == {("model",): ["w"]}
 
 
+def test_thousands_of_candidates_are_refused():
+    shared = tensor() + b"q\x010"
+    for count in (candidates.MAX_CANDIDATES, candidates.MAX_CANDIDATES + 1):
+        root = unpickle_restricted(pickled(shared + b"](" + (b"}" + text("w") + b"h\x01s") * count + b"e")).root
+        if count == candidates.MAX_CANDIDATES:
+            assert len(candidates.find(root).candidates) == count
+    with pytest.raises(InputError, match="contains more than 1,000 state dicts"):
+        candidates.find(root)
+
+
 @pytest.mark.parametrize(("depth", "offered"), [(1, True), (31, True), (32, False), (5000, False)])
 def test_what_lies_very_deep_is_not_offered(depth, offered):
     nested = (b"}" + text("a")) * depth + mapping(w=tensor()) + b"s" * depth

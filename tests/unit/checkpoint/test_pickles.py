@@ -8,12 +8,13 @@ import io
 import os
 import pathlib
 import pickle
+import time
 import zipfile
 
 import numpy as np
 import pytest
 import torch
-from support.crafted import mapping, number, pickled, storage, tensor, text
+from support.crafted import TENSOR, mapping, number, numbers, pickled, storage, tensor, text
 
 from ast2hf.checkpoint.opaque import Opaque
 from ast2hf.checkpoint.pickles import unpickle_restricted
@@ -178,14 +179,20 @@ def test_objects_that_contain_themselves():
     assert root.state["own"] is root
 
 
-@pytest.mark.parametrize("kind", ["tuple", "Opaque", "bool", "NoneType", "float", "int"])
+@pytest.mark.parametrize("kind", ["tuple", "Opaque", "bool", "NoneType", "float", "int", "str"])
 def test_unusual_keys_are_not_kept(kind):
     key = {
         "tuple": b")" + nested(60), "Opaque": b"cpathlib\nPath\n)R", "bool": b"\x88", "NoneType": b"N",
         "float": b"G" + bytes(8), "int": number(2**24),
+        "str": text("x" * 1001),
     }[kind]  # fmt: skip
     root = unpickle_restricted(pickled(b"}(" + text("a") + b"N" + key + b"N" + key + b"Nu")).root
     assert list(map(str, root)) == ["a", f"a dict key of type {kind}", f"a dict key of type {kind}"]
+
+
+def test_a_key_that_cannot_be_written_is_not_kept():
+    root = unpickle_restricted(pickle.dumps({"a\ud800": 1, "ü\U0001f600": 2}, 2)).root
+    assert list(map(str, root)) == ["a dict key of type str", "ü\U0001f600"]
 
 
 def nested(depth: int) -> bytes:
@@ -224,6 +231,9 @@ def nested_tuple(depth: int) -> bytes:
         (b"](" + storage() + storage(kind="IntStorage") + b"e", "in two different ways"),
         (b"ccollections\nOrderedDict\n](]NNeeR", "damaged"),
         (b"NN\x86R", "damaged"),
+        (b"X\x03\x00\x00\x00\xed\xa0\x80" + text("C") + b"\x93", "the name of a global is no text"),
+        (tensor(rest=b"\x89}" + b"N" * 100), "a tensor of too many arguments"),
+        (text("m") + text("a." * 65 + "b") + b"\x93", "is not part of a plain state dict"),
         (b"N)R", "call of something that is not callable"),
         (b"]NNs", "that is not a dict"),
         (b"}(Nu", "that is not a dict"),
@@ -270,6 +280,15 @@ def test_a_far_memo_entry_is_refused_because_other_readers_make_room_for_it():
 @pytest.mark.parametrize("body", [b"}" * MAX_STEPS, b"(" * MAX_STEPS, b")" + b"\x85" * MAX_STEPS])
 def test_the_steps_are_counted(body):
     assert "takes more than 500,000 steps" in refusal(pickled(body))
+
+
+def test_what_is_used_again_and_again_is_not_read_each_time():
+    many = TENSOR + b"q\x000(" + storage() + number(0) + numbers((2, 2)) + numbers((2, 1)) + b"\x89}" + b"N" * 100_000
+    named = text("m") + b"q\x020" + text("a." * 480) + b"q\x030"
+    started = time.perf_counter()
+    refusal(pickled(many + b"tq\x010" + b"h\x00h\x01R0" * 10_000 + b"N"))
+    refusal(pickled(named + b"h\x02h\x03\x930" * 50_000 + b"N"))
+    assert time.perf_counter() - started < 3
 
 
 def test_deep_nesting_needs_no_recursion():

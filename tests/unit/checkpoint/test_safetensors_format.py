@@ -105,6 +105,10 @@ def test_what_safetensors_does_not_write_is_refused(tmp_path, header, words):
     assert words in refusal(crafted(tmp_path / "w", header, bytes(32)))
 
 
+def test_a_name_that_cannot_be_written_is_refused(tmp_path):
+    assert "is no JSON object of named tensors" in refusal(crafted(tmp_path / "w", {"w\ud800": W}))
+
+
 def test_an_empty_header_has_no_state_dict(tmp_path):
     assert "contains no state dict (its keys: none)" in refusal(crafted(tmp_path / "w", b"{}", b""))
 

@@ -109,6 +109,12 @@ def test_many_arguments_are_not_copied_at_each_call():
     assert time.perf_counter() - started < 3
 
 
+@pytest.mark.parametrize("size", [0, 3, 5, 1 << 40])
+def test_a_frame_does_not_reach_into_the_next_pickle(size):
+    framed = b"\x80\x04\x95" + size.to_bytes(8, "little")
+    assert loads(framed + b"K\x01." + framed + b"K\x02.", 2)[0] == [1, 2]
+
+
 def test_depth_does_not_matter():
     value = read(pickled(b"]" * 20_000 + b"a" * 19_999))
     assert type(value) is list

@@ -1,5 +1,6 @@
 import argparse
 import ast
+import time
 import warnings
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from support.crafted import legacy, mapping, tensor, zipped
+from support.crafted import legacy, mapping, tensor, text, zipped
 
 from ast2hf.checkpoint import second_pickles, second_reading, second_records
 from ast2hf.checkpoint.selection import Part
@@ -208,3 +209,25 @@ def test_it_shares_no_code_with_the_first_reading():
     assert shared == {"ast2hf.errors", "second_pickles", "second_records", "state_dict"}
     # … of which the last is for type checkers alone.
     assert not hasattr(second_reading, "StateDict")
+
+
+def test_keys_that_lead_to_two_state_dicts_are_refused(tmp_path):
+    """One of them is met elsewhere before, so that the first reading has it under other keys, and takes the other."""
+    one, other = (mapping(w=tensor((2,), (1,), offset)) for offset in (0, 2))
+    both = b"cm\nn\n)R" + text("a") + b"h\x09s" + mapping(a=other) + b"b"
+    path = zipped(tmp_path / "w.pth", mapping(first=one + b"q\x09", both=both))
+    with pytest.raises(InputError, match="holds two state dicts under the same keys"):
+        read(path, Part(("both", "a")))
+
+
+def test_a_list_that_many_modules_share_is_not_read_for_each(tmp_path):
+    attributes = {"_parameters": mapping(w=tensor()), "_buffers": b"}", "_modules": b"}"}
+    hidden = b"](" + b"N" * 50_000 + b"eq\x010"
+    part = b"cm\nn\n)R" + mapping(**attributes, _non_persistent_buffers_set=b"h\x01") + b"b"
+    parts = mapping(**{f"m{i}": part for i in range(3_000)})
+    root = b"cm\nn\n)R" + mapping(**{**attributes, "_modules": parts}) + b"b"
+    with open_checkpoint(zipped(tmp_path / "w.pth", hidden + root)) as checkpoint:
+        state_dict = checkpoint.select([Part()])
+        start = time.process_time()
+        assert len(second_reading.load(state_dict)) == 3_001
+    assert time.process_time() - start < 1.5
