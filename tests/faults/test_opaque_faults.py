@@ -370,7 +370,7 @@ def test_modules_that_multiply(tmp_path, came_out):
     start = time.process_time()
     error = crafted_refusal(tmp_path, doubled, "have more than 200,000 parts")
     assert time.process_time() - start < 30
-    crafted_refusal(tmp_path, module(b"}", mapping(**{"x" * 100_000: module(mapping(w=tensor()))})), "a long one")
+    crafted_refusal(tmp_path, module(b"}", mapping(**{"x" * 100_000: module(mapping(w=tensor()))})), "too long")
     nested = module(mapping(w=tensor()))
     for _ in range(200):
         nested = module(b"}", mapping(a=nested))

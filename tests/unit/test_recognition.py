@@ -311,7 +311,7 @@ def test_two_models_that_no_answer_tells_apart_are_refused(keys):
 
 
 def test_a_model_that_lacks_a_tensor_is_refused_as_a_changed_one():
-    with pytest.raises(InputError, match="looks like Audio Spectrogram Transformer that was changed"):
+    with pytest.raises(InputError, match="looks like a changed Audio Spectrogram Transformer"):
         look(alone({name: shape for name, shape in AST.items() if name != "v.pos_embed"}))
 
 

@@ -112,7 +112,7 @@ def refusal(shapes: Mapping[str, Sizes], almost: str | None = None) -> InputErro
     if found is not None and not (almost and found.name == _UNSPECIFIC):
         looks, remedy = f"{found.what}: {found.why}", found.remedy
     elif almost is not None:
-        looks, remedy = f"{almost} that was changed: some of its tensors are missing or of other shapes", _FAMILIES
+        looks, remedy = f"a changed {almost}: some of its tensors are missing or have other shapes", _FAMILIES
     else:
         looks, remedy = "another model", _FAMILIES
     return InputError(f"the checkpoint looks like {looks} (its first tensors: {shown})", remedy)

@@ -77,7 +77,7 @@ def test_what_nobody_knows_is_another_model():
 
 
 def test_a_changed_model_of_a_family_is_said_to_be_one():
-    assert "looks like SSAST that was changed" in foreign.refusal({"v.cls": (3,)}, "SSAST").cause
+    assert "looks like a changed SSAST" in foreign.refusal({"v.cls": (3,)}, "SSAST").cause
 
 
 def test_hostile_names_are_shown_in_part():
