@@ -231,7 +231,7 @@ def nested_tuple(depth: int) -> bytes:
         (b"](" + storage() + storage(kind="IntStorage") + b"e", "in two different ways"),
         (b"ccollections\nOrderedDict\n](]NNeeR", "damaged"),
         (b"NN\x86R", "damaged"),
-        (b"X\x03\x00\x00\x00\xed\xa0\x80" + text("C") + b"\x93", "the name of a global is no text"),
+        (b"X\x03\x00\x00\x00\xed\xa0\x80" + text("C") + b"\x93", "the name of a global is not text"),
         (tensor(rest=b"\x89}" + b"N" * 100), "a tensor of too many arguments"),
         (text("m") + text("a." * 65 + "b") + b"\x93", "is not part of a plain state dict"),
         (b"N)R", "call of something that is not callable"),

@@ -106,7 +106,7 @@ def test_what_safetensors_does_not_write_is_refused(tmp_path, header, words):
 
 
 def test_a_name_that_cannot_be_written_is_refused(tmp_path):
-    assert "is no JSON object of named tensors" in refusal(crafted(tmp_path / "w", {"w\ud800": W}))
+    assert "is not a JSON object of named tensors" in refusal(crafted(tmp_path / "w", {"w\ud800": W}))
 
 
 def test_an_empty_header_has_no_state_dict(tmp_path):
