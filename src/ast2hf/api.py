@@ -8,7 +8,7 @@ threads; their proofs wait for each other, since each uses all cores.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 
 from ast2hf.config import Config
@@ -24,28 +24,32 @@ _COMPOSING = threading.Lock()
 
 
 def convert(
-    checkpoint: _Path | None = None, *, model: str = "ast_10_10_0_4593", output_dir: _Path | None = None,
-    labels: _Path | None = None, audio: _Path | None = None, device: str = "cpu", overwrite: bool = False,
-    skip_existing: bool = False, overrides: Sequence[str] = (), progress: Progress | None = None,
+    checkpoint: _Path | None = None, *, model: str = "ast_10_10_0_4593", stats: str | None = None,
+    loss: str | None = None, labels: _Path | None = None, output_dir: _Path | None = None, audio: _Path | None = None,
+    device: str = "cpu", overwrite: bool = False, skip_existing: bool = False, overrides: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> Conversion:  # fmt: skip
     """Convert a checkpoint to a Hugging Face model folder, prove it, and publish it at ``output_dir``.
 
     ``checkpoint``: a path, a URL, ``synthetic``; None for the official file of ``model``. ``model``: one of the
-    choices of ``ast2hf --help``, ``custom`` for people's own. ``output_dir``: None for ``outputs/models/<name>``.
-    ``labels``, ``audio``: as the keys of the command. ``overrides``: any other keys as on the command line, such as
-    ``["model.mean=-5.1", "model.std=4.2"]``. ``progress``: is called with the stages; by default nothing is shown.
+    choices of ``ast2hf --help``, ``custom`` for people's own. ``stats``, ``loss``: of the training of such a model,
+    choices of that list, too. ``output_dir``: None for ``outputs/models/<name>``. ``labels``, ``audio``: as the keys
+    of the command. ``overrides``: any other keys as on the command line, such as ``["model.mean=-5.1",
+    "model.std=4.2"]`` in the place of ``stats``. ``progress``: is called with the stages; by default nothing is shown.
 
     Raises the errors of :mod:`ast2hf.errors`, each with the report as far as it came in ``report``; then nothing is
     published, and a folder that was there is as it was.
     """
     given = {"checkpoint": checkpoint, "output_dir": output_dir, "labels": labels, "audio": audio}
     flags = {"overwrite": overwrite, "skip_existing": skip_existing}
-    return _run("convert", {**given, **flags}, model, device, overrides, progress)
+    choices = {"model": model, "stats": stats, "loss": loss, "device": device}
+    return _run("convert", {**given, **flags}, choices, overrides, progress)
 
 
 def verify(
-    folder: _Path, checkpoint: _Path | None = None, *, model: str = "ast_10_10_0_4593", audio: _Path | None = None,
-    device: str = "cpu", overrides: Sequence[str] = (), progress: Progress | None = None,
+    folder: _Path, checkpoint: _Path | None = None, *, model: str = "ast_10_10_0_4593", stats: str | None = None,
+    loss: str | None = None, audio: _Path | None = None, device: str = "cpu", overrides: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> Report:  # fmt: skip
     """Prove a model folder that somebody else made, against the checkpoint it was made from. Writes nothing.
 
@@ -53,9 +57,9 @@ def verify(
     :func:`convert`. Raises VerificationError where it does not compute the same function; its ``report`` has the
     measurements.
     """
-    return _run(
-        "verify", {"folder": folder, "checkpoint": checkpoint, "audio": audio}, model, device, overrides, progress
-    ).report
+    given = {"folder": folder, "checkpoint": checkpoint, "audio": audio}
+    choices = {"model": model, "stats": stats, "loss": loss, "device": device}
+    return _run("verify", given, choices, overrides, progress).report
 
 
 def inspect(checkpoint: _Path, *, overrides: Sequence[str] = (), progress: Progress | None = None) -> Inspection:
@@ -77,10 +81,11 @@ def inspect(checkpoint: _Path, *, overrides: Sequence[str] = (), progress: Progr
 
 
 def _run(
-    task: str, given: dict[str, _Path | bool | None], model: str, device: str, overrides: Sequence[str],
+    task: str, given: Mapping[str, _Path | bool | None], choices: Mapping[str, str | None], overrides: Sequence[str],
     progress: Progress | None,
 ) -> Conversion:  # fmt: skip
-    config = _compose([f"task={task}", f"model={model}", f"device={device}", *overrides])
+    chosen = (f"{group}={choice}" for group, choice in choices.items() if choice is not None)
+    config = _compose([f"task={task}", *chosen, *overrides])
     for key, value in given.items():  # not as overrides: a path may hold anything that their grammar gives a meaning
         if value is not None:
             setattr(config, key, value if isinstance(value, bool) else str(value))

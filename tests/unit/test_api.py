@@ -38,6 +38,17 @@ def test_a_checkpoint_becomes_a_proved_folder(tiny_checkpoint, tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_what_no_file_says_of_the_training_is_said_by_name(tiny_checkpoint, tmp_path):
+    sizes = ["model.frequency_stride=16", "model.time_stride=16", "model.max_length=64"]
+    own = {"model": "custom", "stats": "esc50", "loss": "ce", "audio": "packaged", "overrides": sizes}
+    done = ast2hf.convert(tiny_checkpoint, labels="none", output_dir=tmp_path / "out", **own)
+    assert done.report.front_end["mean"] == -6.6268077
+    assert done.report.problem_type == "single_label_classification"
+    assert ast2hf.verify(done.folder, tiny_checkpoint, **own).status == "passed"
+    with pytest.raises(QuestionError, match="the loss of the training is not in the file"):
+        ast2hf.convert(tiny_checkpoint, labels="none", **{**own, "loss": None})
+
+
 def test_the_folder_is_by_default_where_the_command_puts_it(tiny_checkpoint, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = ast2hf.convert("tiny.pth", **TINY)
