@@ -196,7 +196,10 @@ def test_other_models(cli, came_out):
     for value, words in (
         ([torch.ones(1)], "contains a list, not a state dict"),
         (model("audio_spectrogram_transformer.embeddings.cls_token"), "an AST in the Hugging Face layout already"),
-        (model("module.modality_a", "module.blocks_a.0.norm1.weight", "module.decoder_embed.weight"), "a CAV-MAE"),
+        (
+            model("module.modality_a", "module.blocks_a.0.norm1.weight", "module.decoder_embed.weight"),
+            "a pretrained CAV-MAE",
+        ),
         ({"model": model(*vit, "decoder_embed.weight", "mask_token")}, "such as AudioMAE"),
         (model(*vit, "head.weight"), "looks like a Vision Transformer"),
     ):

@@ -33,6 +33,9 @@ class Foreign:
     sign: Sign
 
 
+_CONVERTED = "an AST in the Hugging Face layout already"
+_LOAD = "load it with transformers, or give the original checkpoint"
+
 _EMBEDDINGS = "embeddings.distillation_token"
 _CAV_MAE = "blocks_a.0.norm1.weight"
 _DASHENG = ("time_pos_embed", "freq_pos_embed")
@@ -46,8 +49,9 @@ _SWIN = "layers.0.blocks.0.attn.relative_position_bias_table"
 FOREIGN: tuple[Foreign, ...] = (
     Foreign("deit_huggingface", "a DeiT in the Hugging Face layout, a model of images", _COLOURS,
             _FAMILIES, Sign(("deit." + _EMBEDDINGS,))),
-    Foreign("huggingface", "an AST in the Hugging Face layout already", "there is nothing to convert",
-            "load it with transformers, or give the original checkpoint", Sign((_EMBEDDINGS,))),
+    Foreign("huggingface", _CONVERTED, "there is nothing to convert", _LOAD, Sign((_EMBEDDINGS,))),
+    Foreign("huggingface_classifier", _CONVERTED, "there is nothing to convert", _LOAD,
+            Sign(("audio_spectrogram_transformer.",))),
     Foreign("cav_mae_pretrained", "a pretrained CAV-MAE (audio-visual masked autoencoder)",
             f"it has two streams and no class token, and {_MEAN}", _OWN_CODE, Sign((_CAV_MAE, _DECODER))),
     Foreign("cav_mae", "a CAV-MAE (audio-visual masked autoencoder)",

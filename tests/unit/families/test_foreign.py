@@ -13,6 +13,7 @@ BLOCKS = {"blocks.0.attn.qkv.weight": (3 * D, D)}
 
 MODELS = {
     "huggingface": {"audio_spectrogram_transformer.embeddings.distillation_token": (1, 1, D)},
+    "huggingface_classifier": {"audio_spectrogram_transformer.embeddings.cls_token": (1, 1, D)},
     "deit_huggingface": {"deit.embeddings.distillation_token": (1, 1, D)},
     "deit": {**COLOUR, "dist_token": (1, 1, D), "head_dist.weight": (1000, D), "pos_embed": (1, 198, D)},
     "cav_mae": {"blocks_a.0.norm1.weight": (D,), "modality_a": (1, 1, D), "mlp_head.0.weight": (D,)},
