@@ -46,7 +46,7 @@ def test_what_no_file_says_of_the_training_is_said_by_name(tiny_checkpoint, tmp_
     assert done.report.problem_type == "single_label_classification"
     assert ast2hf.verify(done.folder, tiny_checkpoint, **own).status == "passed"
     with pytest.raises(QuestionError, match="the loss of the training is not in the file"):
-        ast2hf.convert(tiny_checkpoint, labels="none", **{**own, "loss": None})
+        ast2hf.convert(tiny_checkpoint, labels="none", output_dir=tmp_path / "not", **{**own, "loss": None})
 
 
 def test_the_folder_is_by_default_where_the_command_puts_it(tiny_checkpoint, tmp_path, monkeypatch):
