@@ -29,7 +29,9 @@ def models(draw):
     )  # fmt: skip
 
 
-@settings(max_examples=20, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=20, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     model=models(),
     keys=st.lists(st.sampled_from(KEYS), max_size=2),
