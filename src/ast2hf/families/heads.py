@@ -23,7 +23,7 @@ PLAIN = "plain"
 NORMS = (PLAIN,)
 """What may be said of the head's layer norm (``head_norm``): that it has no parameters. None: as the tensors show."""
 
-SAY_PLAIN = f"if a layer norm without parameters stands before it, say model.head_norm={PLAIN}"
+SAY_PLAIN = f"if a layer norm without parameters stands before the linear layer, say model.head_norm={PLAIN}"
 
 _PARAMETERS = {"weight", "bias"}
 
