@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ast2hf.matches import Match
 
 _TORCH = "torch.nn.modules."
+_LAYER_NORM = _TORCH + "normalization.LayerNorm"
 _ACTIVATIONS = _TORCH + "activation."
 
 _HARMLESS = {"GELU", "Softmax"}
@@ -33,9 +34,9 @@ _OTHERWISE = "use it with its own code, or train it as its family computes"
 
 
 def filled(variant: Variant, match: Match) -> Variant:
-    """``variant`` with strides and attention heads as the file says them, where it leaves them open."""
+    """``variant`` with strides, attention heads and the head's norm as the file says them, where it says nothing."""
     modules, encoder = _modules(match), _encoder(match)
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"head_norm": match.head_norm}
     if stride := _pair(modules, f"{encoder}patch_embed.proj", "stride"):
         kernel = match.state_dict.shapes.get(f"{encoder}patch_embed.proj.weight", ())
         found["time_stride"] = stride[1]
@@ -73,17 +74,26 @@ def check(match: Match, geometry: Geometry) -> None:
             raise InputError(reason, _OTHERWISE)
 
 
+def head_norm(match: Match) -> str | None:
+    """PLAIN where a layer norm without parameters lies before a linear layer that is the head's only tensors."""
+    found = heads.linear_alone(match.state_dict.shapes, match.family.classifier) and _plain_norm(match)
+    return heads.PLAIN if found else None
+
+
 def why_no_head(match: Match) -> str | None:
     """Why its head, which has the tensors of one that can be expressed, is none by what the file says; else None."""
     modules = _modules(match)
     if not modules:
         return None
-    layout = heads.layout(match.state_dict.shapes, match.family.classifier)
-    if reason := _why_no_norm(modules, layout.norm, HEAD_EPSILON):
+    layout = heads.layout(match.state_dict.shapes, match.family.classifier, match.head_norm)
+    norm = layout.norm or _plain_norm(match)
+    if norm is None:
+        return "the pickled model has no layer norm without parameters before its linear layer, whatever was said"
+    if reason := _why_no_norm(modules, norm, HEAD_EPSILON):
         return reason
-    parent = layout.norm.rpartition(".")[0] + "."
+    parent = layout.linear.rpartition(".")[0] + "."
     for name, module in modules.items():
-        if name.startswith(parent) and name not in (layout.norm, layout.linear) and _last(module.kind) not in _SILENT:
+        if name.startswith(parent) and name not in (norm, layout.linear) and _last(module.kind) not in _SILENT:
             return (
                 f"the classifier of the pickled model has {printable(_last(module.kind), 60)} as "
                 f"{printable(name, 100)}; that of Hugging Face's AST is a norm and a linear layer"
@@ -100,6 +110,19 @@ def _modules(match: Match) -> dict[str, Built]:
         for name, module in candidates[part.keys].modules.items()
         if name.startswith(part.prefix)
     }
+
+
+def _plain_norm(match: Match) -> str | None:
+    """The name of the layer norm without parameters before the head's linear layer; None where there is none."""
+    parent = match.family.classifier + "."
+    linear = heads.layout(match.state_dict.shapes, match.family.classifier, heads.PLAIN).linear.removeprefix(parent)
+    for name, module in _modules(match).items():
+        part = name.removeprefix(parent) if name.startswith(parent) else ""
+        if not (part.isdecimal() and part.isascii() and int(part) < int(linear)):
+            continue
+        if module.kind == _LAYER_NORM and module.settings.get("elementwise_affine") is False:
+            return name
+    return None
 
 
 def _encoder(match: Match) -> str:

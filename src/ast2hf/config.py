@@ -46,14 +46,16 @@ class Variant:
     """One variant. What is ``null`` is read from the checkpoint's tensors, or asked for where they do not show it.
 
     ``family``: one of :data:`ast2hf.families.FAMILIES`; ``pooling``: ``cls`` (the mean of the two class tokens) or
-    ``mean`` (of the patches). ``head``: ``classification``, or ``none`` for the encoder. ``exact_epsilon``: scale
-    weights so that one epsilon serves all layer norms exactly.
+    ``mean`` (of the patches). ``head``: ``classification``, or ``none`` for the encoder. ``head_norm``: ``plain`` where
+    the classifier's layer norm has no parameters, which no tensor shows. ``exact_epsilon``: scale weights so that one
+    epsilon serves all layer norms exactly.
     """
 
     name: str = MISSING
     family: str | None = None
     pooling: str | None = None
     head: str = "classification"
+    head_norm: str | None = None
     exact_epsilon: bool = False
     url: str | None = None
     sha256: str | None = None

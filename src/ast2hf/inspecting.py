@@ -17,6 +17,7 @@ from ast2hf import built, local_files
 from ast2hf.config import Config
 from ast2hf.covering import cover, left_over
 from ast2hf.errors import CHOOSE, Ast2hfError, Choice, Question
+from ast2hf.families import heads
 from ast2hf.families.base import CLASSIFICATION
 from ast2hf.inspection import Inspection
 from ast2hf.matches import Match
@@ -121,15 +122,17 @@ def _sized(
         filled = replace(filled, head=NO_HEAD)
     geometry = match.family.geometry(filled, match.state_dict.shapes)
     built.check(match, geometry)
-    table = match.family.table(filled.head, match.state_dict.shapes)
+    table = match.family.table(filled.head, match.state_dict.shapes, head_norm=filled.head_norm)
     layers = geometry.num_hidden_layers
     left = left_over(match, table, layers, recognition.others)
     known = {k: v for k, v in geometry.as_dict().items() if settled.strides is None or k not in _OPEN}
     questions = tuple(filter(None, (recognition.question, settled.strides)))
+    hints = (heads.SAY_PLAIN,) if match.may_be_plain and config.model.head == CLASSIFICATION else ()
     found = replace(
         found, head=head if recognition.question is None else None, geometry=known,
         readings=tuple(asdict(reading) for reading in settled.readings[:_READINGS]),
-        left_over={**left.known, **dict.fromkeys(left.inside), **dict.fromkeys(left.outside)}, notes=settled.notes,
+        left_over={**left.known, **dict.fromkeys(left.inside), **dict.fromkeys(left.outside)},
+        notes=(*settled.notes, *hints),
     )  # fmt: skip
     cover(match, table, layers, geometry.dimensions(), recognition.others, "drop")
     to_choose = (*questions, *_unsaid(found, match, settled, config, bool(left.outside)))

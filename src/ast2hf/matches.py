@@ -23,18 +23,28 @@ UNTRAINED = "the classifier was never trained"
 
 @dataclass(frozen=True)
 class Match:
-    """One thing that the checkpoint can be. ``no_head``: why it cannot become a classifier; None where it can."""
+    """One thing that the checkpoint can be. ``no_head``: why it cannot become a classifier; None where it can.
+
+    ``head_norm``: as in ``model.head_norm``, said by the user or by a pickled module.
+    """
 
     family: Family
     pooling: str
     place: Place
     state_dict: StateDict
     no_head: str | None
+    head_norm: str | None = None
 
     @property
     def head_apart(self) -> bool:
         """Whether its head is a classifier beside the model, and not the model's own."""
         return any(name.startswith(HEAD) for name in self.state_dict.tensors)
+
+    @property
+    def may_be_plain(self) -> bool:
+        """Whether it could become a classifier if its head had a layer norm without parameters."""
+        shapes, module = self.state_dict.shapes, self.family.classifier
+        return self.no_head == heads.why_not(shapes, module) and heads.linear_alone(shapes, module)
 
     @property
     def values(self) -> Values:
@@ -57,7 +67,7 @@ def find(checkpoint: Checkpoint, place: Place, variant: Variant) -> Iterator[Mat
                 if variant.pooling in (None, pooling):
                     assert state_dict is not None
                     found = True
-                    yield _match(family, pooling, place, state_dict)
+                    yield _match(family, pooling, place, state_dict, variant)
     if not found:
         titles = ", ".join(f"{f.title} ({', '.join(f.poolings)})" for f in (*place.families, *place.with_head))
         raise InputError(
@@ -66,9 +76,11 @@ def find(checkpoint: Checkpoint, place: Place, variant: Variant) -> Iterator[Mat
         )
 
 
-def _match(family: Family, pooling: str, place: Place, state_dict: StateDict) -> Match:
-    match = Match(family, pooling, place, state_dict, None)
-    reason = family.heads(pooling, state_dict.shapes)[CLASSIFICATION]
+def _match(family: Family, pooling: str, place: Place, state_dict: StateDict, variant: Variant) -> Match:
+    heads.require_no_contradiction(state_dict.shapes, family.classifier, variant.head_norm)
+    match = Match(family, pooling, place, state_dict, None, variant.head_norm)
+    match = replace(match, head_norm=variant.head_norm or built.head_norm(match))
+    reason = family.heads(pooling, state_dict.shapes, match.head_norm)[CLASSIFICATION]
     return replace(match, no_head=reason or built.why_no_head(match) or _untrained(match))
 
 
@@ -76,8 +88,8 @@ def _untrained(match: Match) -> str | None:
     """Why the head is no classifier, where its layer norm was never trained."""
     norm = {
         target: rule.sources[0]
-        for rule in match.family.table(CLASSIFICATION, match.state_dict.shapes)
-        if isinstance(rule, Rule)
+        for rule in match.family.table(CLASSIFICATION, match.state_dict.shapes, head_norm=match.head_norm)
+        if isinstance(rule, Rule) and rule.sources
         for target in rule.targets
     }
     weight, bias = (match.values(norm.get(f"classifier.layernorm.{part}", "")) for part in ("weight", "bias"))

@@ -15,7 +15,7 @@ from ast2hf.checkpoint.state_dict import StateDict, open_checkpoint
 from ast2hf.config import SINGLE_LABEL, Config, Variant
 from ast2hf.covering import cover
 from ast2hf.errors import Ast2hfError, ConfigurationError, QuestionError, VerificationError, printable
-from ast2hf.families import DEFAULT, FAMILIES, exact, resize
+from ast2hf.families import DEFAULT, FAMILIES, exact, heads, resize
 from ast2hf.families.base import CLASSIFICATION
 from ast2hf.formats.base import Spec
 from ast2hf.formats.huggingface import HUGGING_FACE
@@ -91,7 +91,7 @@ def _specify(report: Report, config: Config, variant: Variant, recognition: Reco
     with _deciding(report, "recognition"):
         built.check(match, own)
     with _deciding(report, "coverage"):
-        table = family.table(variant.head, shapes, exact_epsilon)
+        table = family.table(variant.head, shapes, exact_epsilon, variant.head_norm)
         dimensions, geometry, resizing = own.dimensions(), own, None
         if wanted := {name: size for name, size in asdict(config.resize).items() if size is not None}:
             variant = replace(variant, **wanted)
@@ -121,12 +121,15 @@ def _specify(report: Report, config: Config, variant: Variant, recognition: Reco
         note(report, f"not equal to the source: positions are fitted to other sizes ({resize.RULE})")
     elif geometry != own:
         note(report, f"{geometry.max_length} frames take the first positions in time, as the original's forward does")
+    if variant.head_norm == heads.PLAIN and variant.head == CLASSIFICATION:
+        who = "model.head_norm=plain" if config.model.head_norm else "the pickled model"
+        note(report, f"the layer norm of the classifier has no parameters, as {who} says: written as ones and zeros")
     if variant.exact_epsilon and not exact_epsilon:
         note(report, "model.exact_epsilon changes nothing in an encoder, which has one epsilon")
     classes = None if geometry.num_labels is None else labels.for_classes(geometry.num_labels)
     return Spec(
         family, variant.head, geometry, plan, front_end, classes, variant.problem_type, epsilon, match.pooling,
-        exact_epsilon, plan.apart, resizing,
+        exact_epsilon, plan.apart, resizing, variant.head_norm,
     )  # fmt: skip
 
 

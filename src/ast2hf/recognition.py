@@ -68,7 +68,7 @@ def recognise(checkpoint: Checkpoint, config: Config, variant: Variant) -> Recog
 def require_head(match: Match) -> None:
     """Raise InputError where ``match`` cannot become a classifier."""
     if match.no_head is not None:
-        raise InputError(match.no_head, heads.REMEDY)
+        raise InputError(match.no_head, f"{heads.REMEDY}; {heads.SAY_PLAIN}" if match.may_be_plain else heads.REMEDY)
 
 
 def _said_place(every: Sequence[Place], config: Config) -> list[Place]:

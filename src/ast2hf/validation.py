@@ -9,7 +9,7 @@ from math import isfinite
 
 from ast2hf.config import MULTI_LABEL, SINGLE_LABEL, Config, Hub, Verify
 from ast2hf.errors import ConfigurationError, first_line, is_printable, printable
-from ast2hf.families import FAMILIES
+from ast2hf.families import FAMILIES, heads
 from ast2hf.families.base import HEADS, POOLINGS
 from ast2hf.proof.checks import CHECKS
 from ast2hf.results import NO_HEAD
@@ -40,11 +40,17 @@ def validate(config: Config) -> None:
         )
     if config.task == "restore" and config.checkpoint is None:
         raise ConfigurationError("task=restore needs the file to write", "give checkpoint=OUT.pth")
+    if config.task == "restore" and config.model.head_norm is not None:
+        raise ConfigurationError(
+            "task=restore writes the layer norm of the classifier with the folder's parameters",
+            "leave out model.head_norm",
+        )
     if config.task == "inspect" and config.checkpoint is None:
         raise ConfigurationError("task=inspect needs a checkpoint", "give task=inspect checkpoint=FILE")
     _require_choice_or_none("model.family", config.model.family, FAMILIES)
     _require_choice_or_none("model.pooling", config.model.pooling, POOLINGS)
     _require_choice("model.head", config.model.head, HEADS)
+    _require_choice_or_none("model.head_norm", config.model.head_norm, heads.NORMS)
     _require_choice_or_none("model.problem_type", config.model.problem_type, (MULTI_LABEL, SINGLE_LABEL))
     _require_choice_or_none("unused", config.unused, UNUSED)
     _require_choice("verify.expected_logits", config.verify.expected_logits, ("auto", "always", "never"))

@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 def plan_of(
     family: Family, geometry: Geometry, state_dict: Mapping[str, Tensor], head: str = CLASSIFICATION,
-    exact_epsilon: bool = False,
+    exact_epsilon: bool = False, head_norm: str | None = None,
 ) -> Plan:  # fmt: skip
     shapes = {name: tuple(tensor.shape) for name, tensor in state_dict.items()}
-    table = family.table(head, shapes, exact_epsilon)
+    table = family.table(head, shapes, exact_epsilon, head_norm)
     return make_plan(table, geometry.num_hidden_layers, geometry.dimensions(), shapes)
 
 
 def convert(
     folder: Path, family: Family, geometry: Geometry, state_dict: Mapping[str, Tensor], head: str = CLASSIFICATION,
-    exact_epsilon: bool = False,
+    exact_epsilon: bool = False, head_norm: str | None = None,
 ) -> Loaded:  # fmt: skip
     """The model that transformers loads from what is written into the new ``folder``."""
     import torch
     from safetensors.torch import save_file
 
-    plan = plan_of(family, geometry, state_dict, head, exact_epsilon)
+    plan = plan_of(family, geometry, state_dict, head, exact_epsilon, head_norm)
     count = geometry.num_labels
     labels = None if count is None else tuple(f"class {i}" for i in range(count))
     epsilon = HEAD_EPSILON if exact_epsilon else 1e-6

@@ -45,7 +45,8 @@ def group_norm(width, epsilon):
 
 
 def model(
-    *, heads=1, activation=None, epsilon=1e-6, norm=layer_norm, head_epsilon=1e-5, between=(), **convolution
+    *, heads=1, activation=None, epsilon=1e-6, norm=layer_norm, head_epsilon=1e-5, between=(), affine=True,
+    **convolution
 ):  # fmt: skip
     """The tiny AST as a module, with parts and settings that leave no trace among its tensors."""
     width = TINY.hidden_size
@@ -56,7 +57,7 @@ def model(
         patch_embed=Part(proj=nn.Conv2d(1, width, 16, **{"stride": 16, **convolution})),
         blocks=nn.Sequential(*blocks), norm=nn.LayerNorm(width, eps=epsilon), head=nn.Linear(width, 1000),
     )  # fmt: skip
-    norm_of_head = nn.LayerNorm(width, eps=head_epsilon)
+    norm_of_head = nn.LayerNorm(width, eps=head_epsilon, elementwise_affine=affine)
     built = Part(v=v, mlp_head=nn.Sequential(norm_of_head, *between, nn.Linear(width, TINY.num_labels)))
     weights = synthetic.state_dict(AST, TINY, 1, prefix="")
     weights[f"mlp_head.{1 + len(between)}.weight"] = weights["mlp_head.1.weight"]
@@ -95,6 +96,22 @@ def test_what_does_nothing_in_use_may_lie_in_the_head(planned, between):
     assert planned(model(between=between)).geometry.num_labels == TINY.num_labels
 
 
+@pytest.mark.parametrize("between", [(), (nn.Dropout(0.5),)])
+@pytest.mark.parametrize("said", [(), ("model.head_norm=plain",)])
+def test_a_layer_norm_without_parameters_is_seen_in_the_file(planned, between, said):
+    spec = planned(model(affine=False, between=between), *said)
+    assert (spec.head, spec.head_norm) == ("classification", "plain")
+    assert {"classifier.layernorm.weight", "classifier.layernorm.bias"} < spec.plan.targets.keys()
+    assert planned(model(between=between)).head_norm is None
+
+
+def test_a_layer_norm_without_parameters_is_not_believed_where_the_file_has_none(planned):
+    module = model(affine=False)
+    module.mlp_head[0] = nn.Dropout()
+    with pytest.raises(InputError, match="has no layer norm without parameters before its linear layer"):
+        planned(module, "model.head_norm=plain")
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -105,6 +122,8 @@ def test_what_does_nothing_in_use_may_lie_in_the_head(planned, between):
         ({"padding": (0, 16), "stride": (16, 48)}, "strides|padding"),
         ({"head_epsilon": 1e-6}, r"mlp_head\.0 .* an epsilon of 1e-06"),
         ({"between": (nn.GELU(),)}, r"GELU as mlp_head\.1"),
+        ({"affine": False, "head_epsilon": 1e-6}, r"mlp_head\.0 .* an epsilon of 1e-06"),
+        ({"affine": False, "between": (nn.GELU(),)}, r"GELU as mlp_head\.1"),
     ],
 )
 def test_what_computes_something_else_is_refused(planned, changes, words):

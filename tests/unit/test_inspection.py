@@ -180,6 +180,25 @@ def test_what_would_not_convert_is_refused_with_the_reason(shapes, values, said,
     assert "reason" in text(found)
 
 
+def test_a_plain_norm_is_named_as_a_way_and_stays_in_the_command_once_it_is_said():
+    shapes = {name: shape for name, shape in ast_shapes(patches=1212).items() if not name.startswith("mlp_head.0")}
+    found = look(FakeCheckpoint({(): shapes}))
+    assert (found.verdict, found.head) == ("recognised", "none")
+    assert any("model.head_norm=plain" in note for note in found.notes)
+    found = look(FakeCheckpoint({(): shapes}), [*GIVEN, "model.head_norm=plain"], head_norm="plain")
+    assert (found.verdict, found.head, found.no_head) == ("recognised", "classification", None)
+    assert "model.head_norm=plain" in words(found)
+    assert "model.head=none" not in words(found)
+    assert not any("head_norm" in note for note in found.notes)
+
+
+def test_a_plain_norm_that_is_said_against_the_tensors_is_refused_with_both():
+    found = look(FakeCheckpoint({(): ast_shapes(patches=1212)}), head_norm="plain")
+    assert found.verdict == "refused"
+    assert "has no parameters, and the checkpoint has them (mlp_head.0.*)" in found.reason
+    assert found.remedy == "leave out model.head_norm"
+
+
 def test_an_untrained_head_is_an_encoder_with_the_reason():
     found = look(FakeCheckpoint({(): ast_shapes(patches=1212)}, {"mlp_head.0.weight": 1, "mlp_head.0.bias": 0}))
     assert (found.verdict, found.head) == ("recognised", "none")

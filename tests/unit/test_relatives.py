@@ -12,12 +12,13 @@ from safetensors.torch import load_file, save_file
 
 from ast2hf import pipeline
 from ast2hf.checkpoint import synthetic
-from ast2hf.errors import ConfigurationError, VerificationError
+from ast2hf.errors import ConfigurationError, InputError, VerificationError
 from ast2hf.families import resize
 from ast2hf.families.ast import AST
 from ast2hf.families.maest import MAEST
 from ast2hf.families.passt import PASST, reference
 from ast2hf.formats.huggingface import HUGGING_FACE
+from ast2hf.mapping.ops import Filled
 from ast2hf.progress import Progress
 from ast2hf.results import Conversion, Report
 
@@ -188,6 +189,79 @@ def test_published_logits_are_repeated_with_the_same_epsilon_however_weights_are
     )  # fmt: skip
     assert error is None, error
     assert conversion.report.checks["published_logits"].max_abs_diff < 2e-6
+
+
+@pytest.fixture
+def plain(ast, tiny_checkpoint):
+    """Run the pipeline on the tiny AST, whose head has a layer norm without parameters, dropout and a linear layer."""
+    state = torch.load(tiny_checkpoint, weights_only=True)
+    for part in ("weight", "bias"):
+        del state[f"module.mlp_head.0.{part}"]
+        state[f"module.mlp_head.2.{part}"] = state.pop(f"module.mlp_head.1.{part}")
+    torch.save(state, tiny_checkpoint)
+    return ast
+
+
+def test_a_layer_norm_without_parameters_is_written_where_it_is_said(plain, tmp_path):
+    _, error = plain()
+    assert isinstance(error, InputError)
+    assert "model.head=none" in error.remedy
+    assert "model.head_norm=plain" in error.remedy
+    conversion, error = plain("model.head_norm=plain")
+    assert error is None, error
+    report = conversion.report
+    assert statuses(report, "weights", "loading", "pooled", "logits", "end_to_end") == ["passed"] * 5
+    assert report.checks["weights"].measured["recomputed"] == 2
+    assert any("as model.head_norm=plain says" in note for note in report.notes)
+    written = load_file(tmp_path / "model" / "model.safetensors")
+    assert torch.equal(written["classifier.layernorm.weight"], torch.ones(TINY.hidden_size))
+    assert torch.equal(written["classifier.layernorm.bias"], torch.zeros(TINY.hidden_size))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [("model.exact_epsilon=true",), ("model.head=none",), ("resize.max_length=160",),
+     ("resize.max_length=160", "model.exact_epsilon=true")],
+)  # fmt: skip
+def test_a_layer_norm_without_parameters_goes_with_other_settings(plain, settings):
+    conversion, error = plain("model.head_norm=plain", *settings)
+    assert error is None, error
+    assert conversion.report.checks["logits"].status == (
+        "not_applicable" if "model.head=none" in settings else "passed"
+    )
+
+
+def test_a_folder_of_it_is_verified_restored_and_not_what_was_changed(plain, tmp_path):
+    plain("model.head_norm=plain")
+    verify = ("task=verify", f"folder={tmp_path / 'model'}", "output_dir=null")
+    _, error = plain(*verify, "model.head_norm=plain")
+    assert error is None, error
+    restored = tmp_path / "restored.pth"
+    _, error = plain("task=restore", f"folder={tmp_path / 'model'}", f"checkpoint={restored}", "output_dir=null")
+    assert error is None, error
+    state = torch.load(restored, weights_only=True)
+    assert torch.equal(state["module.mlp_head.0.weight"], torch.ones(TINY.hidden_size))
+    path = tmp_path / "model" / "model.safetensors"
+    tensors = load_file(path)
+    tensors["classifier.layernorm.bias"][3] = 1e-7
+    save_file(tensors, path, metadata={"format": "pt"})
+    conversion, error = plain(*verify, "model.head_norm=plain")
+    assert isinstance(error, VerificationError)
+    assert "classifier.layernorm.bias" in conversion.report.checks["weights"].reason
+
+
+def test_other_values_than_ones_fail_the_logits(plain, monkeypatch):
+    monkeypatch.setattr(Filled, "__call__", lambda self: (torch.full((self.size,), self.value + 0.01),))
+    conversion, error = plain("model.head_norm=plain")
+    assert isinstance(error, VerificationError)
+    assert statuses(conversion.report, "pooled", "logits") == ["passed", "failed"]
+
+
+def test_a_layer_norm_without_parameters_is_not_said_of_one_that_has_them(ast):
+    for head in ("classification", "none"):
+        _, error = ast("model.head_norm=plain", f"model.head={head}")
+        assert isinstance(error, ConfigurationError)
+        assert "the checkpoint has them (mlp_head.0.*)" in error.cause
 
 
 def test_an_encoder_keeps_its_head_beside_it(ast, tmp_path, tiny_checkpoint):

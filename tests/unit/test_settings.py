@@ -106,6 +106,11 @@ def test_no_key_invites_a_secret():
         (["task=verify", "folder=x", "tracking.log_model=true"], "task=verify writes no model that could be"),
         (["model.family=bert"], "model.family is bert; choose one of: ast, ssast, ssast_frame, patchmix, passt, maest"),
         (["model.head=two"], "model.head is two; choose one of: classification, none"),
+        (["model.head_norm=none"], "model.head_norm is none; choose one of: plain"),
+        (
+            ["task=restore", "folder=x", "checkpoint=y", "model.head_norm=plain"],
+            "task=restore writes the layer norm of the classifier with the folder's parameters",
+        ),
         (["task=conver"], "task is conver; choose one of: convert, inspect, verify, restore, replay"),
         (["inspect"], "did you mean task=inspect?"),
         (["esc50"], "did you mean stats=esc50?"),

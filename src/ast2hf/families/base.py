@@ -103,8 +103,13 @@ class Family(Protocol):
     def fits(self, shapes: Mapping[str, Sizes]) -> bool:
         """Whether tensors of these names (prefix taken off) and shapes can be of this family. Others may fit, too."""
 
-    def heads(self, pooling: str, shapes: Mapping[str, Sizes]) -> Mapping[str, str | None]:
-        """For each of HEADS, None where Hugging Face's AST can express it for tensors of ``shapes``, else why not."""
+    def heads(
+        self, pooling: str, shapes: Mapping[str, Sizes], head_norm: str | None = None
+    ) -> Mapping[str, str | None]:
+        """For each of HEADS, None where Hugging Face's AST can express it for tensors of ``shapes``, else why not.
+
+        ``head_norm``: what was said of its layer norm, one of :data:`ast2hf.families.heads.NORMS`, or None.
+        """
 
     def readings(self, variant: Variant, shapes: Mapping[str, Sizes]) -> tuple[Reading, ...]:
         """All strides and lengths that give as many patches as ``shapes`` show, for the mel bins of ``variant``.
@@ -122,22 +127,27 @@ class Family(Protocol):
         would show a size is missing, ConfigurationError where sizes disagree or one is not given.
         """
 
-    def table(self, head: str, shapes: Mapping[str, Sizes] = NO_SHAPES, exact_epsilon: bool = False) -> Table:
+    def table(
+        self, head: str, shapes: Mapping[str, Sizes] = NO_SHAPES, exact_epsilon: bool = False,
+        head_norm: str | None = None,
+    ) -> Table:  # fmt: skip
         """Which tensor becomes which, in the names that transformers reads on disk.
 
         ``shapes``: of the checkpoint, which decide where its head lies and what is dropped; without them, the layout
-        of the authors' own files. ``exact_epsilon``: see :mod:`ast2hf.families.exact`. Raises InputError where the
-        head cannot be expressed.
+        of the authors' own files. ``exact_epsilon``: see :mod:`ast2hf.families.exact`. ``head_norm``: as
+        of :meth:`heads`. Raises InputError where the head cannot be expressed, ConfigurationError where it is not what
+        was said.
         """
 
     def front_end(self, variant: Variant) -> FrontEnd: ...
 
     def reference(
-        self, geometry: Geometry, state_dict: Mapping[str, Tensor], pooling: str = CLS
+        self, geometry: Geometry, state_dict: Mapping[str, Tensor], pooling: str = CLS, head_norm: str | None = None
     ) -> Callable[[Tensor], Activations]:
         """The original forward, from features (batch, frames, bins), on the device of the tensors.
 
-        With a head where ``geometry`` has labels, whether or not Hugging Face's AST can express it.
+        With a head where ``geometry`` has labels, whether or not Hugging Face's AST can express it. ``head_norm``: as
+        of :meth:`heads`.
         """
 
 

@@ -1,7 +1,8 @@
 """The classifier of a checkpoint: where it lies, whether Hugging Face's AST can express it, whether it was trained.
 
 Hugging Face's head is a layer norm and a linear layer. Dropout between or around them has no tensors and does nothing
-in use, but it takes a number in ``nn.Sequential``; what a missing number stood for is not in the file.
+in use, but it takes a number in ``nn.Sequential``; what a missing number stood for is not in the file. So a layer norm
+without parameters cannot be told from dropout: whether there is one is what the user says of it, and nothing checks it.
 """
 
 from __future__ import annotations
@@ -12,20 +13,29 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ast2hf.errors import InputError, printable
-from ast2hf.mapping.ops import Sizes
+from ast2hf.errors import ConfigurationError, InputError, printable
+from ast2hf.mapping.ops import Filled, Sizes
 from ast2hf.mapping.rules import Rule, rename
 
 REMEDY = "convert the encoder alone with model.head=none, and apply the head yourself to its output"
+
+PLAIN = "plain"
+NORMS = (PLAIN,)
+"""What may be said of the head's layer norm (``head_norm``): that it has no parameters. None: as the tensors show."""
+
+SAY_PLAIN = f"if a layer norm without parameters stands before the linear layer, say model.head_norm={PLAIN}"
 
 _PARAMETERS = {"weight", "bias"}
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The names of the two modules of a head that can be expressed, without ``.weight`` and ``.bias``."""
+    """The names of the two modules of a head that can be expressed, without ``.weight`` and ``.bias``.
 
-    norm: str
+    ``norm``: None where it has no parameters, and so no name.
+    """
+
+    norm: str | None
     linear: str
 
 
@@ -34,17 +44,47 @@ def default(module: str) -> Layout:
     return Layout(f"{module}.0", f"{module}.1")
 
 
-def layout(shapes: Mapping[str, Sizes], module: str) -> Layout:
-    """The layout of the head ``module`` among tensors of ``shapes``. Raises InputError where it cannot be expressed."""
-    reason = why_not(shapes, module)
+def layout(shapes: Mapping[str, Sizes], module: str, head_norm: str | None = None) -> Layout:
+    """The layout of the head ``module`` among tensors of ``shapes``. Raises InputError where it cannot be expressed.
+
+    ``head_norm``: one of NORMS, or None.
+    """
+    require_no_contradiction(shapes, module, head_norm)
+    reason = why_not(shapes, module, head_norm)
     if reason is not None:
-        raise InputError(reason, REMEDY)
-    first, second = sorted(_parts(shapes, module), key=int)
-    return Layout(f"{module}.{first}", f"{module}.{second}")
+        raise InputError(reason, remedy(shapes, module))
+    *norm, linear = sorted(_parts(shapes, module), key=int)
+    return Layout(f"{module}.{norm[0]}" if norm else None, f"{module}.{linear}")
 
 
-def why_not(shapes: Mapping[str, Sizes], module: str) -> str | None:
+def remedy(shapes: Mapping[str, Sizes], module: str) -> str:
+    """What can be done where the head ``module`` cannot be expressed."""
+    return f"{REMEDY}; {SAY_PLAIN}" if linear_alone(shapes, module) else REMEDY
+
+
+def linear_alone(shapes: Mapping[str, Sizes], module: str) -> bool:
+    """Whether ``module`` is a linear layer behind something without tensors, which may be a layer norm."""
+    parts = _parts(shapes, module)
+    name = next(iter(parts), "")
+    if len(parts) != 1 or not (name.isdecimal() and name.isascii()) or int(name) < 1:
+        return False
+    return set(parts[name]) == _PARAMETERS and len(parts[name]["weight"]) == 2
+
+
+def require_no_contradiction(shapes: Mapping[str, Sizes], module: str, head_norm: str | None) -> None:
+    """Raise ConfigurationError where ``head_norm`` says that there are no parameters, and here they are."""
+    if head_norm == PLAIN and why_not(shapes, module) is None:
+        raise ConfigurationError(
+            f"model.head_norm={PLAIN} says that the layer norm of the classifier has no parameters, and the checkpoint "
+            f"has them ({layout(shapes, module).norm}.*)",
+            "leave out model.head_norm",
+        )
+
+
+def why_not(shapes: Mapping[str, Sizes], module: str, head_norm: str | None = None) -> str | None:
     """Why Hugging Face's AST cannot express the head ``module`` among tensors of ``shapes``; None where it can."""
+    if head_norm == PLAIN and linear_alone(shapes, module):
+        return None
     parts = _parts(shapes, module)
     names = f"{module}.*"
     if not parts:
@@ -58,6 +98,10 @@ def why_not(shapes: Mapping[str, Sizes], module: str) -> str | None:
         return f"the classifier ({names}) has a part {shown}; that of Hugging Face's AST is a norm and a linear layer"
     ordered = [parts[number] for number in sorted(parts, key=int)]
     kinds = [len(part.get("weight", ())) for part in ordered]
+    if kinds == [2] and head_norm == PLAIN:
+        if int(next(iter(parts))) < 1:
+            return f"nothing lies before the linear layer of the classifier ({names}), and so no layer norm does"
+        return f"the linear layer of the classifier ({names}) has other parameters than a weight and a bias"
     if kinds == [2]:
         return (
             f"the classifier ({names}) has a linear layer and no parameters of a norm: whether it normalises before "
@@ -88,9 +132,13 @@ def untrained(weight: NDArray[Any], bias: NDArray[Any]) -> bool:
 
 def table(head: Layout) -> tuple[Rule, ...]:
     """The rules for a head."""
+    weight, bias = "classifier.layernorm.weight", "classifier.layernorm.bias"
+    if head.norm is None:
+        norm = Rule((), (weight,), Filled(1.0), ()), Rule((), (bias,), Filled(0.0), ())
+    else:
+        norm = rename(f"{head.norm}.weight", weight, ("hidden",)), rename(f"{head.norm}.bias", bias, ("hidden",))
     return (
-        rename(f"{head.norm}.weight", "classifier.layernorm.weight", ("hidden",)),
-        rename(f"{head.norm}.bias", "classifier.layernorm.bias", ("hidden",)),
+        *norm,
         rename(f"{head.linear}.weight", "classifier.dense.weight", ("labels", "hidden")),
         rename(f"{head.linear}.bias", "classifier.dense.bias", ("labels",)),
     )

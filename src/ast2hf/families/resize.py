@@ -76,7 +76,7 @@ def resized(table: Table, source: Geometry, target: Geometry) -> tuple[Table, Re
             f"a patch spans its {source.num_mel_bins} mel bins, and its authors have no rule for other ones",
             "leave out resize.num_mel_bins",
         )
-    found = [rule for rule in table if isinstance(rule, Rule) and POSITIONS in rule.shapes[0]]
+    found = [rule for rule in table if isinstance(rule, Rule) and any(POSITIONS in shape for shape in rule.shapes)]
     if not found:
         if source.frequency_patches != target.frequency_patches:
             raise ConfigurationError(

@@ -33,7 +33,7 @@ def geometry(variant: Variant, shapes: Mapping[str, Sizes], *, prefix: str, head
         )
     labels = variant.num_labels
     if variant.head == CLASSIFICATION and labels is None:
-        labels = size(heads.layout(shapes, head).linear + ".weight", 0, shapes)
+        labels = size(heads.layout(shapes, head, variant.head_norm).linear + ".weight", 0, shapes)
     return Geometry(
         hidden_size=hidden,
         num_hidden_layers=_depth(prefix, shapes) if variant.num_hidden_layers is None else variant.num_hidden_layers,

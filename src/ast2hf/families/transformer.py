@@ -72,9 +72,14 @@ class PatchEmbed(nn.Module):
 
 
 class Transformer(nn.Module):
-    """``kernel``: rows of frequency, columns of time of a patch; it may be narrower than ``geometry.patch_size``."""
+    """``kernel``: rows of frequency, columns of time of a patch; it may be narrower than ``geometry.patch_size``.
 
-    def __init__(self, geometry: Geometry, kernel: tuple[int, int], pooling: str) -> None:
+    ``plain_norm``: whether the head's layer norm has no parameters.
+    """
+
+    def __init__(
+        self, geometry: Geometry, kernel: tuple[int, int], pooling: str, plain_norm: bool = False
+    ) -> None:  # fmt: skip
         super().__init__()
         if pooling not in POOLINGS:
             raise ValueError(f"there is no pooling {pooling}")
@@ -92,7 +97,8 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(hidden, eps=BLOCK_EPSILON)
         self.head = None
         if geometry.num_labels is not None:
-            self.head = nn.Sequential(nn.LayerNorm(hidden, eps=HEAD_EPSILON), nn.Linear(hidden, geometry.num_labels))
+            norm = nn.LayerNorm(hidden, eps=HEAD_EPSILON, elementwise_affine=not plain_norm)
+            self.head = nn.Sequential(norm, nn.Linear(hidden, geometry.num_labels))
 
     def forward(self, features: Tensor) -> Activations:
         """``features``: (batch, frames, num_mel_bins), normalised; frames that no patch reaches are cut."""
@@ -123,7 +129,7 @@ def build(
     """
     rows, columns = state_dict[prefix + "patch_embed.proj.weight"].shape[2:]
     with torch.device("meta"):
-        model = Transformer(geometry, (rows, columns), pooling)
+        model = Transformer(geometry, (rows, columns), pooling, plain_norm=head.norm is None)
     modules = {"head.0": head.norm, "head.1": head.linear}
     sources = {"positions": positions}
     for name in model.state_dict().keys() - sources.keys():

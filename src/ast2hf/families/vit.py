@@ -62,14 +62,14 @@ def encoder(prefix: str, positions: Rule, projection: Rule | None = None) -> Tab
 
 def with_head(
     head: str, encoder: Table, drops: tuple[Drop, ...], classifier: str, shapes: Mapping[str, Sizes],
-    exact_epsilon: bool,
+    exact_epsilon: bool, head_norm: str | None,
 ) -> Table:  # fmt: skip
     """The whole table: ``encoder``, the module ``classifier`` as ``head`` says, and ``drops``.
 
     The other parameters: see :meth:`ast2hf.families.base.Family.table`.
     """
     if head == CLASSIFICATION:
-        layout = heads.layout(shapes, classifier) if shapes else heads.default(classifier)
+        layout = heads.layout(shapes, classifier, head_norm) if shapes else heads.default(classifier)
         return chosen((*encoder, *heads.table(layout), *drops), exact_epsilon)
     apart = inside(classifier, _NO_HEAD, shapes, apart=True)
     return chosen((*encoder_only(encoder, _NO_HEAD), *apart, *drops), exact_epsilon)

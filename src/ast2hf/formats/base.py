@@ -27,6 +27,7 @@ class Spec:
     ``pooling``: the original's. ``exact_epsilon``: as in the plan; ``layer_norm_eps`` is then that of the head.
     ``head_apart``: of an encoder, the tensors of the checkpoint's head, which are kept as they are in a file of their
     own. ``resizing``: where position embeddings are fitted to other sizes; ``geometry`` is then the fitted one.
+    ``head_norm``: ``plain`` where the layer norm of the original's head has no parameters.
     """
 
     family: Family
@@ -41,6 +42,7 @@ class Spec:
     exact_epsilon: bool = False
     head_apart: tuple[str, ...] = ()
     resizing: Resizing | None = None
+    head_norm: str | None = None
 
     @property
     def residual_scale(self) -> float:

@@ -13,7 +13,7 @@ Sizes = tuple[int, ...]
 
 
 class Op(Protocol):
-    """From one or more source tensors to one or more target tensors.
+    """From source tensors, mostly one, to one or more target tensors.
 
     ``copies``: the elements of the targets, one target after the other, are those of the single source in order
     (row-major), so that the bytes of a file can be copied without a tensor in memory.
@@ -196,6 +196,29 @@ class SummedPositions:
         if not width == of_rows == of_columns or columns > available:
             raise ValueError(f"{[list(s) for s in sources]} do not give positions for {columns} columns")
         return ((1, count + rows * columns, width),)
+
+
+@dataclass(frozen=True)
+class Filled:
+    """One tensor of ``value`` alone, of no source: as long as the model is wide. ``size``: None until that is known."""
+
+    value: float
+    size: int | None = None
+    copies = False
+    inverse = None
+
+    def sized(self, dimensions: Mapping[str, int]) -> Filled:
+        return replace(self, size=dimensions["hidden"]) if self.size is None else self
+
+    def __call__(self, *sources: Tensor) -> tuple[Tensor, ...]:
+        import torch
+
+        return (torch.full(self.shapes()[0], self.value, dtype=torch.float32),)
+
+    def shapes(self, *sources: Sizes) -> tuple[Sizes, ...]:
+        if self.size is None or sources:
+            raise ValueError("what is filled in has a size of its own and no source")
+        return ((self.size,),)
 
 
 @dataclass(frozen=True)

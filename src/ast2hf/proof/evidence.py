@@ -87,7 +87,7 @@ class Evidence:
         if spec.resizing is not None:
             tensors = spec.resizing.state_dict(tensors)
         on_device = {name: tensor.to(self.device) for name, tensor in tensors.items()}
-        return spec.family.reference(spec.geometry, on_device, spec.pooling)
+        return spec.family.reference(spec.geometry, on_device, spec.pooling, spec.head_norm)
 
     @cached_property
     def reference(self) -> Activations:

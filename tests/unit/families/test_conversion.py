@@ -8,12 +8,16 @@ import pytest
 import torch
 from conftest import TINY
 from support.in_memory import convert, plan_of
+from torch import nn
 
 from ast2hf.checkpoint import synthetic
 from ast2hf.errors import InputError
 from ast2hf.families.ast import AST
 from ast2hf.families.base import CLASSIFICATION, CLS, MEAN
 from ast2hf.families.exact import SCALE
+from ast2hf.families.heads import PLAIN
+from ast2hf.families.maest import MAEST
+from ast2hf.families.passt import PASST
 from ast2hf.families.patchmix import PATCH_MIX
 from ast2hf.families.ssast import SSAST, SSAST_FRAME
 from ast2hf.proof import compare
@@ -63,6 +67,62 @@ def test_the_exact_epsilon_helps_where_the_pooled_vector_is_small(tmp_path):
     exact = convert(tmp_path / "exact", AST, TINY, weights, exact_epsilon=True)(features).logits
     assert furthest(plain, expected) > 1e-3
     assert furthest(exact, expected) <= 3e-6
+
+
+SUMMED = replace(TINY, frequency_stride=10, time_stride=10)
+WITH_PLAIN_NORM = {
+    AST: TINY, SSAST: TINY, SSAST_FRAME: FRAME, PASST: SUMMED, MAEST: replace(SUMMED, num_mel_bins=96),
+}  # fmt: skip
+
+
+def with_plain_norm(family, geometry, place):
+    """Tensors of a model with torch's own layer norm without parameters in its head; and that head."""
+    weights = weights_of(family, geometry)
+    for part in ("weight", "bias"):
+        del weights[f"{family.classifier}.0.{part}"]
+    linear = {part: weights.pop(f"{family.classifier}.1.{part}") for part in ("weight", "bias")}
+    norm = nn.LayerNorm(geometry.hidden_size, elementwise_affine=False)
+    layer = nn.Linear(geometry.hidden_size, geometry.num_labels)
+    modules = {1: (norm, layer), 2: (norm, nn.Dropout(), layer), 3: (nn.Dropout(), norm, nn.Dropout(), layer)}[place]
+    layer.load_state_dict(linear)
+    head = nn.Sequential(*modules).eval().requires_grad_(False)
+    return weights | {f"{family.classifier}.{name}": tensor for name, tensor in head.state_dict().items()}, head
+
+
+@pytest.mark.parametrize("place", [1, 2, 3])
+@pytest.mark.parametrize("family", WITH_PLAIN_NORM, ids=lambda family: family.name)
+def test_a_layer_norm_without_parameters_is_that_of_torch(family, place, tmp_path):
+    geometry = WITH_PLAIN_NORM[family]
+    weights, head = with_plain_norm(family, geometry, place)
+    assert sum(name.startswith(f"{family.classifier}.") for name in weights) == 2
+    features = features_of(geometry)
+    pooled = family.reference(replace(geometry, num_labels=None), weights)(features).pooled
+    expected = head(pooled)
+    reference = family.reference(geometry, weights, CLS, PLAIN)(features)
+    assert furthest(reference.logits, expected) <= 1e-6
+    made = convert(tmp_path / "plain", family, geometry, weights, head_norm=PLAIN)(features)
+    assert furthest(made.logits, expected) <= 2e-5
+    assert furthest(made.logits, head[-1](pooled)) > 0.05  # of the linear layer alone: another function
+    weights |= {name: tensor * 0.03 for name, tensor in weights.items() if name in ("v.norm.weight", "v.norm.bias")}
+    expected = head(family.reference(replace(geometry, num_labels=None), weights)(features).pooled)
+    made = convert(tmp_path / "exact", family, geometry, weights, exact_epsilon=True, head_norm=PLAIN)(features)
+    assert furthest(made.logits, expected) <= 3e-6
+    encoder = convert(tmp_path / "encoder", family, replace(geometry, num_labels=None), weights, "none", False, PLAIN)
+    assert encoder(features).logits is None
+
+
+def test_ones_and_zeros_are_filled_in_and_recomputed_in_float64():
+    weights, _ = with_plain_norm(AST, TINY, 2)
+    plan = plan_of(AST, TINY, weights, head_norm=PLAIN)
+    _, computed = plan.parts()
+    made = dict(computed.tensors(weights.__getitem__))
+    assert sorted(made) == ["classifier.layernorm.bias", "classifier.layernorm.weight"]
+    assert torch.equal(made["classifier.layernorm.weight"], torch.ones(TINY.hidden_size))
+    assert torch.equal(made["classifier.layernorm.bias"], torch.zeros(TINY.hidden_size))
+    assert plan.sources.keys() | plan.dropped.keys() == weights.keys()
+    for name, exact in computed.tensors(lambda name: weights[name].double()):
+        assert compare.is_rounding_of(made[name], exact)
+        assert not compare.is_rounding_of(made[name] + 1e-7, exact)
 
 
 @pytest.mark.parametrize("family", SIZES, ids=lambda family: family.name)

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from ast2hf.errors import InputError
+from ast2hf.errors import ConfigurationError, InputError
 from ast2hf.families import heads
 from ast2hf.families.ast import AST
 from ast2hf.families.base import AVERAGES_PATCHES, CLASSIFICATION, CLS, MEAN
-from ast2hf.families.heads import Layout
+from ast2hf.families.heads import PLAIN, Layout
+from ast2hf.families.passt import PASST
 from ast2hf.families.patchmix import PATCH_MIX
 from ast2hf.families.ssast import SSAST
 
@@ -74,6 +75,68 @@ def test_other_heads_are_refused_with_the_reason_and_what_can_be_done(module, wo
     assert words in AST.heads(CLS, shapes)[CLASSIFICATION]
     assert AST.heads(CLS, shapes)["none"] is None
     AST.table("none", shapes)
+
+
+PLAIN_NORM = nn.LayerNorm(WIDTH, elementwise_affine=False)
+
+
+@pytest.mark.parametrize(
+    ("modules", "linear"),
+    [
+        ((PLAIN_NORM, LINEAR), 1),
+        ((nn.Dropout(), PLAIN_NORM, LINEAR), 2),
+        ((PLAIN_NORM, nn.Dropout(), LINEAR, nn.Dropout()), 2),
+        ((nn.Dropout(), PLAIN_NORM, nn.Dropout(), nn.Linear(WIDTH, 1)), 3),
+    ],
+)
+def test_a_linear_layer_that_is_said_to_have_a_plain_norm_before_it(modules, linear):
+    shapes = shapes_of(nn.Sequential(*modules))
+    assert heads.layout(shapes, "mlp_head", PLAIN) == Layout(None, f"mlp_head.{linear}")
+    for family in (AST, SSAST):
+        assert family.heads(CLS, shapes, PLAIN) == {"classification": None, "none": None}
+    assert SSAST.heads(MEAN, shapes, PLAIN)["classification"] == AVERAGES_PATCHES
+    assert PASST.heads(CLS, shapes_of(nn.Sequential(*modules), "head"), PLAIN)["classification"] is None
+    rules = {
+        rule.targets[0]: rule.sources for rule in AST.table(CLASSIFICATION, shapes, False, PLAIN) if _is_head(rule)
+    }
+    assert rules == {
+        "classifier.layernorm.weight": (),
+        "classifier.layernorm.bias": (),
+        "classifier.dense.weight": (f"mlp_head.{linear}.weight",),
+        "classifier.dense.bias": (f"mlp_head.{linear}.bias",),
+    }
+    with pytest.raises(InputError) as caught:
+        AST.table(CLASSIFICATION, shapes)
+    assert "model.head=none" in caught.value.remedy
+    assert "say model.head_norm=plain" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        (LINEAR, "is one linear layer"),
+        (nn.Sequential(LINEAR), "nothing lies before the linear layer"),
+        (nn.Sequential(PLAIN_NORM, nn.Linear(WIDTH, LABELS, bias=False)), "other parameters than a weight and a bias"),
+        (nn.Sequential(PLAIN_NORM, LINEAR, nn.ReLU(), nn.Linear(LABELS, LABELS)), "has 2 linear layers"),
+        (nn.Sequential(nn.BatchNorm1d(WIDTH), LINEAR), "has a batch norm"),
+        (nn.Sequential(PLAIN_NORM, nn.Sequential(LINEAR)), "has a part 1.0"),
+    ],
+)
+def test_other_heads_stay_refused_whatever_is_said_and_are_not_told_to_say_it(module, words):
+    shapes = shapes_of(module)
+    assert words in heads.why_not(shapes, "mlp_head", PLAIN)
+    with pytest.raises(InputError) as caught:
+        heads.layout(shapes, "mlp_head", PLAIN)
+    assert caught.value.remedy == heads.REMEDY
+
+
+def test_parameters_that_are_there_contradict_a_plain_norm():
+    shapes = shapes_of(nn.Sequential(nn.Dropout(), NORM, LINEAR))
+    with pytest.raises(
+        ConfigurationError, match=r"head_norm=plain says .* no parameters, .* has them \(mlp_head\.1\.\*\)"
+    ):
+        AST.table(CLASSIFICATION, shapes, False, PLAIN)
+    AST.table("none", shapes, False, PLAIN)
 
 
 @given(

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from ast2hf.mapping.ops import (
     Chunk,
     Concatenate,
+    Filled,
     FirstColumns,
     Identity,
     Scaled,
@@ -126,3 +127,16 @@ def test_a_scaled_sum_gets_its_sizes_and_cannot_be_undone():
 def test_shapes_that_do_not_fit_are_refused(op, sources, message):
     with pytest.raises(ValueError, match=message):
         op.shapes(*sources)
+
+
+def test_what_is_filled_in_is_as_wide_as_the_model_and_of_no_source():
+    op = sized(Filled(1.0), {"hidden": 3})
+    assert op == Filled(1.0, 3)
+    assert op.shapes() == ((3,),)
+    (made,) = op()
+    assert made.dtype == torch.float32
+    assert torch.equal(made, torch.ones(3))
+    assert (op.inverse, undone(op), op.copies) == (None, None, False)
+    for wrong in (lambda: Filled(1.0).shapes(), lambda: op.shapes((3,))):
+        with pytest.raises(ValueError, match="a size of its own and no source"):
+            wrong()

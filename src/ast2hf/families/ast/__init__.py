@@ -39,8 +39,10 @@ class Ast:
     def fits(self, shapes: Mapping[str, Sizes]) -> bool:
         return square(shapes) and not has_sibling(shapes) and "mask_embed" not in shapes
 
-    def heads(self, pooling: str, shapes: Mapping[str, Sizes]) -> Mapping[str, str | None]:
-        return {CLASSIFICATION: heads.why_not(shapes, self.classifier), NO_HEAD: None}
+    def heads(
+        self, pooling: str, shapes: Mapping[str, Sizes], head_norm: str | None = None
+    ) -> Mapping[str, str | None]:
+        return {CLASSIFICATION: heads.why_not(shapes, self.classifier, head_norm), NO_HEAD: None}
 
     def readings(self, variant: Variant, shapes: Mapping[str, Sizes]) -> tuple[Reading, ...]:
         patches = sizes.size(table.POSITIONS, 1, shapes) - CLASS_TOKENS
@@ -53,8 +55,11 @@ class Ast:
     def geometry(self, variant: Variant, shapes: Mapping[str, Sizes]) -> Geometry:
         return sizes.geometry(variant, shapes, prefix=table.PREFIX, head=self.classifier)
 
-    def table(self, head: str, shapes: Mapping[str, Sizes] = NO_SHAPES, exact_epsilon: bool = False) -> Table:
-        return table.table(head, shapes, exact_epsilon, classifier=self.classifier)
+    def table(
+        self, head: str, shapes: Mapping[str, Sizes] = NO_SHAPES, exact_epsilon: bool = False,
+        head_norm: str | None = None,
+    ) -> Table:  # fmt: skip
+        return table.table(head, shapes, exact_epsilon, classifier=self.classifier, head_norm=head_norm)
 
     def front_end(self, variant: Variant) -> KaldiFbank:
         assert variant.mean is not None
@@ -65,11 +70,11 @@ class Ast:
         )  # fmt: skip
 
     def reference(
-        self, geometry: Geometry, state_dict: Mapping[str, Tensor], pooling: str = CLS
+        self, geometry: Geometry, state_dict: Mapping[str, Tensor], pooling: str = CLS, head_norm: str | None = None
     ) -> Callable[[Tensor], Activations]:
         from ast2hf.families.ast import reference  # which imports torch
 
-        return reference.build(geometry, state_dict, pooling, self.classifier)
+        return reference.build(geometry, state_dict, pooling, self.classifier, head_norm)
 
 
 def has_sibling(shapes: Mapping[str, Sizes]) -> bool:

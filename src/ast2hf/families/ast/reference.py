@@ -12,7 +12,7 @@ from ast2hf.families.geometry import Geometry
 
 
 def build(
-    geometry: Geometry, state_dict: Mapping[str, Tensor], pooling: str, classifier: str
+    geometry: Geometry, state_dict: Mapping[str, Tensor], pooling: str, classifier: str, head_norm: str | None
 ) -> transformer.Transformer:
     """The original over the tensors of ``state_dict``, used in place. ``classifier``: the name of its head."""
     shapes = {name: tuple(tensor.shape) for name, tensor in state_dict.items()}
@@ -21,6 +21,6 @@ def build(
         state_dict,
         prefix=PREFIX,
         positions=state_dict[POSITIONS],
-        head=heads.default(classifier) if geometry.num_labels is None else heads.layout(shapes, classifier),
+        head=heads.default(classifier) if geometry.num_labels is None else heads.layout(shapes, classifier, head_norm),
         pooling=pooling,
     )

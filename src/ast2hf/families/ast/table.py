@@ -14,7 +14,7 @@ POSITIONS = PREFIX + "pos_embed"
 
 def table(
     head: str, shapes: Mapping[str, Sizes], exact_epsilon: bool, *, classifier: str, projection: Rule | None = None,
-    drops: tuple[Drop, ...] = (),
+    drops: tuple[Drop, ...] = (), head_norm: str | None = None,
 ) -> Table:  # fmt: skip
     """See :meth:`ast2hf.families.base.Family.table`. ``classifier``: the name of the module that is the head.
 
@@ -23,4 +23,4 @@ def table(
     positions = rename(POSITIONS, vit.POSITIONS, (1, "positions", "hidden"))
     encoder = vit.encoder(PREFIX, positions, projection)
     drops = (*vit.imagenet_heads(PREFIX), *drops)
-    return vit.with_head(head, encoder, drops, classifier, shapes, exact_epsilon)
+    return vit.with_head(head, encoder, drops, classifier, shapes, exact_epsilon, head_norm)

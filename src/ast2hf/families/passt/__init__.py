@@ -85,8 +85,10 @@ class Passt:
     def stored(self, values: Values) -> Mapping[str, int]:
         return {}
 
-    def heads(self, pooling: str, shapes: Mapping[str, Sizes]) -> Mapping[str, str | None]:
-        return {CLASSIFICATION: heads.why_not(shapes, table.HEAD), NO_HEAD: None}
+    def heads(
+        self, pooling: str, shapes: Mapping[str, Sizes], head_norm: str | None = None
+    ) -> Mapping[str, str | None]:
+        return {CLASSIFICATION: heads.why_not(shapes, table.HEAD, head_norm), NO_HEAD: None}
 
     def geometry(self, variant: Variant, shapes: Mapping[str, Sizes]) -> Geometry:
         geometry = sizes.geometry(variant, shapes, prefix="", head=table.HEAD)
@@ -99,8 +101,11 @@ class Passt:
             )
         return geometry
 
-    def table(self, head: str, shapes: Mapping[str, Sizes] = NO_SHAPES, exact_epsilon: bool = False) -> Table:
-        return table.table(head, shapes, exact_epsilon, self.drops)
+    def table(
+        self, head: str, shapes: Mapping[str, Sizes] = NO_SHAPES, exact_epsilon: bool = False,
+        head_norm: str | None = None,
+    ) -> Table:  # fmt: skip
+        return table.table(head, shapes, exact_epsilon, self.drops, head_norm)
 
     def front_end(self, variant: Variant) -> DescribedFeatures:
         bands = sizes.given(variant, "num_mel_bins")
@@ -120,11 +125,11 @@ class Passt:
         )
 
     def reference(
-        self, geometry: Geometry, state_dict: Mapping[str, Tensor], pooling: str = CLS
+        self, geometry: Geometry, state_dict: Mapping[str, Tensor], pooling: str = CLS, head_norm: str | None = None
     ) -> Callable[[Tensor], Activations]:
         from ast2hf.families.passt import reference  # which imports torch
 
-        return reference.build(geometry, state_dict, pooling)
+        return reference.build(geometry, state_dict, pooling, head_norm)
 
 
 PASST = Passt()

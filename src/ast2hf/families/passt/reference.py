@@ -11,7 +11,9 @@ from ast2hf.families.geometry import Geometry
 from ast2hf.families.passt.table import COLUMNS, HEAD, ROWS, TOKENS
 
 
-def build(geometry: Geometry, state_dict: Mapping[str, Tensor], pooling: str) -> transformer.Transformer:
+def build(
+    geometry: Geometry, state_dict: Mapping[str, Tensor], pooling: str, head_norm: str | None
+) -> transformer.Transformer:
     """The original over the tensors of ``state_dict``, used in place but for the positions, which are added up."""
     shapes = {name: tuple(tensor.shape) for name, tensor in state_dict.items()}
     return transformer.build(
@@ -19,7 +21,7 @@ def build(geometry: Geometry, state_dict: Mapping[str, Tensor], pooling: str) ->
         state_dict,
         prefix="",
         positions=positions(geometry, state_dict),
-        head=heads.default(HEAD) if geometry.num_labels is None else heads.layout(shapes, HEAD),
+        head=heads.default(HEAD) if geometry.num_labels is None else heads.layout(shapes, HEAD, head_norm),
         pooling=pooling,
     )
 

@@ -16,7 +16,9 @@ COLUMNS = "time_new_pos_embed"
 _SECOND = "classifier of the distillation token; the forward takes the mean of both tokens and the other classifier"
 
 
-def table(head: str, shapes: Mapping[str, Sizes], exact_epsilon: bool, drops: tuple[Drop, ...]) -> Table:
+def table(
+    head: str, shapes: Mapping[str, Sizes], exact_epsilon: bool, drops: tuple[Drop, ...], head_norm: str | None
+) -> Table:
     """See :meth:`ast2hf.families.base.Family.table`. ``drops``: besides what all of these drop."""
     columns = shapes[COLUMNS][3] if COLUMNS in shapes else "columns"
     positions = Rule(
@@ -31,4 +33,4 @@ def table(head: str, shapes: Mapping[str, Sizes], exact_epsilon: bool, drops: tu
         Drop("head_dist.bias", _SECOND, ("labels",)),
         *drops,
     )
-    return vit.with_head(head, encoder, drops, HEAD, shapes, exact_epsilon)
+    return vit.with_head(head, encoder, drops, HEAD, shapes, exact_epsilon, head_norm)

@@ -32,9 +32,12 @@ class PatchMix(Ast):
     def fits(self, shapes: Mapping[str, Sizes]) -> bool:
         return square(shapes) and has_sibling(shapes)
 
-    def table(self, head: str, shapes: Mapping[str, Sizes] = NO_SHAPES, exact_epsilon: bool = False) -> Table:
+    def table(
+        self, head: str, shapes: Mapping[str, Sizes] = NO_SHAPES, exact_epsilon: bool = False,
+        head_norm: str | None = None,
+    ) -> Table:  # fmt: skip
         drops = inside(Ast.classifier, _UNTRAINED, shapes)
-        return table(head, shapes, exact_epsilon, classifier=self.classifier, drops=drops)
+        return table(head, shapes, exact_epsilon, classifier=self.classifier, drops=drops, head_norm=head_norm)
 
 
 PATCH_MIX = PatchMix()

@@ -50,16 +50,22 @@ class Ssast(Ast):
     def fits(self, shapes: Mapping[str, Sizes]) -> bool:
         return square(shapes) and not has_sibling(shapes)
 
-    def heads(self, pooling: str, shapes: Mapping[str, Sizes]) -> Mapping[str, str | None]:
+    def heads(
+        self, pooling: str, shapes: Mapping[str, Sizes], head_norm: str | None = None
+    ) -> Mapping[str, str | None]:
         if pretrained(shapes):
             return {CLASSIFICATION: "the checkpoint is of the pretraining, which has no classifier", NO_HEAD: None}
-        reason = AVERAGES_PATCHES if pooling == MEAN else heads.why_not(shapes, self.classifier)
+        reason = AVERAGES_PATCHES if pooling == MEAN else heads.why_not(shapes, self.classifier, head_norm)
         return {CLASSIFICATION: reason, NO_HEAD: None}
 
-    def table(self, head: str, shapes: Mapping[str, Sizes] = NO_SHAPES, exact_epsilon: bool = False) -> Table:
+    def table(
+        self, head: str, shapes: Mapping[str, Sizes] = NO_SHAPES, exact_epsilon: bool = False,
+        head_norm: str | None = None,
+    ) -> Table:  # fmt: skip
         return table(
             head, shapes, exact_epsilon,
             classifier=self.classifier, projection=self.projection, drops=_of_pretraining(shapes),
+            head_norm=head_norm,
         )  # fmt: skip
 
     def stored(self, values: Values) -> Mapping[str, int]:
