@@ -6,6 +6,7 @@ with its weights is compared with what transformers makes of the folder.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
     from ast2hf.proof.evidence import Evidence
 
+_SHOWN = 20
+"""Tensors that a note names."""
+
 RESTORED = "a restored checkpoint is proved on the features of the model alone"
 
 
@@ -62,12 +66,13 @@ def restore(conversion: Conversion, settings: Config, device: torch.device, prog
             checkpoint = stack.enter_context(open_checkpoint(path))
             written = second_reading.load(checkpoint.select([Part((), original.PREFIX)]))
             _prove(conversion, settings, spec, folder, written, device, progress)
+        _note_left_out(report, spec, _report_before(folder), written)
     conversion.restored = target
 
 
 def _spec(report: Report, settings: Config, folder: Path) -> Spec:
     """What ``folder`` was, or could have been, made from."""
-    before = config.read(folder, names.REPORT) if (folder / names.REPORT).exists() else {}
+    before = _report_before(folder)
     family = _family(settings, before)
     head, geometry, epsilon = HUGGING_FACE.head(folder), config.read_geometry(folder), config.read_epsilon(folder)
     limits.check_layers(geometry.num_hidden_layers)
@@ -92,6 +97,11 @@ def _spec(report: Report, settings: Config, folder: Path) -> Spec:
         config.read_problem_type(folder), exact.HEAD_EPSILON if exact_epsilon else exact.BLOCK_EPSILON, pooling,
         exact_epsilon,
     )  # fmt: skip
+
+
+def _report_before(folder: Path) -> dict[str, Any]:
+    """What the conversion said that made ``folder``; nothing where transformers saved it elsewhere."""
+    return config.read(folder, names.REPORT) if (folder / names.REPORT).exists() else {}
 
 
 def _identity(path: Path) -> dict[str, Any]:
@@ -170,12 +180,20 @@ def _prove(
     with devices.full_precision(), progress("verify", f"Prove it on {device}"):
         with evidence.loaded.with_epsilon(spec.layer_norm_eps):
             prove(conversion, evidence, settings.verify.tolerances)
-        _note(report, spec, evidence)
+        _note_epsilon(report, spec, evidence)
 
 
-def _note(report: Report, spec: Spec, evidence: Evidence) -> None:
-    unused = (rule.source for rule in spec.family.table(spec.head) if isinstance(rule, Drop) and not rule.apart)
-    note(report, f"without what the forward does not use ({', '.join(unused)}): load it with strict=False")
+def _note_left_out(report: Report, spec: Spec, before: Mapping[str, Any], written: Collection[str]) -> None:
+    """What the authors' class has, or the source had, and the file has not."""
+    said = before.get("dropped_tensors")
+    of_the_class = [rule.source for rule in spec.family.table(spec.head) if isinstance(rule, Drop)]
+    names = [n for n in dict.fromkeys([*of_the_class, *(said if isinstance(said, dict) else ())]) if n not in written]
+    shown = [printable(name, 100) for name in names[:_SHOWN]]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    note(report, f"without what is not in the folder ({', '.join(shown)}{more}): load it with strict=False")
+
+
+def _note_epsilon(report: Report, spec: Spec, evidence: Evidence) -> None:
     if evidence.loaded.layer_norm_eps != spec.layer_norm_eps:
         own, reference = evidence.loaded(evidence.features.to(evidence.device)), evidence.reference
         apart = (own.pooled - reference.pooled).abs().max().item()

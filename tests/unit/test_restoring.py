@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import TINY, TINY_OVERRIDES, compose
 from safetensors.torch import load_file, save_file
+from support.authors_module import UNUSED, authors_module
 
 from ast2hf import pipeline
 from ast2hf.checkpoint import synthetic
@@ -19,8 +20,6 @@ from ast2hf.progress import Progress
 from ast2hf.results import Conversion, Report
 
 OFFLINE = ("experiment=offline", "tracking=off", *TINY_OVERRIDES)
-
-UNUSED = {f"module.v.{head}.{name}" for head in ("head", "head_dist") for name in ("weight", "bias")}
 
 
 def run(*overrides):
@@ -71,6 +70,58 @@ def test_a_folder_made_here_becomes_its_source_again(folder, tmp_path, tiny_chec
     }  # fmt: skip
     assert any("strict=False" in note and "v.head.weight" in note for note in report.notes)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "out.pth", "tiny.pth"]
+
+
+@pytest.mark.parametrize("overrides", [(), ("model.head=none",), ("model.exact_epsilon=true",)])
+def test_the_authors_module_takes_the_file(folder, tmp_path, overrides):
+    folder(*overrides)
+    _, error = restored(tmp_path)
+    assert error is None, error
+    found = tensors(tmp_path / "out.pth")
+    module = authors_module(TINY)
+    result = module.load_state_dict(found, strict=False)
+    assert (set(result.missing_keys), result.unexpected_keys) == (UNUSED, [])
+    loaded = module.state_dict()
+    assert all(torch.equal(loaded[name], found[name]) for name in found)
+    authors_module(TINY, imagenet=False).load_state_dict(found, strict=True)
+
+
+def left_out(conversion):
+    """The names in the note about what the file has not."""
+    (note,) = (note for note in conversion.report.notes if "strict=False" in note)
+    return re.search(r"\((.*)\)", note)[1].split(", ")
+
+
+def test_what_the_conversion_left_out_is_named(folder, tmp_path, tiny_checkpoint):
+    torch.save({**tensors(tiny_checkpoint), "module.ema.decay": torch.zeros(1)}, tiny_checkpoint)
+    report = json.loads((folder("unused=drop") / "conversion_report.json").read_text())
+    conversion, error = restored(tmp_path)
+    assert error is None, error
+    assert set(left_out(conversion)) == set(report["dropped_tensors"])
+    assert any("ema.decay" in name for name in left_out(conversion))
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_a_head_that_is_not_beside_the_encoder_is_named_too(folder, tmp_path, apart):
+    path = folder("model.head=none") / "head.safetensors"
+    if not apart:
+        path.unlink()
+    conversion, error = restored(tmp_path)
+    assert error is None, error
+    head = {f"mlp_head.{part}.{name}" for part in (0, 1) for name in ("weight", "bias")}
+    unused = {name.removeprefix("module.") for name in UNUSED}
+    assert set(left_out(conversion)) == (unused if apart else unused | head)
+
+
+@pytest.mark.parametrize("said", [None, "everything", {f"\x1b[1m{i}": 1 for i in range(50)}])
+def test_what_the_report_says_was_left_out_is_not_trusted(folder, tmp_path, said):
+    path = folder() / "conversion_report.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "dropped_tensors": said}))
+    conversion, error = restored(tmp_path)
+    assert error is None, error
+    (note,) = (note for note in conversion.report.notes if "strict=False" in note)
+    assert note.isprintable()
+    assert ("and 34 more" in note) == isinstance(said, dict)
 
 
 def test_scaled_weights_are_undone_within_one_rounding(folder, tmp_path, tiny_checkpoint):
