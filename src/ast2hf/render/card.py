@@ -34,9 +34,10 @@ def render(report: Report, licence: str | None = None) -> str:
 
     has_head = report.head != NO_HEAD
     has_extractor = NOT_EXPRESSIBLE not in report.front_end
+    task = "audio-classification" if has_head else "feature-extraction"
     metadata = ModelCardData(
         library_name="transformers",
-        pipeline_tag="audio-classification" if has_head else "feature-extraction",
+        pipeline_tag=task if has_extractor else None,  # by which the Hub offers a pipeline
         tags=["audio-spectrogram-transformer", "ast2hf"],
         license=licence,
     )

@@ -235,6 +235,14 @@ def test_without_an_extractor_it_says_which_features_the_model_wants(report):
     assert "topk(3)" in code
     assert "extractor" not in code
     assert "torchaudio" not in text
+    metadata, _ = read(card.render(described(report)))
+    assert "pipeline_tag" not in metadata
+
+
+def test_another_family_is_named(report):
+    assert "family" not in card.render(report).partition("## Use")[0]
+    report.family = "passt"
+    assert "Audio Spectrogram Transformer (of the family passt), converted" in card.render(report)
 
 
 def test_an_ordinary_card_speaks_of_none_of_that(report):
