@@ -56,12 +56,12 @@ class TerminalProgress(Progress):
     def importing(self, text: str) -> Iterator[None]:
         with process.without_garbage_collection(), super().importing(text):
             yield
-        process.log_threads()
 
     @contextmanager
     def __call__(self, name: str, text: str, bar: bool = False) -> Iterator[Stage]:
         start = time.perf_counter()
         if name == "verify":
+            process.log_threads()
             process.import_in_background(self._beside_proof)
         with _Spinner(text, bar) as stage, self.quiet(name):
             yield stage
