@@ -96,7 +96,7 @@ def test_query_and_key_swapped_in_the_table_diverge_in_the_first_block(run, tmp_
             return dataclasses.replace(rule, targets=(key, query, value))
         return rule
 
-    monkeypatch.setattr(AST, "table", lambda head, shapes, *_: tuple(map(swapped, TABLE)), raising=False)
+    monkeypatch.setattr(AST, "table", lambda head, shapes, *_, **__: tuple(map(swapped, TABLE)), raising=False)
     report = fails(run, tmp_path, VerificationError)
     assert first_failure(report) == "last_hidden_state"
     assert report.first_divergence == "blocks.0"
@@ -131,7 +131,7 @@ def test_a_tensor_that_transformers_does_not_know_fails_the_loading(run, tmp_pat
         else rule
         for rule in TABLE
     )
-    monkeypatch.setattr(AST, "table", lambda head, shapes, *_: renamed, raising=False)
+    monkeypatch.setattr(AST, "table", lambda head, shapes, *_, **__: renamed, raising=False)
     report = fails(run, tmp_path, VerificationError)
     assert first_failure(report) == "loading"
     assert report.checks["loading"].measured == {"missing": 1, "unexpected": 1, "mismatched": 0}
