@@ -20,3 +20,13 @@ def convert_and_record(config: Config, run_folder: Path) -> Conversion:
             pipeline.run(task.conversion, config, task.progress)
         outcome.finish(task)
     return task.conversion
+
+
+def attempted(settings: Config) -> tuple[Conversion, Exception | None]:
+    """Run the pipeline; what came of it, as far as it came, and the error."""
+    conversion = Conversion(Report(settings.model.name))
+    try:
+        pipeline.run(conversion, settings, Progress())
+    except Exception as error:
+        return conversion, error
+    return conversion, None

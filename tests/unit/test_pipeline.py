@@ -8,8 +8,8 @@ import json
 import pytest
 import torch
 from conftest import TINY, TINY_OVERRIDES, compose
+from support.conversions import attempted
 
-from ast2hf import pipeline
 from ast2hf.audio import PACKAGED, load_clip
 from ast2hf.checkpoint import synthetic
 from ast2hf.config import DeviceTolerances, Tolerance
@@ -17,9 +17,8 @@ from ast2hf.errors import ConfigurationError, InputError, OutputError, Verificat
 from ast2hf.families.ast import AST
 from ast2hf.formats.huggingface import HUGGING_FACE, config, weights
 from ast2hf.mapping.rules import Rule
-from ast2hf.progress import Progress
 from ast2hf.proof.checks import CHECKS, PLANNED, Check, Finding
-from ast2hf.results import CheckResult, Conversion, Report
+from ast2hf.results import CheckResult, Conversion
 
 ORDER = [*PLANNED, *CHECKS]
 TABLE = AST.table("classification")
@@ -36,12 +35,7 @@ def run(tmp_path, tiny_checkpoint):
         )  # fmt: skip
         for name, atol in tolerances.items():
             settings.verify.tolerances[name] = DeviceTolerances(cpu=Tolerance(atol))
-        conversion = Conversion(Report(settings.model.name))
-        try:
-            pipeline.run(conversion, settings, Progress())
-        except Exception as error:
-            return conversion, error
-        return conversion, None
+        return attempted(settings)
 
     return run
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from conftest import TINY, TINY_OVERRIDES, compose
 from safetensors.torch import load_file, save_file
+from support.conversions import attempted
 
-from ast2hf import pipeline
 from ast2hf.checkpoint import synthetic
 from ast2hf.errors import ConfigurationError, InputError, VerificationError
 from ast2hf.families import resize
@@ -19,8 +19,6 @@ from ast2hf.families.maest import MAEST
 from ast2hf.families.passt import PASST, reference
 from ast2hf.formats.huggingface import HUGGING_FACE
 from ast2hf.mapping.ops import Filled
-from ast2hf.progress import Progress
-from ast2hf.results import Conversion, Report
 
 OFFLINE = ("experiment=offline", "tracking=off")
 
@@ -31,12 +29,7 @@ SUMMED = {"passt": (PASST, 128, 90), "maest": (MAEST, 96, 62)}
 def converted(*overrides):
     """What came of the settings, as far as it came, and the error."""
     settings = compose(*OFFLINE, *overrides)
-    conversion = Conversion(Report(settings.model.name))
-    try:
-        pipeline.run(conversion, settings, Progress())
-    except Exception as error:
-        return conversion, error
-    return conversion, None
+    return attempted(settings)
 
 
 @pytest.fixture

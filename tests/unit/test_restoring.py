@@ -10,26 +10,19 @@ import torch
 from conftest import TINY, TINY_OVERRIDES, compose
 from safetensors.torch import load_file, save_file
 from support.authors_module import UNUSED, authors_module
+from support.conversions import attempted
 
-from ast2hf import pipeline
 from ast2hf.checkpoint import synthetic
 from ast2hf.errors import ConfigurationError, InputError, OutputError, VerificationError
 from ast2hf.families.ast import AST
 from ast2hf.formats import original
-from ast2hf.progress import Progress
-from ast2hf.results import Conversion, Report
 
 OFFLINE = ("experiment=offline", "tracking=off", *TINY_OVERRIDES)
 
 
 def run(*overrides):
     settings = compose(*OFFLINE, *overrides)
-    conversion = Conversion(Report(settings.model.name))
-    try:
-        pipeline.run(conversion, settings, Progress())
-    except Exception as error:
-        return conversion, error
-    return conversion, None
+    return attempted(settings)
 
 
 @pytest.fixture

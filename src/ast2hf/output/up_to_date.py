@@ -31,7 +31,7 @@ def model_files(folder: Path) -> tuple[str, ...]:
     Where no report says it, those of a model with a feature extractor. A report cannot name others.
     """
     try:
-        hashes = json.loads((folder / REPORT).read_text(encoding="utf-8"))["files"]
+        hashes = json.loads(read_file(folder / REPORT, _MAX_REPORT))["files"]
         return tuple(name for name in ALL_MODEL_FILES if name in hashes) or MODEL_FILES
     except (OSError, ValueError, KeyError, TypeError):
         return MODEL_FILES

@@ -1,10 +1,12 @@
 """Which models a folder may hold; the loading itself is in tests/unit/test_pipeline.py."""
 
+import os
+
 import pytest
 
 from ast2hf.errors import InputError
-from ast2hf.formats.huggingface import config
-from ast2hf.output import files
+from ast2hf.formats.huggingface import config, names
+from ast2hf.output import files, up_to_date
 
 
 @pytest.mark.parametrize(
@@ -26,3 +28,11 @@ def test_the_head_of_a_folder_is_read_from_its_architecture(tmp_path):
     for architecture, head in (("ASTModel", "none"), ("ASTForAudioClassification", "classification")):
         files.write_json(tmp_path / "config.json", {"architectures": [architecture]})
         assert config.read_head(tmp_path) == head
+
+
+def test_a_pipe_in_place_of_a_file_is_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "config.json")
+    with pytest.raises(InputError, match="has no readable config"):
+        config.read_head(tmp_path)
+    os.mkfifo(tmp_path / names.REPORT)
+    assert up_to_date.model_files(tmp_path) == names.MODEL_FILES

@@ -17,6 +17,7 @@ from ast2hf.families.base import CLASSIFICATION
 from ast2hf.families.geometry import Geometry
 from ast2hf.formats.base import Spec
 from ast2hf.formats.huggingface.names import CONFIG
+from ast2hf.local_files import read_file
 from ast2hf.results import NO_HEAD
 
 ARCHITECTURES = {CLASSIFICATION: "ASTForAudioClassification", NO_HEAD: "ASTModel"}
@@ -29,6 +30,9 @@ _DEFAULTS = {
     "frequency_stride": 10, "time_stride": 10, "max_length": 1024, "num_mel_bins": 128,
 }  # fmt: skip
 """Of transformers' ASTConfig, which may leave them out of a file."""
+
+_MAX_JSON = 64 << 20
+"""Bytes of a JSON file of a folder. A configuration with 527 classes has 40 KB."""
 
 
 def config(spec: Spec) -> dict[str, Any]:
@@ -131,7 +135,7 @@ def read_problem_type(folder: Path) -> str:
 def read(folder: Path, name: str = CONFIG) -> dict[str, Any]:
     """The JSON object in a file of ``folder``. Raises InputError where there is none."""
     try:
-        found = json.loads((folder / name).read_text(encoding="utf-8"))
+        found = json.loads(read_file(folder / name, _MAX_JSON))
     except (OSError, ValueError) as error:
         found = error
     if not isinstance(found, dict):
