@@ -146,6 +146,33 @@ class Resize:
 
 
 @dataclass
+class Gates:
+    """Of the proof over a data set: the least share of clips that agree, the largest difference of the headline."""
+
+    agreement: float = MISSING
+    headline: float = MISSING
+
+
+@dataclass
+class Data:
+    """A data set of the proof. ``kind``: how it is kept; None: there is none."""
+
+    kind: str | None = None
+    path: str | None = None
+    split: str | None = None
+    labels: str | None = None
+    ids: str | None = None
+    streaming: bool = False
+    batch_size: int = 8
+    workers: int | None = None
+    dtype: str = "float32"
+    max_skipped: float = 0.01
+    shards: int = 1
+    shard: int | None = None
+    gates: Gates = field(default_factory=Gates)
+
+
+@dataclass
 class Paths:
     outputs: str = MISSING
     cache: str = MISSING
@@ -161,6 +188,7 @@ class Config:
     paths: Paths = field(default_factory=Paths)
     download: Download = field(default_factory=Download)
     resize: Resize = field(default_factory=Resize)
+    data: Data = field(default_factory=Data)
     task: str = "convert"
     checkpoint: str | None = None
     checkpoint_key: str | None = None

@@ -98,6 +98,84 @@ class Label:
     converted: float
 
 
+@dataclass(frozen=True)
+class Metric:
+    """A figure over a data set, of the original and of the folder; None where it is undefined."""
+
+    original: float | None
+    converted: float | None
+
+    @property
+    def difference(self) -> float | None:
+        """Converted minus original."""
+        if self.original is None or self.converted is None:
+            return None
+        return self.converted - self.original
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """Of one class: the number of clips that have it, and the average precision of both models, 0 to 1.
+
+    None where no clip has it, or every clip: it is then not among the classes whose mean is taken.
+    """
+
+    label: str
+    positives: int
+    original: float | None
+    converted: float | None
+
+
+@dataclass(frozen=True)
+class WorstClip:
+    """A clip whose logits differ most. ``labels``: the true ones; the other two: the best of each model."""
+
+    clip: str
+    max_abs_diff: float
+    labels: tuple[str, ...]
+    original: str
+    converted: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Original and folder over a data set, each on the features of its own front end.
+
+    ``name``: of the data set, never a path of the machine. ``digest``: SHA-256 over names, labels and contents of its
+    clips. ``clips``: how many were heard; ``skipped``: those that could not be, and why. ``headline``: the key of
+    ``metrics`` that people quote: ``mAP`` of a multi-label model, else ``accuracy``; the others are ``AUC``,
+    ``d_prime`` and ``accuracy_top5``. ``agreement``: the share of clips whose best label is the same. The differences
+    are of the logits, over all clips and classes. ``histogram``: counts of log10 of them, in ``edges``. ``batch_size``
+    and ``dtype`` are of the forwards. ``clips_per_second``: through both models, decoding included; of this run alone,
+    None where all was done before. ``original_epsilon``: what the folder gives with the original's layer_norm_eps,
+    where it has another: ``max_abs_diff`` and the headline.
+    """
+
+    name: str
+    digest: str
+    clips: int
+    skipped: Mapping[str, str]
+    headline: str
+    metrics: Mapping[str, Metric]
+    classes: tuple[ClassFigures, ...]
+    agreement: float
+    max_abs_diff: float
+    mean_abs_diff: float
+    p99_abs_diff: float
+    edges: tuple[float, ...]
+    histogram: tuple[int, ...]
+    worst: tuple[WorstClip, ...]
+    batch_size: int
+    dtype: str
+    clips_per_second: float | None = None
+    original_epsilon: Mapping[str, float | None] = field(default_factory=dict)
+
+    @property
+    def undefined(self) -> tuple[str, ...]:
+        """The classes that are left out of mAP and AUC."""
+        return tuple(c.label for c in self.classes if c.original is None)
+
+
 @dataclass
 class Report:
     """One conversion, as far as it came. Nothing in it is a path of the machine: a local file is its name alone.
@@ -134,6 +212,7 @@ class Report:
     first_divergence: str | None = None
     blocks: list[Block] = field(default_factory=list)
     top5: list[Label] = field(default_factory=list)
+    evaluation: Evaluation | None = None
     device: str | None = None
     dtype: str = "float32"
     notes: list[str] = field(default_factory=list)
@@ -152,12 +231,14 @@ class Report:
 class Figures:
     """What the proof has seen, as far as it came: too much for the report's JSON, enough to draw it.
 
-    ``features`` of the clip, (frames, bins), normalised log mel; all logits of both models, (labels,).
+    ``features`` of the clip, (frames, bins), normalised log mel; all logits of both models, (labels,). ``worst``: the
+    features of the clips of ``Evaluation.worst``, in their order.
     """
 
     features: NDArray[np.float32]
     original: NDArray[np.float32] | None = None
     converted: NDArray[np.float32] | None = None
+    worst: tuple[NDArray[np.float32], ...] = ()
 
 
 @dataclass

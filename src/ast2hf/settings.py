@@ -15,7 +15,20 @@ from omegaconf import DictConfig, OmegaConf
 from ast2hf.config import Config, Tracking
 from ast2hf.errors import ConfigurationError, printable
 
-GROUPS = ("model", "stats", "loss", "device", "verify", "tracking", "hub", "paths", "experiment", "sweep", "scale")
+GROUPS = (
+    "model",
+    "stats",
+    "loss",
+    "device",
+    "verify",
+    "data",
+    "tracking",
+    "hub",
+    "paths",
+    "experiment",
+    "sweep",
+    "scale",
+)
 """Groups of choices under ``conf/``."""
 
 _AUTHORS_NAMES = {

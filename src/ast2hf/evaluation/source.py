@@ -1,0 +1,40 @@
+"""What a data set is to the rest of the package: clips with the classes that they have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Example:
+    """One clip. ``name``: as reports show it, never a path of the machine. ``labels``: indices of the model's classes.
+
+    ``audio``: a file, or the content of one; it is decoded in a worker process.
+    """
+
+    name: str
+    labels: tuple[int, ...]
+    audio: Path | bytes
+
+
+class Source(Protocol):
+    """A data set in a fixed order.
+
+    ``fingerprint``: changes where names, labels or contents of the clips do, as far as this shows without reading
+    them (sizes and times of files, a commit of the Hub). ``notes``: what was assumed of it, for the report.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def examples(self, start: int, stop: int) -> Iterator[Example]:
+        """The clips of these places. Raises InputError, DownloadError."""
