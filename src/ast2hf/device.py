@@ -5,10 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from ast2hf.errors import ConfigurationError, printable
 
+if TYPE_CHECKING:
+    import torch
+
 _FULL_PRECISION = threading.Lock()
+
+_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+"""In the RuntimeErrors of torch's allocators for the CPU, on Linux and elsewhere, and for mps."""
 
 
 def resolve(name: str) -> str:
@@ -54,3 +61,20 @@ def full_precision() -> Iterator[None]:
         finally:
             torch.set_float32_matmul_precision(before[0])
             torch.backends.cudnn.allow_tf32 = before[1]
+
+
+@contextmanager
+def enough_memory(device: torch.device, batch_size: int, key: str) -> Iterator[None]:
+    """Raise ConfigurationError where memory does not suffice for a batch. ``key``: the setting of its size."""
+    import torch
+
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError; on a CPU it has no class
+        out = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not out and not any(text in str(error) for text in _OUT_OF_MEMORY):
+            raise
+        raise ConfigurationError(
+            f"the memory of {device} does not suffice for a batch of {batch_size}",
+            f"give {key}={batch_size // 2}" if batch_size > 1 else "end what else uses it, or choose another device=…",
+        ) from error
