@@ -7,8 +7,9 @@ from collections.abc import Collection
 from dataclasses import fields
 from math import isfinite
 
-from ast2hf.config import MULTI_LABEL, SINGLE_LABEL, Config, Hub, Verify
+from ast2hf.config import MULTI_LABEL, SINGLE_LABEL, Config, Data, Hub, Verify
 from ast2hf.errors import ConfigurationError, first_line, is_printable, printable
+from ast2hf.evaluation.gates import HEADLINE_GATES
 from ast2hf.families import FAMILIES, heads
 from ast2hf.families.base import HEADS, POOLINGS
 from ast2hf.proof.checks import CHECKS
@@ -20,6 +21,9 @@ UNUSED = ("drop",)
 """What ``unused`` may say of tensors that belong to no part of the model."""
 
 _OF_FOLDERS = ("verify", "restore")
+
+_OVER_DATA = ("convert", "verify")
+"""The tasks whose proof may be made over a data set."""
 
 
 def validate(config: Config) -> None:
@@ -58,6 +62,7 @@ def validate(config: Config) -> None:
         if not (isfinite(number) and number > 0):
             raise ConfigurationError(f"{key} is {number}", "it must be > 0")
     _validate_tolerances(config.verify)
+    _validate_data(config.data, config.task)
     if config.model.mean is not None and not isfinite(config.model.mean):
         raise ConfigurationError(f"model.mean is {config.model.mean}", "it must be a finite number")
     if config.tracking.enabled and config.tracking.uri is not None and not config.tracking.uri.strip():
@@ -119,6 +124,40 @@ def _validate_tolerances(verify: Verify) -> None:
                 raise ConfigurationError(f"{key}.atol is {tolerance.atol}", "it must be > 0")
             if not (isfinite(tolerance.rtol) and tolerance.rtol >= 0):
                 raise ConfigurationError(f"{key}.rtol is {tolerance.rtol}", "it must be >= 0")
+
+
+def _validate_data(data: Data, task: str) -> None:
+    if data.kind is None:
+        if data.path is not None:
+            raise ConfigurationError(
+                "data.path is set, but no data set is chosen", "say how it is kept, as in data=manifest"
+            )
+        return
+    if task not in _OVER_DATA:
+        raise ConfigurationError(f"task={task} is not made over a data set", "leave out data=…")
+    if data.path is None:
+        raise ConfigurationError(f"data={data.kind} needs a path", "give data.path=…")
+    _require_choice("data.dtype", data.dtype, HEADLINE_GATES)
+    if data.shards > 1 and task != "verify":
+        raise ConfigurationError(
+            "data.shards shares the clips of task=verify alone: a conversion is proved before it is published",
+            "leave it out, or verify the converted folder",
+        )
+    if data.shards < 1 or (data.shards > 1) != (data.shard is not None) or not 0 <= (data.shard or 0) < data.shards:
+        raise ConfigurationError(
+            f"data.shard is {data.shard}, of data.shards={data.shards}",
+            "give both, as in -m data.shards=4 'data.shard=range(4)', or neither",
+        )
+    least = {"data.batch_size": (data.batch_size, 1), "data.workers": (data.workers or 0, 0)}
+    for key, (number, bound) in least.items():
+        if number < bound:
+            raise ConfigurationError(f"{key} is {number}", f"it must be at least {bound}")
+    shares = {"data.max_skipped": data.max_skipped, "data.gates.agreement": data.gates.agreement}
+    for key, share in shares.items():
+        if not 0 <= share <= 1:
+            raise ConfigurationError(f"{key} is {share}", "it is a share: give a number from 0 to 1")
+    if data.gates.headline is not None and not (isfinite(data.gates.headline) and data.gates.headline >= 0):
+        raise ConfigurationError(f"data.gates.headline is {data.gates.headline}", "it must be >= 0")
 
 
 def _validate_hub(hub: Hub) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from ast2hf.config import Data
 from ast2hf.evaluation import metrics, one_pass
 from ast2hf.evaluation.differences import differences
+from ast2hf.evaluation.gates import FULL
 from ast2hf.evaluation.loading import FrontEnds, Heard, listening
 from ast2hf.evaluation.pair import CONVERTED, ORIGINAL, WITH_ORIGINAL_EPSILON, DataSet, Pair
 from ast2hf.evaluation.parts import Merged, Parts
@@ -19,9 +20,6 @@ from ast2hf.results import MAX_ABS_DIFF, Evaluation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-FULL = "float32"
-"""The dtype of a proof; with another one it is a screening."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +84,10 @@ def _notes(evaluation: Evaluation, merged: Merged, settings: Data, pair: Pair) -
     name, own = evaluation.headline, evaluation.metrics[evaluation.headline]
     same, figure = evaluation.original_epsilon[MAX_ABS_DIFF], evaluation.original_epsilon[name]
     yield (
-        f"over the data set, with the folder's layer_norm_eps of {pair.loaded.layer_norm_eps:g} the logits differ by up "
-        f"to {evaluation.max_abs_diff:.1e} and {name} is {_shown(own.converted)}; with the original's of "
-        f"{pair.spec.layer_norm_eps:g} they would differ by {_shown(same, '.1e')} and it would be {_shown(figure)}; the "
-        f"original's is {_shown(own.original)}"
+        f"over the data set, the folder's layer_norm_eps of {pair.loaded.layer_norm_eps:g} has logits differ by up to "
+        f"{evaluation.max_abs_diff:.1e}, and its {name} is {_shown(own.converted)}; with the original's epsilon of "
+        f"{pair.spec.layer_norm_eps:g} they would differ by {_shown(same, '.1e')}, and it would be {_shown(figure)}; "
+        f"that of the original is {_shown(own.original)}"
     )
 
 

@@ -103,7 +103,7 @@ def _hear_here(front_ends: FrontEnds, examples: Iterable[Example]) -> Iterator[R
 
 
 def _hear_beside(executor: ProcessPoolExecutor, workers: int, examples: Iterable[Example]) -> Iterator[Result]:
-    pending: deque[tuple[Sequence[Example], Future[list[Heard | Unheard]]]] = deque()
+    pending: deque[tuple[tuple[Example, ...], Future[list[Heard | Unheard]]]] = deque()
     rest = iter(examples)
     try:
         while True:

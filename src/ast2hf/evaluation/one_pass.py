@@ -16,6 +16,7 @@ from ast2hf.errors import InputError, printable
 from ast2hf.evaluation.loading import Heard, Result, listening
 from ast2hf.evaluation.pair import ORIGINAL, DataSet, Model, Pair
 from ast2hf.evaluation.parts import PART_CLIPS, Clip, Logits, Part, Parts
+from ast2hf.progress import CLIPS
 
 
 def run(data_set: DataSet, pair: Pair, parts: Parts, models: Mapping[str, Model]) -> float | None:
@@ -39,7 +40,7 @@ def run(data_set: DataSet, pair: Pair, parts: Parts, models: Mapping[str, Model]
     examples = (e for places in map(parts.places, missing) for e in source.examples(places.start, places.stop))
     start = time.perf_counter()
     with (
-        data_set.progress("data_set", f"Hear {total:,} clips", bar="clips") as stage,
+        data_set.progress("data_set", f"Hear {total:,} clips", bar=CLIPS) as stage,
         listening(pair.front_ends, _workers(settings, here)) as listen,
     ):
         results = listen(examples)
@@ -113,4 +114,3 @@ def _where(device: torch.device) -> str:
     if device.type == "cpu":
         return f"{torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
     return device.type
-

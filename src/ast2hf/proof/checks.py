@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ast2hf.config import Tolerance
-from ast2hf.errors import ConfigurationError, InputError
+from ast2hf.errors import ConfigurationError, InputError, VerificationError
+from ast2hf.evaluation import gates
 from ast2hf.families.base import MEAN
 from ast2hf.families.geometry import CLASS_TOKENS
 from ast2hf.proof import compare
@@ -217,6 +218,35 @@ def published_logits(evidence: Evidence, _: Tolerance | None) -> Finding:
         repeated[:, :count], expected, Tolerance(evidence.expected.atol), "published_logits",
         {"max_abs_diff_as_written": as_written}, "checkpoint or clip is not the one that they belong to",
     )  # fmt: skip
+
+
+@check("data set")
+def data_set(evidence: Evidence, _: Tolerance | None) -> Finding:
+    """Original and folder over a data set, each on its own front end: the best labels, and the figure that counts.
+
+    Its bounds are ``data.gates``. In another dtype than float32 it is a screening, which can fail and never pass.
+    """
+    if finding := no_extractor(evidence):
+        return finding
+    if evidence.spec.labels is None:
+        return Finding("not_applicable", reason=NO_HEAD)
+    if evidence.data_set is None:
+        return Finding("not_checked", reason="no data set was given (data=…)")
+    settings = evidence.data_set.settings
+    bounds = gates.bounds(settings.gates, settings.dtype)
+    try:
+        outcome = evidence.evaluation
+    except VerificationError as error:  # logits that are not finite
+        return Finding("failed", tolerance=bounds, reason=error.cause)
+    if outcome.evaluation is None:
+        return Finding("not_checked", reason=outcome.unfinished)
+    measured = gates.measures(outcome.evaluation)
+    if reasons := list(gates.broken(outcome.evaluation, bounds)):
+        return Finding("failed", measured, bounds, "; ".join(reasons))
+    if settings.dtype != gates.FULL:
+        screened = f"a screening in {settings.dtype}, which is no proof: its figures are within the gates"
+        return Finding("not_checked", measured, bounds, screened)
+    return Finding("passed", measured, bounds)
 
 
 def _compare(
