@@ -143,7 +143,7 @@ def _validate_data(data: Data, task: str) -> None:
             "data.shards shares the clips of task=verify alone: a conversion is proved before it is published",
             "leave it out, or verify the converted folder",
         )
-    if data.shards < 1 or (data.shards > 1) != (data.shard is not None) or not 0 <= (data.shard or 0) < data.shards:
+    if not 0 <= (data.shard or 0) < data.shards or (data.shards > 1 and data.shard is None):
         raise ConfigurationError(
             f"data.shard is {data.shard}, of data.shards={data.shards}",
             "give both, as in -m data.shards=4 'data.shard=range(4)', or neither",
