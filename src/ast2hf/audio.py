@@ -1,4 +1,4 @@
-"""Clips as one channel at the model's rate: that of the proof, from a file, the package or the Hub; those of data sets."""
+"""Clips at the model's rate, in one channel: the one of the proof, from a file, the package or the Hub; a data set's."""
 
 from __future__ import annotations
 
