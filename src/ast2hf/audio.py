@@ -1,4 +1,4 @@
-"""Clips at the model's rate, in one channel: the one of the proof, from a file, the package or the Hub; a data set's."""
+"""Sound files as one channel at the model's rate: the clip of the proof, wherever it is, and those of data sets."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import weakref
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,7 @@ class Streamed:
         self.notes = (_said(columns, where),)
         self._where, self._split, self._rows, self._columns = where, split, rows, columns
         self._count, self._matcher = count, matcher
+        self._position: int = 0
         self._begin(0)
 
     def __len__(self) -> int:
@@ -140,7 +141,9 @@ class Streamed:
     def _begin(self, start: int) -> None:
         self._open: Generator[Any, None, None] = iter(self._rows.skip(start))
         self._position = start
-        self._close = weakref.finalize(self, self._open.close)  # at the end of the process, its threads are gone
+        self._close: Callable[[], object] = weakref.finalize(
+            self, self._open.close
+        )  # at the end of the process, its threads are gone
 
     def _example(self, row: Mapping[str, Any], place: int) -> Example:
         sound = row[self._columns.audio]

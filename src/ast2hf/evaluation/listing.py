@@ -113,7 +113,7 @@ def choose(names: Sequence[str], ids: str | None, data_set: str) -> tuple[list[i
         )
     said = [f"{len(places):,} of {len(names):,} clips are heard, those in {shown}"]
     if left := len(wanted - met):
-        said.append(f"{left:,} of the {len(wanted):,} names in {shown} are no clips of the data set")
+        said.append(f"{left:,} of the {len(wanted):,} names in {shown} belong to no clip of the data set")
     return places, said
 
 
@@ -135,12 +135,14 @@ def unlabelled(found: Sequence[tuple[int, ...]], name: str) -> list[str]:
     without = sum(not classes for classes in found)
     if without == len(found):
         raise InputError(f"no clip of {printable(name)} has a label", "give a data set with labels")
-    return [f"{without:,} clips have no label"] if without else []
+    return [f"{without:,} {'clip has' if without == 1 else 'clips have'} no label"] if without else []
 
 
 def twice(paths: Sequence[object]) -> list[str]:
     """What to say of clips that are listed more than once."""
     again = len(paths) - len(set(paths))
+    if again == 1:
+        return ["1 clip is in the list again, and counts again"]
     return [f"{again:,} clips are in the list again, and count again"] if again else []
 
 

@@ -46,8 +46,8 @@ def source(data: Data, matcher: Matcher) -> Listed:
     entries = list(_entries(text, path.name, shown))
     if not entries:
         raise InputError(f"{shown} has no clips", "give a manifest that lists some")
-    place, first = entries[0]
-    paths, labels = column(first, PATHS, "paths", place), column(first, LABELS, "labels", place)
+    _, first = entries[0]
+    paths, labels = column(first, PATHS, "paths", shown), column(first, LABELS, "labels", shown)
     rows = [_row(where, entry, paths, labels, path.parent) for where, entry in entries]
     return listed(path.name, path.parent, rows, data, matcher)
 
