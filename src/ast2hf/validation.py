@@ -10,6 +10,7 @@ from math import isfinite
 from ast2hf.config import MULTI_LABEL, SINGLE_LABEL, Config, Data, Hub, Verify
 from ast2hf.errors import ConfigurationError, first_line, is_printable, printable
 from ast2hf.evaluation.gates import HEADLINE_GATES
+from ast2hf.evaluation.opening import KINDS
 from ast2hf.families import FAMILIES, heads
 from ast2hf.families.base import HEADS, POOLINGS
 from ast2hf.proof.checks import CHECKS
@@ -22,8 +23,7 @@ UNUSED = ("drop",)
 
 _OF_FOLDERS = ("verify", "restore")
 
-_OVER_DATA = ("convert", "verify")
-"""The tasks whose proof may be made over a data set."""
+_OF_DATA = ("convert", "verify")
 
 
 def validate(config: Config) -> None:
@@ -62,7 +62,6 @@ def validate(config: Config) -> None:
         if not (isfinite(number) and number > 0):
             raise ConfigurationError(f"{key} is {number}", "it must be > 0")
     _validate_tolerances(config.verify)
-    _validate_data(config.data, config.task)
     if config.model.mean is not None and not isfinite(config.model.mean):
         raise ConfigurationError(f"model.mean is {config.model.mean}", "it must be a finite number")
     if config.tracking.enabled and config.tracking.uri is not None and not config.tracking.uri.strip():
@@ -71,6 +70,7 @@ def validate(config: Config) -> None:
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise ConfigurationError(f"model.sha256 is {printable(sha256, 80)}", "give 64 hexadecimal digits")
     _validate_hub(config.hub)
+    _validate_data(config)
     if config.model.head == NO_HEAD and config.tracking.enabled and config.tracking.log_model:
         raise ConfigurationError(
             "tracking.log_model=true registers a classifier, and model.head=none makes an encoder",
@@ -97,6 +97,8 @@ def _positive(config: Config) -> dict[str, float]:
         "model.sampling_rate": config.model.sampling_rate,
         "download.timeout_s": config.download.timeout_s,
         "download.deadline_s": config.download.deadline_s,
+        "data.batch_size": config.data.batch_size,
+        "data.shards": config.data.shards,
     }
     if config.model.expected_logits is not None:
         found["model.expected_logits.atol"] = config.model.expected_logits.atol
@@ -115,6 +117,64 @@ def _positive(config: Config) -> dict[str, float]:
     return found
 
 
+def _validate_data(config: Config) -> None:
+    data = config.data
+    if data.kind is None:
+        given = {"path": data.path, "split": data.split, "labels": data.labels, "ids": data.ids, "shard": data.shard}
+        key = next((key for key, value in given.items() if value is not None), None)
+        if key is not None or data.shards != 1:
+            raise ConfigurationError(
+                f"data.{key or 'shards'} is set, but no data set is chosen", f"add data={', '.join(KINDS)}"
+            )
+        return
+    _require_choice("data.kind", data.kind, KINDS)
+    if config.task not in _OF_DATA:
+        raise ConfigurationError(f"task={config.task} makes no proof over a data set", f"leave out data={data.kind}")
+    if config.model.head == NO_HEAD:
+        raise ConfigurationError(
+            f"data={data.kind} compares classes, and model.head=none makes an encoder", "leave one of them out"
+        )
+    if data.path is None or not data.path.strip():
+        raise ConfigurationError(f"data={data.kind} needs a data set", f"add data.path={_PATHS[data.kind]}")
+    if data.streaming and data.kind != "huggingface":
+        raise ConfigurationError(f"data.streaming=true is not for data={data.kind}", "leave it out")
+    _require_choice("data.dtype", data.dtype, HEADLINE_GATES)
+    if data.workers is not None and data.workers < 0:
+        raise ConfigurationError(f"data.workers is {data.workers}", "it must be >= 0")
+    for key, number in {"max_skipped": data.max_skipped, "gates.agreement": data.gates.agreement}.items():
+        if not 0 <= number <= 1:
+            raise ConfigurationError(f"data.{key} is {number}", "it must be a share, from 0 to 1")
+    if data.gates.headline is not None and not (isfinite(data.gates.headline) and data.gates.headline >= 0):
+        raise ConfigurationError(f"data.gates.headline is {data.gates.headline}", "it must be >= 0")
+    _validate_shards(config.task, data)
+
+
+_PATHS = {
+    "manifest": "eval.json",
+    "huggingface": "FOLDER_OR_HUB_ID",
+    "esc50": "ESC-50-master",
+    "speech_commands": "FOLDER",
+    "audioset": "FOLDER",
+}
+
+
+def _validate_shards(task: str, data: Data) -> None:
+    if data.shards > 1 and task != "verify":
+        raise ConfigurationError(
+            f"data.shards={data.shards} shares the clips among jobs, which task={task} cannot",
+            "convert first, then prove the folder with task=verify and the shards",
+        )
+    if data.shards > 1 and data.shard is None:
+        raise ConfigurationError(
+            f"data.shards={data.shards} needs to know which of them this job is",
+            f"add -m 'data.shard=range({data.shards})'; once they are done, leave both out",
+        )
+    if data.shard is not None and not 0 <= data.shard < data.shards:
+        raise ConfigurationError(
+            f"data.shard is {data.shard} of data.shards={data.shards}", f"it must be from 0 to {data.shards - 1}"
+        )
+
+
 def _validate_tolerances(verify: Verify) -> None:
     for name, tolerances in verify.tolerances.items():
         _require_choice("a check in verify.tolerances", name, CHECKS)
@@ -124,40 +184,6 @@ def _validate_tolerances(verify: Verify) -> None:
                 raise ConfigurationError(f"{key}.atol is {tolerance.atol}", "it must be > 0")
             if not (isfinite(tolerance.rtol) and tolerance.rtol >= 0):
                 raise ConfigurationError(f"{key}.rtol is {tolerance.rtol}", "it must be >= 0")
-
-
-def _validate_data(data: Data, task: str) -> None:
-    if data.kind is None:
-        if data.path is not None:
-            raise ConfigurationError(
-                "data.path is set, but no data set is chosen", "say how it is kept, as in data=manifest"
-            )
-        return
-    if task not in _OVER_DATA:
-        raise ConfigurationError(f"task={task} is not made over a data set", "leave out data=…")
-    if data.path is None:
-        raise ConfigurationError(f"data={data.kind} needs a path", "give data.path=…")
-    _require_choice("data.dtype", data.dtype, HEADLINE_GATES)
-    if data.shards > 1 and task != "verify":
-        raise ConfigurationError(
-            "data.shards shares the clips of task=verify alone: a conversion is proved before it is published",
-            "leave it out, or verify the converted folder",
-        )
-    if not 0 <= (data.shard or 0) < data.shards or (data.shards > 1 and data.shard is None):
-        raise ConfigurationError(
-            f"data.shard is {data.shard}, of data.shards={data.shards}",
-            "give both, as in -m data.shards=4 'data.shard=range(4)', or neither",
-        )
-    least = {"data.batch_size": (data.batch_size, 1), "data.workers": (data.workers or 0, 0)}
-    for key, (number, bound) in least.items():
-        if number < bound:
-            raise ConfigurationError(f"{key} is {number}", f"it must be at least {bound}")
-    shares = {"data.max_skipped": data.max_skipped, "data.gates.agreement": data.gates.agreement}
-    for key, share in shares.items():
-        if not 0 <= share <= 1:
-            raise ConfigurationError(f"{key} is {share}", "it is a share: give a number from 0 to 1")
-    if data.gates.headline is not None and not (isfinite(data.gates.headline) and data.gates.headline >= 0):
-        raise ConfigurationError(f"data.gates.headline is {data.gates.headline}", "it must be >= 0")
 
 
 def _validate_hub(hub: Hub) -> None:
