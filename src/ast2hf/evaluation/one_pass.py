@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -99,12 +98,13 @@ def _noted(result: Result, clips: list[Clip]) -> Heard | None:
 
 
 def _workers(settings: Data, clips: int) -> int:
-    """Processes that decode: as many as were asked for, else one per core, and none for the clips of one part."""
+    """Processes that decode: as many as were asked for, else one per thread, and none for the clips of one part.
+
+    The threads are those of this job, which may have a share of the cores alone.
+    """
     if settings.workers is not None:
         return settings.workers
-    if clips <= PART_CLIPS:
-        return 0  # they are heard before a process has begun
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return torch.get_num_threads() if clips > PART_CLIPS else 0  # so few are heard before a process has begun
 
 
 def _where(device: torch.device) -> str:

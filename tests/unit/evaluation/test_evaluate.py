@@ -1,4 +1,4 @@
-"""One pass over a data set with small functions as models: batches, parts, shards, what is done again and what fails."""
+"""One pass over a data set with small functions as models: batches, parts, shards, what is done again, what fails."""
 
 from __future__ import annotations
 
