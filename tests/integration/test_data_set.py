@@ -22,6 +22,7 @@ from ast2hf.evaluation.source import Example
 from ast2hf.families.ast import AST
 from ast2hf.formats.huggingface import HUGGING_FACE
 from ast2hf.proof.checks import CHECKS
+from ast2hf.results import CheckResult
 
 CLIPS = 20
 LABELS = [f"LABEL_{number}" for number in range(TINY.num_labels)]
@@ -146,10 +147,8 @@ def test_permuted_classes_fail_over_the_data_set_alone(made, verify, tmp_path, m
         tensors[name] = tensors[name].roll(1, 0).contiguous()
     save_file(tensors, path, metadata={"format": "pt"})
     for name in [name for name in CHECKS if name != "data_set"]:
-        monkeypatch.delitem(CHECKS, name)
-    with pytest.raises(
-        VerificationError, match=r"the proof failed at data_set \(data set\): the best label is the same"
-    ):
+        monkeypatch.setitem(CHECKS, name, lambda *_, name=name: CheckResult(name, name, "passed"))
+    with pytest.raises(VerificationError, match="the proof failed at data_set .*: the best label is the same for 0"):
         verify(folder=folder)
 
 
@@ -164,12 +163,12 @@ def test_another_epsilon_costs_something_which_is_measured_and_said(made, verify
 
 
 def test_a_screening_is_no_proof(verify):
-    report = verify("data.dtype=bfloat16")
+    report = verify("data.dtype=bfloat16", "data.gates.headline=0.1", "data.gates.agreement=0.5")
     check = report.checks["data_set"]
-    assert check.tolerance["headline"] == 2e-3
+    assert (check.status, check.measured["clips"]) == ("not_checked", CLIPS)
+    assert check.reason.startswith("a screening in bfloat16, which is no proof")
     assert report.evaluation.dtype == "bfloat16"
-    if check.status == "not_checked":
-        assert check.reason.startswith("a screening in bfloat16, which is no proof")
+    assert report.evaluation.mean_abs_diff > 1e-4
     assert [note for note in report.notes if "a screening, not a proof" in note]
 
 
