@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import itertools
 import multiprocessing
-import os
 import signal
-import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
 
 from ast2hf import audio, local_files
 from ast2hf.errors import InputError, printable
@@ -33,7 +33,7 @@ _TOGETHER = 4
 """Clips that a process is given at a time."""
 
 _AHEAD = 3
-"""How many times what a process has in hand lies ready, or is on the way, for each: a batch is not waited for."""
+"""How many times as much as all processes have in hand may lie ready, so that a batch need not be waited for."""
 
 _PRELOADED = ("ast2hf.evaluation.loading", "ast2hf.formats.huggingface.extraction", "torchaudio", "soundfile")
 """What the processes import: once, before they part, where the system can."""
@@ -81,11 +81,8 @@ def listening(front_ends: FrontEnds, workers: int) -> Iterator[Listener]:
     if not workers:
         yield partial(_hear_here, front_ends)
         return
-    executor = ProcessPoolExecutor(workers, _context(), _begin, (front_ends,))
-    try:
-        yield partial(_hear_beside, executor, workers)
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
+    with ThreadPoolExecutor(workers, thread_name_prefix="clips") as threads, _Processes(front_ends, workers) as hear:
+        yield partial(_hear_beside, threads, hear, workers)
 
 
 def _hear_here(front_ends: FrontEnds, examples: Iterable[Example]) -> Iterator[Result]:
@@ -102,28 +99,81 @@ def _hear_here(front_ends: FrontEnds, examples: Iterable[Example]) -> Iterator[R
         yield example, result
 
 
-def _hear_beside(executor: ProcessPoolExecutor, workers: int, examples: Iterable[Example]) -> Iterator[Result]:
+def _hear_beside(
+    threads: ThreadPoolExecutor, hear: _Processes, workers: int, examples: Iterable[Example]
+) -> Iterator[Result]:
     pending: deque[tuple[tuple[Example, ...], Future[list[Heard | Unheard]]]] = deque()
     rest = iter(examples)
+    while True:
+        while len(pending) < _AHEAD * workers and (together := tuple(itertools.islice(rest, _TOGETHER))):
+            pending.append((together, threads.submit(hear, together)))
+        if not pending:
+            return
+        together, results = pending.popleft()
+        yield from zip(together, results.result(), strict=True)
+
+
+class _Processes:
+    """Processes that hear clips, each with a pipe of its own: one that is killed leaves the pipe closed, and no lock.
+
+    When this one ends, however it does, they read the end of theirs, and end too.
+    """
+
+    def __init__(self, front_ends: FrontEnds, count: int) -> None:
+        self._idle: SimpleQueue[Connection] = SimpleQueue()
+        self._processes: list[BaseProcess] = []
+        context = _context()
+        with _uninterruptible():
+            for _ in range(count):
+                own, other = context.Pipe()
+                process = context.Process(target=_serve, args=(other, front_ends), daemon=True)
+                process.start()
+                other.close()
+                self._processes.append(process)
+                self._idle.put(own)
+
+    def __call__(self, examples: tuple[Example, ...]) -> list[Heard | Unheard]:
+        """Have one of them hear ``examples``. May be called in as many threads as there are processes."""
+        connection = self._idle.get()
+        try:
+            connection.send(examples)
+            found: list[Heard | Unheard] | Exception = connection.recv()
+        except (EOFError, OSError):
+            raise InputError(
+                f"a process that decodes clips was killed, at {printable(examples[0].name, 100)} or one of the "
+                f"{len(examples) - 1} after it",
+                "if memory was short, give data.workers=1; if a clip does it, remove it; what is done is kept",
+            ) from None
+        finally:
+            self._idle.put(connection)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def __enter__(self) -> _Processes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            process.join()
+
+
+@contextmanager
+def _uninterruptible() -> Iterator[None]:
+    """What is started here has SIGINT blocked: a Ctrl-C reaches all processes of a terminal, and this one ends them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
-        while True:
-            while len(pending) < _AHEAD * workers and (together := tuple(itertools.islice(rest, _TOGETHER))):
-                pending.append((together, executor.submit(_hear_all, together)))
-            if not pending:
-                return
-            together, results = pending[0]
-            yield from zip(together, results.result(), strict=True)
-            pending.popleft()
-    except BrokenProcessPool:
-        in_hand = [together[0].name for together, results in pending if not results.done() or results.exception()]
-        where = f"at {printable(in_hand[0], 100)} or a clip after it" if in_hand else "before it had a clip"
-        raise InputError(
-            f"a process that decodes clips was killed, {where}",
-            "if memory was short, give data.workers=1; if a clip does it, remove it; what is done is kept",
-        ) from None
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _context() -> multiprocessing.context.BaseContext:
+def _context() -> Any:
     """Not fork: this process has threads, and perhaps a GPU."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -132,31 +182,22 @@ def _context() -> multiprocessing.context.BaseContext:
     return context
 
 
-_hearing: _Hearing | None = None
-"""Of a process that hears clips for another one."""
-
-
-def _begin(front_ends: FrontEnds) -> None:
-    global _hearing
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches all processes of a terminal; the parent ends this
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def _serve(connection: Connection, front_ends: FrontEnds) -> None:
+    """What a process does: hear what comes, until nothing can come any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be blocked
     import torch
 
     torch.set_num_threads(1)
-    _hearing = _Hearing(front_ends)
-
-
-def _end_with_parent() -> None:
-    """However it ends: the executor alone does not see that it was killed."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _hear_all(examples: Sequence[Example]) -> list[Heard | Unheard]:
-    assert _hearing is not None
-    return [_hearing(example) for example in examples]
+    hearing: _Hearing | None = None
+    with suppress(EOFError, OSError):
+        while True:
+            examples = connection.recv()
+            try:
+                hearing = hearing or _Hearing(front_ends)
+                found: list[Heard | Unheard] | Exception = [hearing(example) for example in examples]
+            except Exception as error:
+                found = error
+            connection.send(found)
 
 
 class _Hearing:
