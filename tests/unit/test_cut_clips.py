@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.clips import sound
 
@@ -35,16 +35,19 @@ def test_streams_one_behind_the_other():
     assert cut_clips.ogg(OGG + OGG[:-1])
 
 
+@settings(deadline=None)
 @given(st.integers(1, len(OGG) - 1))
 def test_an_ogg_that_is_cut_anywhere(left):
     assert cut_clips.ogg(OGG[:left])
 
 
+@settings(deadline=None)
 @given(st.integers(45, len(WAV) - 1))
 def test_a_wav_that_is_cut_anywhere_among_its_samples(left):
     assert cut_clips.wav(WAV[:left])
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_anything_else_ends(content):
     cut_clips.ogg(content)

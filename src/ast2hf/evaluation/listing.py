@@ -108,7 +108,7 @@ def choose(names: Sequence[str], ids: str | None, data_set: str) -> tuple[list[i
     if not places:
         first = printable(names[0], 60)
         raise InputError(
-            f"none of the {len(wanted):,} names in {shown} is a clip of {printable(data_set)}, such as {first}",
+            f"none of the names in {shown} is a clip of {printable(data_set)}, such as {first}",
             "give a name a line",
         )
     said = [f"{len(places):,} of {len(names):,} clips are heard, those in {shown}"]

@@ -3,6 +3,7 @@ import pyarrow.parquet
 import pytest
 from datasets import Audio, ClassLabel, Features, List, Value
 from support.clips import put, sound
+from support.hub_data import add_speech_commands, words
 from support.hub_server import Fault, HubServer
 
 from ast2hf.config import Data
@@ -37,6 +38,16 @@ def parquet(labels, kind, path="clip.wav", column="label", audio=None, seed=0) -
     return file.getvalue().to_pybytes()
 
 
+def table(columns) -> bytes:
+    """Parquet that says nothing of the types of its columns but what they are."""
+    file = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(pyarrow.table(columns), file)
+    return file.getvalue().to_pybytes()
+
+
+PATHS = table({"audio": ["a.wav"], "label": ["Dog"]})
+
+
 @pytest.fixture
 def folder(tmp_path):
     """A folder with Parquet files of several splits in it."""
@@ -57,6 +68,12 @@ def test_a_folder_for_each_class(tmp_path):
     assert [e.audio for e in source.examples(1, 2)] == [tmp_path / "set/test/dog/a.wav"]
     assert source.name == "set, test"
     assert source.notes[0] == "labels are those in the column label of set"
+
+
+def test_a_folder_with_the_name_of_a_format_is_a_folder(tmp_path, monkeypatch):
+    put(tmp_path / "csv", "dog/a.wav", "cat/a.wav")
+    monkeypatch.chdir(tmp_path)
+    assert rows(opened("csv")) == [("cat/a.wav", (1,)), ("dog/a.wav", (0,))]
 
 
 def test_metadata_beside_the_sounds(tmp_path):
@@ -108,6 +125,12 @@ def test_clips_are_chosen_by_their_names(folder, tmp_path):
     )
 
 
+def test_sounds_may_be_bytes_alone(folder):
+    source = opened(folder(test=table({"label": ["Dog", "Cat"], "sound": [sound(seed=0), sound(seed=1)]})))
+    assert rows(source) == [("test[0]", (0,)), ("test[1]", (1,))]
+    assert [e.audio for e in source.examples(0, 2)] == [sound(seed=0), sound(seed=1)]
+
+
 def test_the_split_is_never_guessed(folder):
     path = folder(train=parquet(["Dog"], Value("string")), test=parquet(["Cat"], Value("string")))
     with pytest.raises(InputError, match=r"set has several splits; choose data\.split of: train, test"):
@@ -128,6 +151,7 @@ def test_the_fingerprint_follows_the_files(folder):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
+        (PATHS, "set has no column of sounds among: audio, label"),
         (parquet(["Dog"], Value("string"), column="name"), "set: no column of labels among: name, speaker"),
         (parquet([0.5], Value("float32")), "column label has no labels"),
         (parquet(["Bird"], Value("string")), "1 label of set is not among the model's: Bird"),
@@ -212,6 +236,72 @@ def test_a_data_set_on_the_hub(hub):
     assert opened("owner/name").fingerprint == source.fingerprint
     hub.add("owner/name", "test.parquet", parquet(["Dog", "Cat", "Dog", "Dog", "Cat"], Value("string"), seed=1))
     assert opened("owner/name").fingerprint != source.fingerprint
+
+
+CONFIGURATIONS = """---
+configs:
+- config_name: small
+  data_files: small.parquet
+- config_name: large
+  data_files: test.parquet
+---
+"""
+
+
+def test_a_configuration_is_chosen_and_never_guessed(hub):
+    hub.add("owner/name", "README.md", CONFIGURATIONS.encode())
+    hub.add("owner/name", "small.parquet", parquet(["Cat"], Value("string")))
+    with pytest.raises(
+        InputError, match=r"owner/name has several configurations .*'small', 'large'.*owner/name:CONFIG"
+    ):
+        opened("owner/name")
+    assert rows(opened("owner/name:small")) == [("0_clip.wav", (1,))]
+    assert rows(opened("owner/name:large")) == FOUND
+
+
+def test_a_revision_is_taken_where_it_is_said(hub):
+    first = hub.repo("owner/name", "dataset").branches["main"]
+    hub.add("owner/name", "test.parquet", parquet(["Cat"], Value("string")))
+    hub.add("owner/name", "README.md", b"")
+    assert rows(opened(f"owner/name@{first}")) == FOUND
+    assert rows(opened("owner/name")) == [("0_clip.wav", (1,))]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_files_that_the_hub_made_of_code(hub, streaming):
+    clips = words(3)
+    add_speech_commands(hub, clips)
+    path = "google/speech_commands@refs/convert/parquet:v0.02"
+    if streaming:
+        with pytest.raises(InputError, match="does not say how many clips it has"):
+            opened(path, labels=("no", "yes"), split="validation", streaming=True)
+        return
+    source = opened(path, labels=("no", "yes"), split="validation")
+    assert rows(source) == [("0.wav", (1,)), ("1.wav", (1,)), ("2.wav", (1,))]
+    assert [e.audio for e in source.examples(0, 3)] == clips
+
+
+def test_a_data_set_that_is_code_is_refused_with_the_way_round_it(hub):
+    hub.add("owner/code", "code.py", b"raise SystemExit(7)")
+    with pytest.raises(
+        InputError, match=r"owner/code is kept as code, which is not run; give data\.path=owner/code@ref"
+    ):
+        opened("owner/code")
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_folder_of_sounds_on_the_hub(hub, tmp_path, streaming):
+    hub.add("owner/sounds", "dog/a.wav", sound(seed=1))
+    hub.add("owner/sounds", "cat/b.wav", sound(seed=2))
+    source = opened("owner/sounds")
+    assert rows(source) == [("b.wav", (1,)), ("a.wav", (0,))]
+    assert [e.audio.read_bytes() for e in source.examples(0, 2)] == [sound(seed=2), sound(seed=1)]
+    if streaming:  # now its number of clips is known
+        again = opened("owner/sounds", streaming=True)
+        assert [(e.name, e.labels, e.audio) for e in again.examples(0, 2)] == [
+            ("b.wav", (1,), sound(seed=2)),
+            ("a.wav", (0,), sound(seed=1)),
+        ]
 
 
 def test_a_stream_goes_on_where_it_ended_and_can_go_back(hub):
