@@ -166,11 +166,9 @@ def _said(columns: Columns, where: Place) -> str:
 
 
 def _fingerprint(where: Place, builder: Any, split: str, clips: object) -> str:
-    """Over what the library loads: files of a folder; of the Hub, their addresses, which have the commit in them."""
+    """Over what the library loads: the files of a folder, the commit of a data set on the Hub."""
     files: list[Any] = [builder.hash]
     if where.root is not None:
         found = sorted(path for path in where.root.rglob("*") if path.is_file())
         files = [[relative(path, where.root), *file_state(path)] for path in found]
-    elif builder.config.data_files is not None:
-        files = sorted(str(file) for file in builder.config.data_files.get(split, ()))
     return hashlib.sha256(json.dumps([where.configuration, split, files, clips]).encode()).hexdigest()

@@ -238,6 +238,15 @@ def test_a_data_set_on_the_hub(hub):
     assert opened("owner/name").fingerprint != source.fingerprint
 
 
+def test_what_was_fetched_once_is_there_offline(hub, monkeypatch):
+    source = opened("owner/name")
+    hub.faults += [Fault(method, "", 500) for method in ("GET", "HEAD")]
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
+    again = opened("owner/name")
+    assert rows(again) == FOUND
+    assert again.fingerprint == source.fingerprint
+
+
 CONFIGURATIONS = """---
 configs:
 - config_name: small
