@@ -51,6 +51,15 @@ NOT_EXPRESSIBLE = "not_expressible"
 LOGITS = "logits"
 """The check of all logits, the one that pictures show where there is a choice."""
 
+MAP, AUC, D_PRIME, ACCURACY, ACCURACY_TOP5 = "mAP", "AUC", "d_prime", "accuracy", "accuracy_top5"
+"""The metrics of an evaluation. The headline, which people quote, is mAP of a multi-label model, else accuracy."""
+
+AGREEMENT, HEADLINE = "agreement", "headline"
+"""The bounds of the check of a data set: the least agreement, and the largest difference of the headline."""
+
+HEADLINE_DIFFERENCE = "_difference"
+"""What the measure that ``HEADLINE`` bounds ends with, after the name of the headline."""
+
 FRAME_SHIFT_MS = 10.0
 """Milliseconds between frames; a front end with another step gives it as ``frame_shift_ms``."""
 
@@ -60,7 +69,7 @@ class CheckResult:
     """One comparison: what was measured against which tolerance, and what follows from it.
 
     A check that was not made says why; it never counts as passed. ``tolerance``: ``atol``, and ``rtol`` where the
-    bound also grows with the reference.
+    bound also grows with the reference; of a data set ``agreement`` and ``headline``.
     """
 
     name: str
@@ -125,6 +134,11 @@ class ClassFigures:
     original: float | None
     converted: float | None
 
+    @property
+    def difference(self) -> float | None:
+        """Converted minus original."""
+        return Metric(self.original, self.converted).difference
+
 
 @dataclass(frozen=True)
 class WorstClip:
@@ -142,13 +156,12 @@ class Evaluation:
     """Original and folder over a data set, each on the features of its own front end.
 
     ``name``: of the data set, never a path of the machine. ``digest``: SHA-256 over names, labels and contents of its
-    clips. ``clips``: how many were heard; ``skipped``: those that could not be, and why. ``headline``: the key of
-    ``metrics`` that people quote: ``mAP`` of a multi-label model, else ``accuracy``; the others are ``AUC``,
-    ``d_prime`` and ``accuracy_top5``. ``agreement``: the share of clips whose best label is the same. The differences
-    are of the logits, over all clips and classes. ``histogram``: counts of log10 of them, in ``edges``. ``batch_size``
-    and ``dtype`` are of the forwards. ``clips_per_second``: through both models, decoding included; of this run alone,
-    None where all was done before. ``original_epsilon``: what the folder gives with the original's layer_norm_eps,
-    where it has another: ``max_abs_diff`` and the headline.
+    clips. ``clips``: how many were heard; ``skipped``: those that could not be, and why. ``headline``: the key of the
+    first of ``metrics``, which people quote. ``agreement``: the share of clips whose best label is the same. The
+    differences are of the logits, over all clips and classes. ``histogram``: counts of log10 of them, in ``edges``.
+    ``batch_size`` and ``dtype`` are of the forwards. ``clips_per_second``: through both models, decoding included; of
+    this run alone, None where all was done before. ``original_epsilon``: what the folder gives with the original's
+    layer_norm_eps, where it has another: ``max_abs_diff`` and the headline.
     """
 
     name: str
