@@ -112,6 +112,7 @@ def _positive(config: Config) -> dict[str, float]:
         "model.num_mel_bins": config.model.num_mel_bins,
         "resize.max_length": config.resize.max_length,
         "resize.num_mel_bins": config.resize.num_mel_bins,
+        "data.workers": config.data.workers,
     }
     found |= {key: number for key, number in open_.items() if number is not None}
     if config.threads is not None:
@@ -144,9 +145,7 @@ def _validate_data(config: Config) -> None:
     for key, number in {"max_skipped": data.max_skipped, "gates.agreement": data.gates.agreement}.items():
         if not 0 <= number <= 1:
             raise ConfigurationError(f"data.{key} is {number}", "it must be a share, from 0 to 1")
-    if data.workers is not None and data.workers < 0:
-        raise ConfigurationError(f"data.workers is {data.workers}", "it must be >= 0; 0: no process beside this one")
-    if data.gates.headline is not None and not (isfinite(data.gates.headline) and data.gates.headline >= 0):
+    if not (isfinite(data.gates.headline) and data.gates.headline >= 0):
         raise ConfigurationError(f"data.gates.headline is {data.gates.headline}", "it must be >= 0")
     _validate_shards(config.task, data)
 
