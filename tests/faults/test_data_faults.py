@@ -85,6 +85,7 @@ def test_labels_of_another_model(manifest, came_out):
 
 @pytest.mark.fault(123, "a label file that does not match: of another data set, without the index, with a gap")
 def test_a_label_file_that_does_not_match(manifest, tmp_path, came_out):
+    put(tmp_path, "a.wav")
     for content, words in (
         ("index,mid,display_name\n0,/m/b,Bird\n", "1 label of eval.csv is not among the model's: /m/b"),
         ("index,mid,display_name\n0,/m/c,Cat\n", "is not among the model's: /m/b"),
@@ -99,7 +100,7 @@ def test_a_label_file_that_does_not_match(manifest, tmp_path, came_out):
     assert len(manifest("path,label\na.wav,/m/b\n", labels=str(tmp_path / "classes.csv"))) == 1
 
 
-@pytest.mark.fault(124, "clips that are in the list and not on the disk")
+@pytest.mark.fault(124, "clips that are in the list and not on the disk: some, all")
 def test_missing_clips_keep_their_places(manifest, tmp_path, came_out):
     put(tmp_path, "b.wav")
     source = manifest("path,label\na.wav,Dog\nb.wav,Dog\nfolder/c.wav,Speech\n")
@@ -110,6 +111,8 @@ def test_missing_clips_keep_their_places(manifest, tmp_path, came_out):
     assert missing == ["a.wav", "folder/c.wav"]
     assert "cannot be read (No such file or directory)" in str(refusal(decoded, examples[0]))
     came_out(clips=len(source), missing=missing)
+    error = refusal(manifest, "path,label\n/data/audioset/a.wav,Dog\n/data/audioset/b.wav,Dog\n")
+    assert "no clip of eval.csv is where it should be, such as /data/audioset/a.wav" in str(error)
 
 
 @pytest.mark.fault(125, "clips at other rates, in stereo")
@@ -139,6 +142,7 @@ def test_broken_clips(came_out):
 @pytest.mark.fault(127, "several clips of one name, one of them twice in the list")
 def test_clips_of_one_name(manifest, tmp_path, came_out):
     elsewhere = tmp_path.parent
+    put(tmp_path, "a.wav")
     source = manifest(f"path,label\na.wav,Dog\na.wav,Dog\n{elsewhere}/1/a.wav,Dog\n{elsewhere}/2/a.wav,Dog\n")
     names = [example.name for example in source.examples(0, 4)]
     assert names == ["a.wav", "a.wav (2)", "a.wav (3)", "a.wav (4)"]

@@ -96,8 +96,8 @@ class Matcher:
         """What was assumed of the labels so far."""
         if not self._loosely:
             return ()
-        shown = ", ".join(f"{printable(a, 40)} as {printable(b, 40)}" for a, b in islice(self._loosely.items(), _SHOWN))
-        more = ", …" if len(self._loosely) > _SHOWN else ""
+        shown = "; ".join(f"{printable(a, 40)} as {printable(b, 40)}" for a, b in islice(self._loosely.items(), _SHOWN))
+        more = "; …" if len(self._loosely) > _SHOWN else ""
         return (f"labels matched without regard to case, spaces and underscores: {shown}{more}",)
 
     def require_all(self, name: str) -> None:

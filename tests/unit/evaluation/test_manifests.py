@@ -74,17 +74,20 @@ def test_a_path_from_elsewhere_is_named_by_its_last_part(opened, tmp_path):
     assert [e.audio for e in source.examples(0, 1)] == [elsewhere]
 
 
-def test_clips_of_one_name_are_told_apart(opened):
+def test_clips_of_one_name_are_told_apart(opened, tmp_path):
+    put(tmp_path, "a/x.wav")
     source = opened("path,label\na/x.wav,Dog\na/x.wav,Dog\na/x.wav (2),Dog\n", "eval.csv")
     assert [r[0] for r in rows(source)] == ["a/x.wav", "a/x.wav (2)", "a/x.wav (2) (2)"]
     assert source.notes == ("1 clip is in the list again, and counts again",)
 
 
-def test_a_name_is_shown_so_that_it_can_be_read(opened):
+def test_a_name_is_shown_so_that_it_can_be_read(opened, tmp_path):
+    put(tmp_path, "a\n\u202eb.wav")
     assert rows(opened('{"data": [{"wav": "a\\n\\u202eb.wav", "labels": "Dog"}]}'))[0][0] == r"a\n\u202eb.wav"
 
 
-def test_clips_without_a_label_are_counted(opened):
+def test_clips_without_a_label_are_counted(opened, tmp_path):
+    put(tmp_path, "a.wav")
     source = opened('path,label\na.wav,Dog\nb.wav,\nc.wav," "\n', "eval.csv")
     assert [r[1] for r in rows(source)] == [(2,), (), ()]
     assert source.notes == ("2 clips have no label",)
@@ -164,6 +167,7 @@ b/a.wav,Dog
     ],
 )
 def test_clips_are_chosen_by_their_names(opened, tmp_path, lines, chosen):
+    put(tmp_path, "eval/Y-0RWZT-miFs.wav", "eval/a.wav", "-0nqfRcnAYE_10.000.flac", "b/a.wav")
     (tmp_path / "ids.txt").write_text(lines)
     every = rows(opened(IDS, "eval.csv"))
     source = opened(IDS, "eval.csv", ids=str(tmp_path / "ids.txt"))
@@ -172,6 +176,7 @@ def test_clips_are_chosen_by_their_names(opened, tmp_path, lines, chosen):
 
 
 def test_names_that_are_no_clips_are_counted(opened, tmp_path):
+    put(tmp_path, "b/a.wav")
     (tmp_path / "ids.txt").write_text("a.wav\nnone\nneither\n")
     source = opened(IDS, "eval.csv", ids=str(tmp_path / "ids.txt"))
     assert source.notes[1] == "2 of the 3 names in ids.txt belong to no clip of the data set"
@@ -181,6 +186,7 @@ def test_names_that_are_no_clips_are_counted(opened, tmp_path):
 
 
 def test_labels_of_clips_that_are_left_out_need_not_be_known(opened, tmp_path):
+    put(tmp_path, "a.wav")
     (tmp_path / "ids.txt").write_text("a\n")
     text = "path,label\na.wav,Dog\nb.wav,Bird\n"
     assert rows(opened(text, "eval.csv", ids=str(tmp_path / "ids.txt"))) == [("a.wav", (2,))]
@@ -200,7 +206,18 @@ def test_the_fingerprint_follows_names_labels_and_files(opened, tmp_path):
     assert len(changed) == 5
 
 
-def test_parts_of_the_clips_in_their_order(opened):
+def test_the_paths_of_another_machine_are_told_before_anything_is_heard(opened):
+    text = json.dumps({"data": [{"wav": f"/data/audioset/{i}.flac", "labels": "Dog"} for i in range(3)]})
+    with pytest.raises(InputError) as caught:
+        opened(text)
+    assert str(caught.value) == (
+        "no clip of eval.json is where it should be, such as /data/audioset/0.flac; "
+        "correct the paths, or put the clips there"
+    )
+
+
+def test_parts_of_the_clips_in_their_order(opened, tmp_path):
+    put(tmp_path, "3.wav")
     source = opened("path,label\n" + "".join(f"{i}.wav,Dog\n" for i in range(10)), "eval.csv")
     assert [e.name for e in source.examples(3, 5)] == ["3.wav", "4.wav"]
     assert [e.name for e in source.examples(8, 99)] == ["8.wav", "9.wav"]
