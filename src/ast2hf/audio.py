@@ -168,7 +168,7 @@ def _samples(content: bytes, name: str, formats: Sequence[str]) -> tuple[NDArray
             return file.read(dtype="float32", always_2d=True), file.samplerate
     except soundfile.SoundFileError as error:
         why = str(error).rpartition(": ")[2]  # before it stands the address of the BytesIO
-        raise InputError(f"{name} cannot be decoded ({printable(why, 80)})", "give a sound wav or flac file") from None
+        raise InputError(f"{name} cannot be decoded ({printable(why, 80)})", "give a recording that is whole") from None
 
 
 def _is_cut(content: bytes, kind: str, name: str) -> bool:

@@ -51,7 +51,7 @@ def test_an_empty_set(manifest, tmp_path, came_out):
         refusal(open_source, Data(kind=kind, path=str(tmp_path / "empty")), LABELS)
     (tmp_path / "ids.txt").write_text("b\n")
     error = refusal(manifest, "path,label\na.wav,Dog\n", ids=str(tmp_path / "ids.txt"))
-    assert "none of the names in ids.txt is a clip of eval.csv" in str(error)
+    assert "none of the names in ids.txt is that of a clip of eval.csv" in str(error)
     came_out(error)
 
 

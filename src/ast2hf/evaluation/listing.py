@@ -115,8 +115,8 @@ def choose(names: Sequence[str], ids: str | None, data_set: str) -> tuple[list[i
     if not places:
         first = printable(names[0], 60)
         raise InputError(
-            f"none of the names in {shown} is a clip of {printable(data_set)}, such as {first}",
-            "give a name a line",
+            f"none of the names in {shown} is that of a clip of {printable(data_set)}, such as {first}",
+            "write the names of clips there, one a line",
         )
     said = [f"{len(places):,} of {len(names):,} clips are heard, those in {shown}"]
     if left := len(wanted - met):

@@ -181,7 +181,9 @@ def test_names_that_are_no_clips_are_counted(opened, tmp_path):
     source = opened(IDS, "eval.csv", ids=str(tmp_path / "ids.txt"))
     assert source.notes[1] == "2 of the 3 names in ids.txt belong to no clip of the data set"
     (tmp_path / "ids.txt").write_text("none\nneither\n")
-    with pytest.raises(InputError, match=r"none of the names in ids.txt is a clip of eval.csv, such as eval/Y-0RWZT"):
+    with pytest.raises(
+        InputError, match=r"none of the names in ids.txt is that of a clip of eval.csv, such as eval/Y-0RWZT"
+    ):
         opened(IDS, "eval.csv", ids=str(tmp_path / "ids.txt"))
 
 
