@@ -1,7 +1,10 @@
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.clips import put
 
 from ast2hf.config import Data
@@ -224,3 +227,35 @@ def test_parts_of_the_clips_in_their_order(opened, tmp_path):
     assert [e.name for e in source.examples(3, 5)] == ["3.wav", "4.wav"]
     assert [e.name for e in source.examples(8, 99)] == ["8.wav", "9.wav"]
     assert list(source.examples(4, 4)) == []
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["Dog", "a.wav"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["data", "wav", "labels", "label", "path", "x"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+CONTENTS = st.one_of(
+    st.binary(max_size=60),
+    st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")),
+    VALUES.map(lambda value: json.dumps(value).encode()),
+    st.lists(VALUES, max_size=3).map(lambda values: "\n".join(map(json.dumps, values)).encode()),
+    st.lists(st.text(max_size=8), max_size=4).map(lambda lines: "\n".join(["path,label", *lines]).encode()),
+)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(["a.json", "a.jsonl", "a.csv", "a"]), CONTENTS)
+def test_whatever_a_manifest_holds_is_clips_or_an_error_of_the_input(name, content):
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / name).write_bytes(content)
+        for key in ("path", "labels", "ids"):
+            named = {"path": f"{folder}/good.csv", key: f"{folder}/{name}"}
+            (Path(folder) / "good.csv").write_text("path,label\ngood.csv,Dog\n")
+            try:
+                source = open_source(Data(kind="manifest", **named), LABELS)
+            except InputError:
+                continue
+            assert len(list(source.examples(0, len(source)))) == len(source) > 0
