@@ -12,6 +12,8 @@ INSTALL := install --quiet --no-compile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
+# Set in many containers. It would have every process compile torch and transformers anew: five seconds for each.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-full lint compat browser server scale ray faults fuzz dist bench clean
 

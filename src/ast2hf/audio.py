@@ -150,7 +150,7 @@ def _samples(content: bytes, name: str, formats: Sequence[str]) -> tuple[NDArray
     if kind is None:
         known = f"neither {' nor '.join(formats)}" if len(formats) == 2 else f"none of {', '.join(formats)}"
         raise InputError(f"{name} is {known}", "convert it, for example with: ffmpeg -i CLIP clip.wav")
-    if kind in ("WAV", "OGG") and _is_cut(content, kind, name):
+    if _is_cut(content, kind, name):
         raise InputError(f"{name} is cut short", "give the whole recording")
     try:
         # It reads by callbacks, in which the exception of a signal would be lost, and taken for a damaged clip.
@@ -161,19 +161,19 @@ def _samples(content: bytes, name: str, formats: Sequence[str]) -> tuple[NDArray
                 raise InputError(
                     f"{name} lasts {file.frames / file.samplerate:,.0f} s", f"give at most {MAX_SECONDS:,} s of it"
                 )
-            if file.format == "MP3" and cut_clips.mp3(content, file.frames):
+            if file.format == "MP3" and cut_clips.mp3_is_other_than(content, file.frames):
                 raise InputError(
-                    f"{name} is cut short, or states another length than it has", "give the whole recording"
+                    f"{name} has lost its end, or states another length than it has", "give the whole recording"
                 )
             return file.read(dtype="float32", always_2d=True), file.samplerate
     except soundfile.SoundFileError as error:
         why = str(error).rpartition(": ")[2]  # before it stands the address of the BytesIO
-        raise InputError(f"{name} cannot be decoded ({printable(why, 80)})", "give a sound wav or flac file") from None
+        raise InputError(f"{name} cannot be decoded ({printable(why, 80)})", "give a recording that is whole") from None
 
 
 def _is_cut(content: bytes, kind: str, name: str) -> bool:
     try:
-        return cut_clips.wav(content) if kind == "WAV" else cut_clips.ogg(content)
+        return kind in cut_clips.IS_CUT and cut_clips.IS_CUT[kind](content)
     except cut_clips.TooManyChunksError:
         raise InputError(
             f"{name} has more than {cut_clips.MAX_CHUNKS:,} chunks before its samples", "convert it to a plain WAV"

@@ -54,17 +54,28 @@ def ogg(content: bytes) -> bool:
     return position > len(content) or not flags & _LAST_PAGE
 
 
-def mp3(content: bytes, samples: int) -> bool:
+def mp3(content: bytes) -> bool:
+    """Whether the last frame is not whole."""
+    return _frames(content)[0] > len(content)
+
+
+def mp3_is_other_than(content: bytes, samples: int) -> bool:
     """Whether its frames are not those of as many ``samples`` as it states, or as its first frame makes expect.
 
     libsndfile hands out no more than that, so a recording of changing bitrate that does not state its length would lose
     its end, too. Where something else is before the frames, nothing is found out.
     """
+    _, frames, each = _frames(content)
+    return frames > 0 and abs(frames * each - samples) > _SLACK * each
+
+
+def _frames(content: bytes) -> tuple[int, int, int]:
+    """Where the frames of an MP3 end, how many there are, and the samples of each."""
     position, frames, each = _after_tag(content), 0, 0
     while (header := _frame(content, position)) is not None:
         size, each = header
         position, frames = position + size, frames + 1
-    return frames > 0 and (position > len(content) or abs(frames * each - samples) > _SLACK * each)
+    return position, frames, each
 
 
 def _after_tag(content: bytes) -> int:
@@ -89,3 +100,7 @@ def _frame(content: bytes, position: int) -> tuple[int, int] | None:
     first = version == 3
     kilobits, hertz = _BITRATES[1 if first else 2][bitrate], _RATES[rate] // {3: 1, 2: 2, 0: 4}[version]
     return (144 if first else 72) * 1000 * kilobits // hertz + padding, 1152 if first else 576
+
+
+IS_CUT = {"WAV": wav, "OGG": ogg, "MP3": mp3}
+"""By format. A FLAC that is cut is an error of its decoder."""

@@ -55,7 +55,10 @@ MAP, AUC, D_PRIME, ACCURACY, ACCURACY_TOP5 = "mAP", "AUC", "d_prime", "accuracy"
 """The metrics of an evaluation. The headline, which people quote, is mAP of a multi-label model, else accuracy."""
 
 AGREEMENT, HEADLINE = "agreement", "headline"
-"""What bounds the check of a data set: the least agreement, and the largest difference of the headline."""
+"""The bounds of the check of a data set: the least agreement, and the largest difference of the headline."""
+
+HEADLINE_DIFFERENCE = "_difference"
+"""What the measure that ``HEADLINE`` bounds ends with, after the name of the headline."""
 
 FRAME_SHIFT_MS = 10.0
 """Milliseconds between frames; a front end with another step gives it as ``frame_shift_ms``."""
@@ -66,7 +69,7 @@ class CheckResult:
     """One comparison: what was measured against which tolerance, and what follows from it.
 
     A check that was not made says why; it never counts as passed. ``tolerance``: ``atol``, and ``rtol`` where the
-    bound also grows with the reference.
+    bound also grows with the reference; of a data set ``agreement`` and ``headline``.
     """
 
     name: str
@@ -130,6 +133,11 @@ class ClassFigures:
     positives: int
     original: float | None
     converted: float | None
+
+    @property
+    def difference(self) -> float | None:
+        """Converted minus original."""
+        return Metric(self.original, self.converted).difference
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from types import ModuleType
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,23 @@ def import_in_background(modules: Sequence[str]) -> None:
                 import_module(module)
 
     threading.Thread(target=run, name="imports").start()
+
+
+@contextmanager
+def without_scipy() -> Iterator[None]:
+    """For the import of transformers, which imports scipy.optimize for losses of object detection: up to a second.
+
+    Where scipy was imported before, it stays.
+    """
+    if "scipy" in sys.modules:
+        yield
+        return
+    modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]
+    modules["scipy"] = None  # which Python takes for a module that cannot be found
+    try:
+        yield
+    finally:
+        del sys.modules["scipy"]
 
 
 @contextmanager

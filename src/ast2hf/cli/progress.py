@@ -84,7 +84,7 @@ class TerminalProgress(Progress):
 
     @contextmanager
     def importing(self, text: str) -> Iterator[None]:
-        with process.without_garbage_collection(), super().importing(text):
+        with process.without_garbage_collection(), process.without_scipy(), super().importing(text):
             yield
 
     @contextmanager

@@ -5,28 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 import weakref
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ast2hf.config import Data
 from ast2hf.errors import InputError, printable
-from ast2hf.evaluation import hub_place, manifests
+from ast2hf.evaluation import hub_place
+from ast2hf.evaluation.hub_columns import Columns
 from ast2hf.evaluation.hub_place import Place
 from ast2hf.evaluation.listing import choose, file_state, relative, unique, unlabelled
-from ast2hf.evaluation.matching import Field, Matcher
+from ast2hf.evaluation.matching import Matcher
 from ast2hf.evaluation.source import Example
-
-LABELS = ("human_labels", *manifests.LABELS)
-"""What the column of labels may be called. The first is AudioSet's on the Hub: names, beside mids in ``labels``."""
 
 _BATCH = 1000
 """Rows whose names and labels are read at once."""
 
 
 def source(data: Data, matcher: Matcher) -> Loaded | Streamed:
-    """The data set ``data.path``, a folder or a Hub id (``owner/name``, ``owner/name:configuration``), and its split.
+    """The data set ``data.path``, a folder or one on the Hub (see :class:`~ast2hf.evaluation.hub_place.Place`).
 
     Raises InputError, DownloadError.
     """
@@ -49,29 +47,6 @@ def source(data: Data, matcher: Matcher) -> Loaded | Streamed:
         return _loaded(where, builder, builder.as_dataset(split=split), split, matcher)
 
 
-class _Columns:
-    """Which columns hold the sounds and the labels, and the names of the classes that the latter number."""
-
-    def __init__(self, features: Mapping[str, Any], name: str) -> None:
-        from datasets import Audio, ClassLabel
-
-        audio = [column for column, kind in features.items() if isinstance(kind, Audio)]
-        self.audio = audio[0] if audio else manifests.column(list(features), manifests.PATHS, "sounds", name)
-        rest = [column for column in features if column != self.audio]
-        self.labels = manifests.column(rest, LABELS, "labels", name)
-        kind = features[self.labels]
-        inner = getattr(kind, "feature", kind)
-        self.names: Sequence[str] | None = inner.names if isinstance(inner, ClassLabel) else None
-
-    def field(self, value: Any) -> Field:
-        """What a row says of its clip. Raises InputError."""
-        if not manifests.is_field(value):
-            raise InputError(f"column {printable(self.labels, 40)} has no labels", "give names, or lists of them")
-        if self.names is None or value is None or isinstance(value, str):
-            return value  # type: ignore[no-any-return]
-        return [self.names[v] for v in (value if isinstance(value, list) else [value]) if v >= 0]  # -1: unknown
-
-
 class Loaded:
     """A :class:`~ast2hf.evaluation.source.Source` that lies on this machine, in the library's cache or as files."""
 
@@ -88,7 +63,7 @@ class Loaded:
 
 
 def _loaded(where: Place, builder: Any, rows: Any, split: str, matcher: Matcher) -> Loaded:
-    columns = _Columns(rows.features, where.name)
+    columns = Columns(rows.features, where.name)
     rows = rows.select_columns([columns.audio, columns.labels]).cast_column(columns.audio, hub_place.encoded()())
     given: list[str] = []
     fields: list[Any] = []
@@ -114,7 +89,7 @@ class Streamed:
     """
 
     def __init__(
-        self, where: Place, split: str, fingerprint: str, rows: Any, columns: _Columns, count: int, matcher: Matcher
+        self, where: Place, split: str, fingerprint: str, rows: Any, columns: Columns, count: int, matcher: Matcher
     ) -> None:
         self.name, self.fingerprint = f"{where.name}, {split}", fingerprint
         self.notes = (_said(columns, where),)
@@ -161,10 +136,9 @@ def _streamed(where: Place, builder: Any, matcher: Matcher) -> Streamed:
     if not count:
         raise InputError(f"{where.name} does not say how many clips it has", "leave out data.streaming")
     rows = builder.as_streaming_dataset(split=split)
-    if rows.features is None:
-        rows = rows._resolve_features()
-    columns = _Columns(rows.features, where.name)
-    rows = rows.select_columns([columns.audio, columns.labels]).cast_column(columns.audio, hub_place.encoded()())
+    columns = Columns(rows.features or {}, where.name)
+    rows = rows.decode(False).select_columns([columns.audio, columns.labels])  # nor by threads of its own
+    rows = rows.cast_column(columns.audio, hub_place.encoded()())
     return Streamed(where, split, _fingerprint(where, builder, split, count), rows, columns, count, matcher)
 
 
@@ -187,16 +161,14 @@ def _name(path: str | None, root: Path | None, split: str, place: int) -> str:
     return relative(Path(path), root) if root is not None else path.rpartition("/")[2]
 
 
-def _said(columns: _Columns, where: Place) -> str:
+def _said(columns: Columns, where: Place) -> str:
     return f"labels are those in the column {printable(columns.labels, 40)} of {where.name}"
 
 
 def _fingerprint(where: Place, builder: Any, split: str, clips: object) -> str:
-    """Over what the library loads: files of a folder; of the Hub, their addresses, which have the commit in them."""
+    """Over what the library loads: the files of a folder, the commit of a data set on the Hub."""
     files: list[Any] = [builder.hash]
     if where.root is not None:
         found = sorted(path for path in where.root.rglob("*") if path.is_file())
         files = [[relative(path, where.root), *file_state(path)] for path in found]
-    elif builder.config.data_files is not None:
-        files = sorted(str(file) for file in builder.config.data_files.get(split, ()))
     return hashlib.sha256(json.dumps([where.configuration, split, files, clips]).encode()).hexdigest()

@@ -6,6 +6,7 @@ with a data set since its fourth edition, the oldest that this package takes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -14,21 +15,36 @@ from typing import Any
 from ast2hf import local_files
 from ast2hf.config import Data
 from ast2hf.errors import Ast2hfError, DownloadError, InputError, printable
+from ast2hf.evaluation import lists
 
 _REMEDY = "give data.path=FOLDER, or the Hub id of a data set such as ashraq/esc50"
 
 
+PARQUET = "refs/convert/parquet"
+"""The branch on which the Hub keeps Parquet files of a data set, whatever its authors keep: a folder for each
+configuration, which it does not declare."""
+
+_ADDRESS = re.compile(r"([^@:]*)(?:@([^:]*))?(?::(.*))?", re.DOTALL)
+
+
 class Place:
-    """Where the data set is: ``root`` of one on this machine, None for one on the Hub."""
+    """Where the data set is: ``root`` of one on this machine, None for one on the Hub.
+
+    There it is ``ID``, ``ID@REVISION``, ``ID:CONFIGURATION`` or ``ID@REVISION:CONFIGURATION``.
+    """
 
     def __init__(self, data: Data) -> None:
         assert data.path is not None
         self.data = data
         path = local_files.expand(data.path)
-        self.root = path if path.exists() else None
-        self.id, _, self.configuration = data.path.partition(":") if self.root is None else (str(path), "", "")
+        self.root = path if lists.is_there(path) else None
+        match = _ADDRESS.fullmatch(data.path)
+        assert match is not None
+        self.id: str = match[1] if self.root is None else str(path.absolute())  # "csv" would be a format, not a folder
+        self.revision: str | None = match[2] if self.root is None else None
+        self.configuration: str | None = match[3] if self.root is None else None
         self.name = printable(path.absolute().name if self.root else data.path)
-        if self.root is not None and not path.is_dir():
+        if self.root is not None and not lists.is_folder(path):
             raise InputError(f"data.path {printable(path)} is not a folder", "give its folder, or data=manifest")
         if self.root is None and (self.id.startswith((".", "/", "~")) or self.id.count("/") > 1):
             raise InputError(f"data.path {printable(self.id)} does not exist", _REMEDY)
@@ -58,9 +74,14 @@ class Place:
             what = f"({type(cause).__name__}: {printable(cause, 160)})"
             if self.root is not None:
                 raise InputError(f"{self.name} cannot be read as a data set {what}", _LOCAL) from error
+            if "Dataset scripts are no longer" in str(cause):
+                raise InputError(
+                    f"{self.name} is kept as code, which is not run",
+                    f"give data.path={self.id}@{PARQUET}:CONFIGURATION, where the Hub keeps it as files",
+                ) from error
             if "Config name is missing" in str(cause):
                 raise InputError(
-                    f"{self.name} has several configurations {what}", f"give data.path={self.name}:CONFIGURATION"
+                    f"{self.name} has several configurations {what}", f"choose one: data.path={self.name}:CONFIGURATION"
                 ) from error
             raise DownloadError(
                 f"data set {self.name} cannot be fetched from the Hugging Face Hub {what}", _HUB
@@ -76,7 +97,8 @@ def builder(where: Place) -> Any:
     from datasets import load_dataset_builder
     from datasets.packaged_modules.folder_based_builder.folder_based_builder import FolderBasedBuilder
 
-    found = load_dataset_builder(where.id, where.configuration or None)
+    key = "data_dir" if where.revision == PARQUET else "name"
+    found = load_dataset_builder(where.id, revision=where.revision, **{key: where.configuration})
     if isinstance(found, FolderBasedBuilder):
         found.BASE_FEATURE = encoded()
     return found

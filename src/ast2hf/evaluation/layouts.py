@@ -64,7 +64,7 @@ def audioset(data: Data, matcher: Matcher) -> Listed:
     """
     assert data.path is not None
     path = local_files.expand(data.path)
-    listing = path if path.is_file() else _segments(_folder(data), data.split)
+    listing = path if path.suffix == ".csv" else _segments(_folder(data), data.split)
     root = listing.parent
     text = lists.read_text(listing, "list of segments", "give data.path=FOLDER with eval_segments.csv in it")
     # Without its header, which is a comment; the lines are kept, so that errors name the right ones.
@@ -85,7 +85,7 @@ def audioset(data: Data, matcher: Matcher) -> Listed:
 def _folder(data: Data) -> Path:
     assert data.path is not None
     path = local_files.expand(data.path)
-    if not path.is_dir():
+    if not lists.is_folder(path):
         raise InputError(f"data.path {printable(path)} is not a folder", f"give the folder of {data.kind}")
     return path
 

@@ -52,7 +52,8 @@ def listed(
 ) -> Listed:
     """The data set ``name`` of ``rows``, whose names are relative to ``root``.
 
-    Raises InputError for a set without clips or labels, and for labels that the model does not have.
+    Raises InputError for a set without clips or labels, for labels that the model does not have, and where not one of
+    the clips is there. Those that are missing among others are found out when they are to be heard.
     """
     given = [relative(row.audio, root) for row in rows]
     chosen, said = choose(given, data.ids, name)
@@ -61,7 +62,13 @@ def listed(
     said += [*unlabelled(found, name), *twice([rows[place].audio for place in chosen]), *matcher.notes]
     names = unique([given[place] for place in chosen])
     clips = tuple(Example(n, f, rows[place].audio) for n, f, place in zip(names, found, chosen, strict=True))
-    return Listed(printable(name), _fingerprint(clips), (*notes, *said), clips)
+    states = [file_state(rows[place].audio) for place in chosen]
+    if not any(states):
+        raise InputError(
+            f"no clip of {printable(name)} is where it should be, such as {printable(rows[chosen[0]].audio)}",
+            "correct the paths, or put the clips there",
+        )
+    return Listed(printable(name), _fingerprint(clips, states), (*notes, *said), clips)
 
 
 def relative(path: Path, root: Path) -> str:
@@ -108,8 +115,8 @@ def choose(names: Sequence[str], ids: str | None, data_set: str) -> tuple[list[i
     if not places:
         first = printable(names[0], 60)
         raise InputError(
-            f"none of the {len(wanted):,} names in {shown} is a clip of {printable(data_set)}, such as {first}",
-            "give a name a line",
+            f"none of the names in {shown} is that of a clip of {printable(data_set)}, such as {first}",
+            "write the names of clips there, one a line",
         )
     said = [f"{len(places):,} of {len(names):,} clips are heard, those in {shown}"]
     if left := len(wanted - met):
@@ -146,16 +153,15 @@ def twice(paths: Sequence[object]) -> list[str]:
     return [f"{again:,} clips are in the list again, and count again"] if again else []
 
 
-def _fingerprint(clips: Sequence[Example]) -> str:
+def _fingerprint(clips: Sequence[Example], states: Sequence[Sequence[int]]) -> str:
     digest = hashlib.sha256()
-    for clip in clips:
-        assert isinstance(clip.audio, Path)
-        digest.update(json.dumps([clip.name, clip.labels, *file_state(clip.audio)]).encode())
+    for clip, state in zip(clips, states, strict=True):
+        digest.update(json.dumps([clip.name, clip.labels, *state]).encode())
     return digest.hexdigest()
 
 
 def file_state(path: Path) -> tuple[int, int] | tuple[()]:
-    """Size in bytes and time of the last change in ns; nothing where the file is missing."""
+    """Size in bytes and time of the last change in ns; nothing where there is none."""
     try:
         found = path.stat()
     except (OSError, ValueError):  # ValueError: a name with a NUL

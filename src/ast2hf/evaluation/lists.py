@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -54,3 +55,13 @@ def csv_rows(text: str, name: str, header: list[str] | None = None) -> Iterator[
             yield place, row
     except csv.Error as error:
         raise InputError(f"{shown}, line {reader.line_num + 1}: {error}", "correct the line") from None
+
+
+def is_folder(path: Path) -> bool:
+    """Whether ``path`` is a folder that can be looked at; pathlib would raise OSError for one that cannot."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_there(path: Path) -> bool:
+    """Whether something is at ``path``, as far as it can be looked at."""
+    return os.path.exists(path)  # noqa: PTH110

@@ -96,21 +96,21 @@ class Matcher:
         """What was assumed of the labels so far."""
         if not self._loosely:
             return ()
-        shown = ", ".join(f"{printable(a, 40)} as {printable(b, 40)}" for a, b in islice(self._loosely.items(), _SHOWN))
-        more = ", …" if len(self._loosely) > _SHOWN else ""
+        shown = "; ".join(f"{printable(a, 40)} as {printable(b, 40)}" for a, b in islice(self._loosely.items(), _SHOWN))
+        more = "; …" if len(self._loosely) > _SHOWN else ""
         return (f"labels matched without regard to case, spaces and underscores: {shown}{more}",)
 
     def require_all(self, name: str) -> None:
         """Raise InputError if a label of the data set ``name`` was not found, with the first of those."""
         if not self._unknown:
             return
-        count, clips = len(self._unknown), self._unknown.total()
+        count, times = len(self._unknown), self._unknown.total()
         shown = ", ".join(printable(label, 60) for label in islice(self._unknown, _SHOWN))
         more = f", and {count - _SHOWN:,} more" if count > _SHOWN else ""
         own = ", ".join(printable(label, 40) for label in self._labels[:3])
         raise InputError(
             f"{count:,} label{'s' * (count > 1)} of {printable(name)} {'are' if count > 1 else 'is'} not among the "
-            f"model's: {shown}{more} (found {clips:,} times; the model has {own}, …)",
+            f"model's: {shown}{more} ({'once' if times == 1 else f'{times:,} times'}; the model has {own}, …)",
             self._remedy(),
         )
 

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from ast2hf.errors import printable
+from ast2hf.render import data_set
 from ast2hf.render.rows import rows
 from ast2hf.render.template import markdown
-from ast2hf.results import FRAME_SHIFT_MS, MEAN, NO_HEAD, NOT_EXPRESSIBLE, Report
+from ast2hf.results import ACCURACY_TOP5, AUC, FRAME_SHIFT_MS, MAP, MEAN, NO_HEAD, NOT_EXPRESSIBLE, Evaluation, Report
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
 
 _SINGLE_LABEL = "single_label_classification"
+
+_CLASSIFICATION = "audio-classification"
 
 _BEST = 5
 """Labels that the snippet shows where the report has none, because no clip was heard."""
@@ -19,6 +27,12 @@ _PLACE = re.compile(r"(.+\.)([0-9]{1,4})\.weight")
 """A layer of ``nn.Sequential``: the name of the whole, and its place in it."""
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.]+")
+
+_METRIC_TYPES = {MAP: "mean_average_precision", AUC: "roc_auc", ACCURACY_TOP5: "top_5_accuracy"}
+"""As the Hub names them, where that is not the key of the metric."""
+
+_PROOF = "float32"
+"""The dtype of figures for the metadata; others are a screening."""
 
 _NOT_INSTALLED = "not installed"
 
@@ -34,8 +48,12 @@ def render(report: Report, licence: str | None = None) -> str:
 
     has_head = report.head != NO_HEAD
     has_extractor = NOT_EXPRESSIBLE not in report.front_end
-    task = "audio-classification" if has_head else "feature-extraction"
+    task = _CLASSIFICATION if has_head else "feature-extraction"
+    evaluation = report.evaluation
+    measured = evaluation if evaluation and evaluation.dtype == _PROOF else None
     metadata = ModelCardData(
+        model_name=printable(report.model) if measured else None,
+        eval_results=list(_results(measured)) if measured else None,
         library_name="transformers",
         pipeline_tag=task if has_extractor else None,  # by which the Hub offers a pipeline
         tags=["audio-spectrogram-transformer", "ast2hf"],
@@ -47,6 +65,7 @@ def render(report: Report, licence: str | None = None) -> str:
         licence=licence,
         metadata=metadata.to_yaml().strip(),
         rows=list(rows(report)),
+        data_set=_data_set(evaluation) if evaluation else None,
         has_head=has_head,
         has_extractor=has_extractor,
         pooled_by_hand=not has_head and report.pooling == MEAN,
@@ -58,6 +77,39 @@ def render(report: Report, licence: str | None = None) -> str:
         frame_shift=f"{report.front_end.get('frame_shift_ms', FRAME_SHIFT_MS):g}",
         features_by=features_by(report),
     )
+
+
+def _results(evaluation: Evaluation) -> Iterator[EvalResult]:
+    """The figures of the converted model for the metadata's ``model-index``, which the Hub shows beside the card.
+
+    It shows nothing of a data set but its name, so that says how many clips of it were heard.
+    """
+    from huggingface_hub import EvalResult
+
+    name = printable(evaluation.name)
+    for metric, figure in evaluation.metrics.items():
+        if figure.converted is not None:
+            yield EvalResult(
+                task_type=_CLASSIFICATION,
+                dataset_name=f"{name} ({evaluation.clips:,} clips)",
+                dataset_type=name,
+                dataset_args={"clips": evaluation.clips},
+                metric_type=_METRIC_TYPES.get(metric, metric),
+                metric_name=data_set.title(metric),
+                metric_value=figure.converted,
+            )
+
+
+def _data_set(evaluation: Evaluation) -> dict[str, Any]:
+    """What the text says of it."""
+    return {
+        "clips": data_set.clips(evaluation),
+        "dtype": evaluation.dtype,
+        "skipped": len(evaluation.skipped),
+        "figures": list(data_set.rows(evaluation)),
+        "summary": list(data_set.summary(evaluation)),
+        "remarks": list(data_set.remarks(evaluation)),
+    }
 
 
 def head_layers(shapes: Mapping[str, Sequence[int]]) -> tuple[str, str] | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ast2hf.render import plots, svg
-from ast2hf.render.rows import measures, number, rows, status, words
+from ast2hf.render import data_set_section, plots, svg
+from ast2hf.render.rows import bounds, measures, number, rows, status, words
 from ast2hf.render.template import html
 from ast2hf.results import FRAME_SHIFT_MS, LOGITS, NO_HEAD, NOT_EXPRESSIBLE, NOT_REACHED, CheckResult, Figures, Report
 
@@ -24,6 +24,7 @@ def render(report: Report, figures: Figures | None, settings: Mapping[str, str])
 
     ``settings``: of the conversion, as they may be shown.
     """
+    frame_shift = float(report.front_end.get("frame_shift_ms", FRAME_SHIFT_MS))
     logits = report.checks.get(LOGITS, CheckResult(LOGITS, LOGITS))
     return html("page.html.j2").render(
         report=report,
@@ -33,9 +34,10 @@ def render(report: Report, figures: Figures | None, settings: Mapping[str, str])
         histogram=svg.markup(lambda: plots.histogram(figures, logits), "differences of the logits")
         if figures
         else None,
-        spectrogram=svg.markup(lambda: plots.spectrogram(figures, _frame_shift(report)), "spectrogram of the clip")
+        spectrogram=svg.markup(lambda: plots.spectrogram(figures.features, frame_shift), "spectrogram of the clip")
         if figures and NOT_EXPRESSIBLE not in report.front_end  # else they are noise
         else None,
+        data_set=data_set_section.describe(report.evaluation, figures, frame_shift) if report.evaluation else None,
         measured=measures(logits.measured),
         not_finite=_not_finite(figures),
         provenance=list(_provenance(report)),
@@ -48,12 +50,7 @@ def _details(check: CheckResult) -> Iterator[tuple[str, str]]:
     yield "status", status(check) + (f": {check.reason}" if check.reason else "")
     for name, value in check.measured.items():
         yield words(name), number(name, value)
-    for name, bound in check.tolerance.items():
-        yield f"tolerance, {'absolute' if name == 'atol' else 'relative' if name == 'rtol' else name}", f"{bound:g}"
-
-
-def _frame_shift(report: Report) -> float:
-    return float(report.front_end.get("frame_shift_ms", FRAME_SHIFT_MS))
+    yield from bounds(check)
 
 
 def _not_finite(figures: Figures | None) -> int:

@@ -11,9 +11,11 @@ from ast2hf.errors import printable
 from ast2hf.results import BLOCK_RTOL, LOGITS, Block, CheckResult, Figures, Report
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.ticker import Formatter
+    from numpy.typing import NDArray
 
 # The axis, and the rounding of one float32 operation.
 _FLOOR, _CEILING = 1e-9, 10.0
@@ -53,7 +55,7 @@ def differences(report: Report, path: Path) -> Path:
     """Write a PNG of the relative difference after each block, with the rounding of float32 as a scale."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    figure = _figure(8, 4)
+    figure = new_figure(8, 4)
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     _blocks(axes, report.blocks)
@@ -64,7 +66,7 @@ def differences(report: Report, path: Path) -> Path:
 
 def blocks(report: Report) -> Figure:
     """The same for the page, at the width of a phone."""
-    figure = _figure(5.4, 3.3)
+    figure = new_figure(5.4, 3.3)
     _blocks(figure.add_subplot(), report.blocks)
     return figure
 
@@ -104,7 +106,7 @@ def histogram(figures: Figures, logits: CheckResult) -> Figure | None:
     difference, atol, rtol = difference[finite], logits.atol or 0.0, logits.tolerance.get("rtol", 0.0)
     within = abs(difference) <= atol + rtol * abs(original[finite])
     edge = max(float(abs(difference).max()), atol) * 1.08 or 1.0
-    figure = _figure(5.4, 3.3)
+    figure = new_figure(5.4, 3.3)
     axes = figure.add_subplot()
     axes.set_ylabel("logits")
     axes.xaxis.set_major_formatter(_scientific())
@@ -125,13 +127,15 @@ def histogram(figures: Figures, logits: CheckResult) -> Figure | None:
     return figure
 
 
-def spectrogram(figures: Figures, frame_shift: float) -> Figure:
-    """Of the features; ``frame_shift`` in milliseconds."""
-    frames, bins = figures.features.shape
-    figure = _figure(7.5, 2.4)
+def spectrogram(features: NDArray[np.float32], frame_shift: float, *, small: bool = False) -> Figure:
+    """Of the ``features`` of a clip, (frames, bins); ``frame_shift`` in milliseconds. ``small``: one of many."""
+    frames, bins = features.shape
+    figure = new_figure(*((5.4, 1.5) if small else (7.5, 2.4)))
     axes = figure.add_subplot()
     extent = (0, frames * frame_shift / 1000, 0, bins)
-    axes.imshow(figures.features.T, origin="lower", aspect="auto", extent=extent, cmap="magma", interpolation="none")
+    # Of a small one only as many points are kept as can be seen: ten of them in full would be megabytes.
+    points = "auto" if small else "none"
+    axes.imshow(features.T, origin="lower", aspect="auto", extent=extent, cmap="magma", interpolation=points)
     axes.set_xlabel("seconds")
     axes.set_ylabel("mel bin")
     return figure
@@ -150,7 +154,7 @@ def sweep(jobs: Sequence[Job]) -> Figure | None:
     measured = [v for job, name in shown for v in job.checks[name] if v and isfinite(v)]
     # Whole decades: only these are labelled, since labels between them would overlap.
     low, high = 10.0 ** floor(log10(min(measured) / 2)), 10.0 ** ceil(log10(max(measured) * 1.5))
-    figure = _figure(5.4, 0.9 + 0.48 * len(shown))
+    figure = new_figure(5.4, 0.9 + 0.48 * len(shown))
     axes = figure.add_subplot()
     axes.set_xscale("log")
     axes.set_xlim(low, high)
@@ -181,7 +185,8 @@ def _job(axes: Axes, place: int, found: float, atol: float, colour: str) -> None
     axes.plot(atol, place, "|", color=LINE, markersize=9, markeredgewidth=2)
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """An empty one, of so many inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")

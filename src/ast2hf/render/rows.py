@@ -5,7 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from ast2hf.results import MAX_ABS_DIFF, CheckResult, Measure, Report
+from ast2hf.results import AGREEMENT, HEADLINE, HEADLINE_DIFFERENCE, MAX_ABS_DIFF, CheckResult, Measure, Report
+
+
+class _Bound(NamedTuple):
+    """``ending``: of the name of what is bounded; ``text``: how the bound reads in a row, ``name`` in a list."""
+
+    ending: str
+    text: str
+    name: str
+
+
+_BOUNDS = {
+    "atol": _Bound(MAX_ABS_DIFF, "{}", "absolute"),
+    "rtol": _Bound(MAX_ABS_DIFF, "{} of the value", "relative"),
+    AGREEMENT: _Bound(AGREEMENT, "agreement at least {}", "least agreement"),
+    HEADLINE: _Bound(HEADLINE_DIFFERENCE, "difference at most {}", "difference of the headline"),
+}
 
 
 class Row(NamedTuple):
@@ -29,13 +45,12 @@ def status(check: CheckResult) -> str:
 def essence(check: CheckResult) -> str:
     """What ``check`` measured, in a few words, or why it did not.
 
-    Of a check with a tolerance only the measure that it bounds: the page and the JSON have the others.
+    Of a check with a tolerance only the measures that it bounds: the page and the JSON have the others.
     """
     if check.status not in ("passed", "failed") or not check.measured:
         return check.reason or ""
-    if check.tolerance and MAX_ABS_DIFF in check.measured:
-        return measure(MAX_ABS_DIFF, check.measured[MAX_ABS_DIFF])
-    return measures(check.measured)
+    endings = tuple(bound.ending for name, bound in _BOUNDS.items() if name in check.tolerance)
+    return measures({n: value for n, value in check.measured.items() if n.endswith(endings)} or check.measured)
 
 
 def measures(measured: Mapping[str, Measure]) -> str:
@@ -62,7 +77,15 @@ def number(name: str, value: Measure) -> str:
 
 def tolerance(check: CheckResult) -> str:
     """As it was set, not rounded: a bound that is shown must be the bound that was kept."""
-    if not check.tolerance:
-        return "exact"
-    rtol = check.tolerance.get("rtol")
-    return f"{check.atol or 0.0:g}" + (f" + {rtol:g} of the value" if rtol else "")
+    bounds = [
+        _BOUNDS[name].text.format(f"{bound:g}") if name in _BOUNDS else f"{words(name)} {bound:g}"
+        for name, bound in check.tolerance.items()
+        if bound or name != "rtol"
+    ]
+    return (" + " if "atol" in check.tolerance else ", ").join(bounds) or "exact"
+
+
+def bounds(check: CheckResult) -> Iterator[tuple[str, str]]:
+    """Each bound of ``check`` by a name for a list."""
+    for name, bound in check.tolerance.items():
+        yield f"tolerance, {_BOUNDS[name].name if name in _BOUNDS else words(name)}", f"{bound:g}"

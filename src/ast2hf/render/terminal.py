@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ast2hf.errors import printable
+from ast2hf.render import data_set
 from ast2hf.render.rows import rows
-from ast2hf.results import Report
+from ast2hf.results import Evaluation, Report
 
 _WIDTH = 110
 """Columns where the output is not a terminal."""
@@ -23,7 +24,8 @@ _STYLES = {"passed": "green", "failed": "bold red", "not checked": "yellow", "no
 
 
 def show(report: Report, lines: Iterable[tuple[str, str]], verdict: str | None = None) -> None:
-    """Print the checks to stdout, the best labels of the clip, and below them ``lines``: name and text.
+    """Print the checks to stdout, the best labels of the clip, the figures over a data set, and below them ``lines``:
+    name and text.
 
     ``verdict``: what the title says in place of the report's status, for instance of a dry run. Raises OSError.
     """
@@ -57,6 +59,9 @@ def _print(report: Report, lines: Iterable[tuple[str, str]], verdict: str, label
     console.print(_checks(report, verdict))
     if labels and report.top5:
         console.print(_labels(report))
+    if report.evaluation:
+        console.print(_figures(report.evaluation))
+        lines = [*_of_data_set(report.evaluation), *lines]
     for name, text in lines:
         console.print(Text(f"{name:<10} {printable(text, _LONG)}"), soft_wrap=True)
 
@@ -68,6 +73,25 @@ def _checks(report: Report, verdict: str) -> Table:
     for row in rows(report):
         texts = (Text(printable(text, _LONG)) for text in (row.check, row.measured, row.tolerance))
         table.add_row(*texts, Text(row.status, style=_STYLES[row.status]))
+    return table
+
+
+def _of_data_set(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
+    yield from data_set.summary(evaluation)
+    if evaluation.skipped:
+        yield "skipped", data_set.skipped(evaluation)
+    yield "speed", data_set.speed(evaluation)
+    for remark in data_set.remarks(evaluation):
+        yield "note", remark
+
+
+def _figures(evaluation: Evaluation) -> Table:
+    table = Table(title=Text(f"On {printable(data_set.clips(evaluation))}", style="italic"), title_justify="left")
+    table.add_column("figure")
+    for column in ("original", "converted", "difference"):
+        table.add_column(column, justify="right")
+    for row in data_set.rows(evaluation):
+        table.add_row(*row)
     return table
 
 

@@ -33,3 +33,19 @@ def test_what_libraries_warn_of_goes_to_the_log_and_not_to_the_terminal(tmp_path
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("", "")
     assert "UserWarning: of the library" in (tmp_path / "log").read_text()
+
+
+def test_transformers_is_imported_without_scipy_which_is_there_again_afterwards():
+    code = (
+        "from ast2hf.cli import process\n"
+        "with process.without_scipy():\n"
+        "    from ast2hf.formats.huggingface import loading\n"
+        "import sys; print('scipy' in sys.modules)\n"
+        "import scipy.optimize\n"
+        "with process.without_scipy():\n"
+        "    import scipy.special\n"
+        "print(scipy.optimize is sys.modules['scipy.optimize'])\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout == "False\nTrue\n", done.stderr

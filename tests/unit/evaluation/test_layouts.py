@@ -49,7 +49,7 @@ def test_esc50(esc50, tmp_path):
     ]
     assert [e.audio.exists() for e in source.examples(0, 3)] == [True, True, False]
     assert source.notes == (
-        "labels matched without regard to case, spaces and underscores: dog as Dog, door_wood_knock as Door wood knock",
+        "labels matched without regard to case, spaces and underscores: dog as Dog; door_wood_knock as Door wood knock",
     )
 
 

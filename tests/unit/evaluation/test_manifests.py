@@ -1,7 +1,10 @@
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.clips import put
 
 from ast2hf.config import Data
@@ -74,17 +77,20 @@ def test_a_path_from_elsewhere_is_named_by_its_last_part(opened, tmp_path):
     assert [e.audio for e in source.examples(0, 1)] == [elsewhere]
 
 
-def test_clips_of_one_name_are_told_apart(opened):
+def test_clips_of_one_name_are_told_apart(opened, tmp_path):
+    put(tmp_path, "a/x.wav")
     source = opened("path,label\na/x.wav,Dog\na/x.wav,Dog\na/x.wav (2),Dog\n", "eval.csv")
     assert [r[0] for r in rows(source)] == ["a/x.wav", "a/x.wav (2)", "a/x.wav (2) (2)"]
     assert source.notes == ("1 clip is in the list again, and counts again",)
 
 
-def test_a_name_is_shown_so_that_it_can_be_read(opened):
+def test_a_name_is_shown_so_that_it_can_be_read(opened, tmp_path):
+    put(tmp_path, "a\n\u202eb.wav")
     assert rows(opened('{"data": [{"wav": "a\\n\\u202eb.wav", "labels": "Dog"}]}'))[0][0] == r"a\n\u202eb.wav"
 
 
-def test_clips_without_a_label_are_counted(opened):
+def test_clips_without_a_label_are_counted(opened, tmp_path):
+    put(tmp_path, "a.wav")
     source = opened('path,label\na.wav,Dog\nb.wav,\nc.wav," "\n', "eval.csv")
     assert [r[1] for r in rows(source)] == [(2,), (), ()]
     assert source.notes == ("2 clips have no label",)
@@ -164,6 +170,7 @@ b/a.wav,Dog
     ],
 )
 def test_clips_are_chosen_by_their_names(opened, tmp_path, lines, chosen):
+    put(tmp_path, "eval/Y-0RWZT-miFs.wav", "eval/a.wav", "-0nqfRcnAYE_10.000.flac", "b/a.wav")
     (tmp_path / "ids.txt").write_text(lines)
     every = rows(opened(IDS, "eval.csv"))
     source = opened(IDS, "eval.csv", ids=str(tmp_path / "ids.txt"))
@@ -172,15 +179,19 @@ def test_clips_are_chosen_by_their_names(opened, tmp_path, lines, chosen):
 
 
 def test_names_that_are_no_clips_are_counted(opened, tmp_path):
+    put(tmp_path, "b/a.wav")
     (tmp_path / "ids.txt").write_text("a.wav\nnone\nneither\n")
     source = opened(IDS, "eval.csv", ids=str(tmp_path / "ids.txt"))
     assert source.notes[1] == "2 of the 3 names in ids.txt belong to no clip of the data set"
     (tmp_path / "ids.txt").write_text("none\nneither\n")
-    with pytest.raises(InputError, match=r"none of the 2 names in ids.txt is a clip of eval.csv, such as eval/Y-0RWZT"):
+    with pytest.raises(
+        InputError, match=r"none of the names in ids.txt is that of a clip of eval.csv, such as eval/Y-0RWZT"
+    ):
         opened(IDS, "eval.csv", ids=str(tmp_path / "ids.txt"))
 
 
 def test_labels_of_clips_that_are_left_out_need_not_be_known(opened, tmp_path):
+    put(tmp_path, "a.wav")
     (tmp_path / "ids.txt").write_text("a\n")
     text = "path,label\na.wav,Dog\nb.wav,Bird\n"
     assert rows(opened(text, "eval.csv", ids=str(tmp_path / "ids.txt"))) == [("a.wav", (2,))]
@@ -200,8 +211,51 @@ def test_the_fingerprint_follows_names_labels_and_files(opened, tmp_path):
     assert len(changed) == 5
 
 
-def test_parts_of_the_clips_in_their_order(opened):
+def test_the_paths_of_another_machine_are_told_before_anything_is_heard(opened):
+    text = json.dumps({"data": [{"wav": f"/data/audioset/{i}.flac", "labels": "Dog"} for i in range(3)]})
+    with pytest.raises(InputError) as caught:
+        opened(text)
+    assert str(caught.value) == (
+        "no clip of eval.json is where it should be, such as /data/audioset/0.flac; "
+        "correct the paths, or put the clips there"
+    )
+
+
+def test_parts_of_the_clips_in_their_order(opened, tmp_path):
+    put(tmp_path, "3.wav")
     source = opened("path,label\n" + "".join(f"{i}.wav,Dog\n" for i in range(10)), "eval.csv")
     assert [e.name for e in source.examples(3, 5)] == ["3.wav", "4.wav"]
     assert [e.name for e in source.examples(8, 99)] == ["8.wav", "9.wav"]
     assert list(source.examples(4, 4)) == []
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["Dog", "a.wav"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["data", "wav", "labels", "label", "path", "x"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+CONTENTS = st.one_of(
+    st.binary(max_size=60),
+    st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")),
+    VALUES.map(lambda value: json.dumps(value).encode()),
+    st.lists(VALUES, max_size=3).map(lambda values: "\n".join(map(json.dumps, values)).encode()),
+    st.lists(st.text(max_size=8), max_size=4).map(lambda lines: "\n".join(["path,label", *lines]).encode()),
+)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(["a.json", "a.jsonl", "a.csv", "a"]), CONTENTS)
+def test_whatever_a_manifest_holds_is_clips_or_an_error_of_the_input(name, content):
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / name).write_bytes(content)
+        for key in ("path", "labels", "ids"):
+            named = {"path": f"{folder}/good.csv", key: f"{folder}/{name}"}
+            (Path(folder) / "good.csv").write_text("path,label\ngood.csv,Dog\n")
+            try:
+                source = open_source(Data(kind="manifest", **named), LABELS)
+            except InputError:
+                continue
+            assert len(list(source.examples(0, len(source)))) == len(source) > 0

@@ -5,7 +5,7 @@ from conftest import ROOT, compose
 from support.clips import put
 
 from ast2hf.config import Data
-from ast2hf.errors import ConfigurationError, InputError
+from ast2hf.errors import ConfigurationError, DownloadError, InputError
 from ast2hf.evaluation.opening import KINDS, open_source
 from ast2hf.validation import validate
 
@@ -34,6 +34,17 @@ def test_other_files_that_cannot_be_read(tmp_path, key):
     for path in (tmp_path / "missing", tmp_path, Path("/dev/zero")):
         with pytest.raises(InputError, match=r"(label file|list of names) .* cannot be read"):
             open_source(Data(kind="manifest", path=str(tmp_path / "eval.csv"), **{key: str(path)}), ("Dog",))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "path", ["a" * 5000, "a/" * 3000, "nul\0", "~nobody-of-this-name/x", "\u202e", "a.csv/b", "/dev/null"]
+)
+def test_a_path_that_cannot_be_is_told_in_one_line(kind, path):
+    with pytest.raises((InputError, DownloadError)) as caught:
+        open_source(Data(kind=kind, path=path, split="testing"), ("Dog",))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
 
 
 DATA = ["data=manifest", "data.path=eval.json"]

@@ -7,7 +7,22 @@ from html.parser import HTMLParser
 
 import numpy as np
 
-from ast2hf.results import Block, CheckResult, Figures, Label, Report
+from ast2hf.results import (
+    ACCURACY,
+    ACCURACY_TOP5,
+    AUC,
+    D_PRIME,
+    MAP,
+    Block,
+    CheckResult,
+    ClassFigures,
+    Evaluation,
+    Figures,
+    Label,
+    Metric,
+    Report,
+    WorstClip,
+)
 
 HOSTILE = "<script>alert(1)</script>\" onload='x' {{ 7*7 }} $\\frac$ | `a` [b](c) \x1b[31m\n# new"
 
@@ -74,6 +89,74 @@ def figures():
     random = np.random.default_rng(0)
     original = random.normal(size=7).astype(np.float32)
     return Figures(random.normal(size=(64, 32)).astype(np.float32), original, original + np.float32(1e-6))
+
+
+LABELS = (
+    "Speech", "Dog", "Music | live <b>", "\N{DOG FACE} bark", "a very long name of a class, " * 12, "Vacuum cleaner",
+    "Rain", "no clip has this", "Engine", "Door wood knock",
+)  # fmt: skip
+
+
+def evaluation(headline=MAP, apart=1e-3):
+    """Of 400 clips, of which two more were skipped; no clip has one of the classes. ``apart``: the scale of the
+    differences."""
+    random = np.random.default_rng(0)
+    metrics = {
+        MAP: Metric(0.459033, 0.459033 - apart / 7), AUC: Metric(0.978562, 0.978562 + apart / 30),
+        D_PRIME: Metric(2.863664, 2.863664 + apart / 9), ACCURACY: Metric(0.9575, 0.9575),
+        ACCURACY_TOP5: Metric(0.9975, 0.995),
+    }  # fmt: skip
+    classes = [
+        ClassFigures(label, 0, None, None)
+        if label == "no clip has this"
+        else ClassFigures(label, 40, float(precision), float(precision + random.normal() * apart))
+        for label, precision in zip(LABELS, random.random(len(LABELS)) * 0.8 + 0.1, strict=True)
+    ]
+    edges = tuple(-10 + 0.25 * step for step in range(49))
+    powers = random.normal(-5.3, 0.5, 4000).clip(edges[0], edges[-1])
+    powers[:300] = edges[0]
+    histogram = tuple(int(count) for count in np.histogram(powers, edges)[0])
+    worst = tuple(
+        WorstClip(f"clips/5-{number}.wav", apart / (number + 1), (LABELS[number],), LABELS[number], LABELS[number])
+        for number in range(10)
+    )
+    worst = (replace(worst[0], labels=LABELS[:3], converted="Rain"), replace(worst[1], labels=()), *worst[2:])
+    return Evaluation(
+        name="ESC-50, fold 1", digest="cd" * 32, clips=400, headline=headline,
+        skipped={"clips/a.wav": "it is cut short", "clips/b.wav": "it is not a sound file"},
+        metrics={headline: metrics[headline], **metrics}, classes=tuple(classes), agreement=0.9975,
+        max_abs_diff=apart, mean_abs_diff=apart / 50, p99_abs_diff=apart / 9, edges=edges, histogram=histogram,
+        worst=worst, batch_size=8, dtype="float32", clips_per_second=12.345,
+    )  # fmt: skip
+
+
+def over_a_data_set(evaluation):
+    """The report of a conversion that was proved over it."""
+    made = report()
+    headline = evaluation.metrics[evaluation.headline]
+    measured = {
+        "clips": 400, "skipped": len(evaluation.skipped), "agreement": evaluation.agreement,
+        f"{evaluation.headline}_original": headline.original, f"{evaluation.headline}_converted": headline.converted,
+        f"{evaluation.headline}_difference": headline.difference, "max_abs_diff": evaluation.max_abs_diff,
+        "mean_abs_diff": evaluation.mean_abs_diff, "p99_abs_diff": evaluation.p99_abs_diff,
+    }  # fmt: skip
+    check = _passed("data_set", "data set", measured, agreement=0.99, headline=1e-3)
+    return replace(made, evaluation=evaluation, checks={**made.checks, "data_set": check})
+
+
+def renamed(evaluation, name):
+    """The same with ``name`` in place of all that comes from outside."""
+    return replace(
+        evaluation, name=name, digest=name, skipped={name: name, f"{name}2": name},
+        classes=tuple(replace(figures, label=name) for figures in evaluation.classes),
+        worst=tuple(replace(w, clip=name, labels=(name,), original=name, converted=name) for w in evaluation.worst),
+    )  # fmt: skip
+
+
+def worst_features():
+    """Of the first clips of :func:`evaluation`: pictures cost time."""
+    random = np.random.default_rng(1)
+    return tuple(random.normal(size=(64, 32)).astype(np.float32) for _ in range(2))
 
 
 def fail(report, name, **measured):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import replace
 
 import pytest
 import samples
@@ -11,8 +12,9 @@ import yaml
 from markdown_it import MarkdownIt
 from samples import HOSTILE
 
+from ast2hf.errors import printable
 from ast2hf.render import card
-from ast2hf.results import CheckResult
+from ast2hf.results import CheckResult, Metric
 
 report = pytest.fixture(samples.report)
 headless = pytest.fixture(samples.headless)
@@ -278,3 +280,83 @@ def test_a_head_is_listed_without_formatting(headless):
     headless.head_apart = {HOSTILE: [4]}
     kinds = [token.type for token in read(card.render(headless))[1]]
     assert not [kind for kind in kinds if kind.startswith("html")]
+
+
+@pytest.mark.parametrize("headline", ["mAP", "accuracy"])
+def test_the_figures_over_a_data_set_stand_side_by_side(headline):
+    evaluation = samples.evaluation(headline)
+    text = card.render(samples.over_a_data_set(evaluation))
+    _, tokens = read(text)
+    figures = tables(tokens)[2]
+    assert figures[0] == ["figure", "original", "this model", "difference"]
+    assert figures[1][0] == headline
+    assert ["mAP", "0.459033", "0.458890", "-1.43e-04"] in figures
+    for words in (
+        "Measured in float32 on 400 clips of ESC-50, fold 1 (2 more could not be heard):",
+        "- agreement: 99.75 % of the clips have the same best label",
+        "mAP over few clips is higher than over many", "1 class is left out of mAP, AUC and d'",
+    ):  # fmt: skip
+        assert words in text
+    assert "a second" not in text, "that is of a machine"
+    assert "clips/" not in text, "these are files of a machine"
+
+
+def test_the_metadata_has_the_figures_of_the_converted_model_and_says_on_how_many_clips():
+    evaluation = samples.evaluation()
+    metadata, _ = read(card.render(samples.over_a_data_set(evaluation)))
+    (index,) = metadata["model-index"]
+    assert index["name"] == "m"
+    (result,) = index["results"]
+    assert result["task"] == {"type": "audio-classification"}
+    assert result["dataset"] == {
+        "name": "ESC-50, fold 1 (400 clips)", "type": "ESC-50, fold 1", "args": {"clips": 400}
+    }  # fmt: skip
+    values = {metric["type"]: metric["value"] for metric in result["metrics"]}
+    assert values == {
+        "mean_average_precision": evaluation.metrics["mAP"].converted,
+        "roc_auc": evaluation.metrics["AUC"].converted,
+        "d_prime": evaluation.metrics["d_prime"].converted,
+        "accuracy": 0.9575,
+        "top_5_accuracy": 0.995,
+    }
+
+
+def test_the_hub_reads_the_figures_back():
+    from huggingface_hub import ModelCard
+
+    read_back = ModelCard(card.render(samples.over_a_data_set(samples.evaluation()))).data.eval_results
+    assert [result.metric_name for result in read_back] == ["mAP", "AUC", "d'", "accuracy", "accuracy, top 5"]
+    assert {result.dataset_name for result in read_back} == {"ESC-50, fold 1 (400 clips)"}
+
+
+def test_what_is_undefined_is_not_in_the_metadata():
+    evaluation = samples.evaluation()
+    evaluation = replace(evaluation, metrics={**evaluation.metrics, "d_prime": Metric(2.5, None)})
+    text = card.render(samples.over_a_data_set(evaluation))
+    assert "d_prime" not in text
+    assert "| undefined |" in text
+
+
+def test_a_screening_is_in_the_text_alone():
+    text = card.render(samples.over_a_data_set(replace(samples.evaluation(), dtype="bfloat16")))
+    assert "Measured in bfloat16 on 400 clips" in text
+    assert "model-index" not in read(text)[0]
+
+
+def test_a_card_without_a_data_set_says_nothing_of_one(report):
+    text = card.render(report)
+    assert "model-index" not in text
+    assert "data set" not in text
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_no_name_of_a_data_set_changes_what_the_card_is(name):
+    evaluation = samples.renamed(samples.evaluation(), "tame")
+    expected = kinds(read(card.render(samples.over_a_data_set(evaluation)))[1])
+    text = card.render(samples.over_a_data_set(samples.renamed(evaluation, name)))
+    metadata, tokens = read(text)
+    assert kinds(tokens) == expected
+    assert set(metadata) == {"library_name", "pipeline_tag", "tags", "model-index"}
+    assert metadata["model-index"][0]["results"][0]["dataset"]["type"] == printable(name)
+    assert "<img" not in text.partition("# m")[2]
+    assert "<script" not in text.partition("# m")[2]

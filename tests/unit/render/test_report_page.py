@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import samples
 from matplotlib.colors import to_hex
@@ -21,6 +22,13 @@ SETTINGS = {"model.time_stride": "10", "checkpoint": "https://host/a.pth"}
 report = pytest.fixture(samples.report)
 headless = pytest.fixture(samples.headless)
 figures = pytest.fixture(samples.figures)
+evaluation = pytest.fixture(samples.evaluation)
+
+
+@pytest.fixture
+def whole(report, figures, evaluation):
+    """Report and figures of a conversion that was proved over a data set as well."""
+    return samples.over_a_data_set(evaluation), replace(figures, worst=samples.worst_features())
 
 
 def test_everything_that_the_proof_found_stands_in_it(report, figures):
@@ -35,8 +43,8 @@ def test_everything_that_the_proof_found_stands_in_it(report, figures):
     assert found.pictures() == ["difference after each block", "differences of the logits", "spectrogram of the clip"]
 
 
-def test_it_refers_to_nothing_outside_and_runs_nothing(report, figures):
-    text = page.render(report, figures, SETTINGS)
+def test_it_refers_to_nothing_outside_and_runs_nothing(whole):
+    text = page.render(*whole, SETTINGS)
     found = Tags(text)
     assert not {tag for tag, _ in found.tags} & {"script", "link", "iframe", "object", "embed", "img", "base", "a"}
     for _, attributes in found.tags:
@@ -47,10 +55,8 @@ def test_it_refers_to_nothing_outside_and_runs_nothing(report, figures):
     assert "@import" not in text
 
 
-def test_ids_are_unique_so_that_pictures_do_not_mix(report, figures):
-    ids = [
-        attributes["id"] for _, attributes in Tags(page.render(report, figures, SETTINGS)).tags if "id" in attributes
-    ]
+def test_ids_are_unique_so_that_pictures_do_not_mix(whole):
+    ids = [attributes["id"] for _, attributes in Tags(page.render(*whole, SETTINGS)).tags if "id" in attributes]
     assert len(ids) == len(set(ids))
 
 
@@ -180,3 +186,73 @@ def test_a_block_is_red_from_where_it_is_said_to_diverge():
     made = Report("m", blocks=[Block("a", 0.0, BLOCK_RTOL), Block("b", 0.0, BLOCK_RTOL * 1.01)])
     (axes,) = plots.blocks(made).axes
     assert [to_hex(bar.get_facecolor()) for bar in axes.patches] == [plots.GOOD, plots.BAD]
+
+
+OVER_A_DATA_SET = ["average precision of each class", "differences of all logits"]
+
+
+def test_of_a_proof_over_a_data_set(whole):
+    found = Tags(page.render(*whole, SETTINGS))
+    for text in (
+        "On 400 clips of ESC-50, fold 1", "mAP", "0.459033", "0.458890", "-1.43e-04",
+        "99.75 % of the clips have the same best label", "12.3 clips a second", "cdcd", "mAP over few clips is higher",
+        "1 class is left out", "clips/5-0.wav", "Speech, Dog, Music | live <b>", "Speech of the original, Rain of the",
+        "Vacuum cleaner, of both models", "clips/b.wav", "it is not a sound file",
+        "least agreement", "tolerance, difference of the headline", "mAP converted",
+    ):  # fmt: skip
+        assert text in found.text, text
+    pictures = found.pictures()
+    assert pictures[2:4] == OVER_A_DATA_SET
+    assert pictures[4:] == ["spectrogram 1", "spectrogram 2", "spectrogram of the clip"]
+
+
+def test_of_a_model_whose_headline_is_accuracy(whole):
+    made = samples.over_a_data_set(samples.evaluation("accuracy"))
+    found = Tags(page.render(made, whole[1], SETTINGS)).text
+    assert found.index("accuracy, top 5") > found.index("mAP") > found.index("figure")
+
+
+def test_of_a_data_set_without_features_of_its_worst_clips(whole, figures):
+    report, _ = whole
+    assert Tags(page.render(report, None, SETTINGS)).pictures()[1:] == OVER_A_DATA_SET
+    changed = replace(figures, worst=(np.empty((0, 0), np.float32), *samples.worst_features()[1:]))
+    found = Tags(page.render(report, changed, SETTINGS))
+    assert "spectrogram 1" not in found.pictures()
+    assert "spectrogram 2" in found.pictures()
+    assert "clips/5-0.wav" in found.text
+
+
+def test_of_a_data_set_whose_clips_could_all_be_heard(whole):
+    report, figures = whole
+    report.evaluation = replace(report.evaluation, skipped={})
+    assert "skipped" not in Tags(page.render(report, figures, SETTINGS)).text.partition("Clips whose logits")[0][-2000:]
+
+
+def test_of_a_data_set_where_no_class_has_a_precision(whole):
+    report, figures = whole
+    report.evaluation = replace(report.evaluation, classes=report.evaluation.classes[7:8])
+    assert OVER_A_DATA_SET[0] not in Tags(page.render(report, figures, SETTINGS)).pictures()
+
+
+def test_a_report_without_a_data_set_has_no_section(report, figures):
+    text = page.render(report, figures, SETTINGS)
+    assert "average precision" not in text
+    assert "Clips whose" not in text
+
+
+def test_what_comes_with_a_data_set_cannot_act(whole):
+    report, figures = whole
+    tame = of_the_page(Tags(page.render(replace_names(report, "tame"), figures, SETTINGS)))
+    text = page.render(replace_names(report, HOSTILE), figures, SETTINGS)
+    found = Tags(text)
+    assert of_the_page(found) == tame
+    assert not [a for _, a in found.tags if "onload" in a]
+    assert "<script" not in text
+    assert "{{ 7*7 }}" in found.text
+    sign = "\u202e\u200b\x1b\u2066"
+    text = page.render(replace_names(report, sign), figures, SETTINGS)
+    assert not {character for character in text if not is_printable(character)} - {"\n"}
+
+
+def replace_names(report, name):
+    return replace(report, evaluation=samples.renamed(report.evaluation, name))

@@ -1,8 +1,9 @@
 import math
 
 import pytest
+import samples
 
-from ast2hf.render.rows import Row, measures, rows
+from ast2hf.render.rows import Row, bounds, measures, rows
 from ast2hf.results import CheckResult, Report
 
 
@@ -36,6 +37,30 @@ def test_counts_and_other_measures_of_a_check_without_a_tolerance():
         "max difference 5.00e-01, code torchaudio, cosine 0.999999999"
     )
     assert measures({"max_abs_diff_as_written": 1e-4}) == "max difference as written 1.00e-04"
+
+
+def test_a_check_of_a_data_set_shows_what_its_bounds_are_on():
+    check = samples.over_a_data_set(samples.evaluation()).checks["data_set"]
+    (found,) = rows(Report("m", checks={"data_set": check}))
+    assert found == Row(
+        "data set", "agreement 0.9975, mAP difference -1.43e-04", "agreement at least 0.99, difference at most 0.001",
+        "passed",
+    )  # fmt: skip
+    assert dict(bounds(check)) == {
+        "tolerance, least agreement": "0.99", "tolerance, difference of the headline": "0.001"
+    }  # fmt: skip
+
+
+def test_a_bound_that_nobody_here_has_heard_of_is_shown_by_its_name():
+    found = row(status="passed", measured={"decibel": -23.5, "max_abs_diff": 1.0}, tolerance={"least_decibel": -30.0})
+    assert found[1:3] == ("max difference 1.00e+00, decibel -23.5", "least decibel -30")
+
+
+def test_bounds_by_name():
+    check = CheckResult("a", "a", tolerance={"atol": 1e-5, "rtol": 1e-6, "least_decibel": 3.0})
+    assert list(bounds(check)) == [
+        ("tolerance, absolute", "1e-05"), ("tolerance, relative", "1e-06"), ("tolerance, least decibel", "3")
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("status", ["not_checked", "not_applicable"])

@@ -95,3 +95,34 @@ def test_it_is_110_columns_wide_where_it_is_not_a_terminal(report, capsys, monke
     lines = capsys.readouterr().out.splitlines()
     assert max(len(line) for line in lines if "│" in line) == 110
     assert any(len(line) > 300 for line in lines), "what may be copied is not wrapped"
+
+
+def test_the_figures_over_a_data_set(capsys):
+    terminal.show(samples.over_a_data_set(samples.evaluation()), [("folder", "out/m")])
+    text = capsys.readouterr().out
+    assert "On 400 clips of ESC-50, fold 1" in text
+    found = cells(text)
+    assert ["figure", "original", "converted", "difference"] in found
+    assert ["mAP", "0.459033", "0.458890", "-1.43e-04"] in found
+    assert ["accuracy, top 5", "0.997500", "0.995000", "-2.50e-03"] in found
+    after = text.partition("accuracy, top 5")[2]
+    names = [line.split()[0] for line in after.splitlines()[2:]]
+    assert names == ["agreement", "logits", "skipped", "speed", "note", "note", "folder"]
+
+
+def test_a_proof_that_failed_over_its_data_set_shows_the_figures(capsys):
+    made = samples.over_a_data_set(samples.evaluation())
+    made.status = "failed"
+    samples.fail(made, "data_set", agreement=0.5)
+    terminal.show_failure(made, [])
+    text = capsys.readouterr().out
+    assert "0.458890" in text
+    assert "agreement 0.5" in text
+
+
+def test_what_comes_with_a_data_set_moves_no_cursor_and_is_no_markup(capsys):
+    made = samples.over_a_data_set(samples.renamed(samples.evaluation(), "[red]" + HOSTILE))
+    terminal.show(made, [])
+    text = capsys.readouterr().out
+    assert "\x1b" not in text
+    assert "clips of [red]" in text
