@@ -147,7 +147,7 @@ def test_no_process_is_left(scene, number, code, came_out):
 
 @pytest.mark.fault(143, "a disk that is full in the middle of a data set, and the command again")
 def test_a_full_disk_keeps_what_is_done(scene, disk, came_out):  # noqa: F811
-    disk.leave(6)
+    disk.leave(8)
     cache = f"paths.cache={disk.folder}"
     result = scene.cli(*scene.arguments, cache)
     assert result.code == 6, result.err

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 class Outcome:
     """What came of a data set. ``evaluation``: None where shards have parts left to do, as ``unfinished`` says.
 
-    ``worst``: the features of the clips of ``evaluation.worst``, from the folder's own extractor, in their order.
+    ``worst``: the features of the clips of ``evaluation.worst``, from the folder's own extractor, in their order; of a
+    data set that is streamed none, since it would be fetched again for them.
     """
 
     evaluation: Evaluation | None = None
@@ -60,8 +61,9 @@ def evaluate(data_set: DataSet, pair: Pair) -> Outcome:
             clips_per_second=rate, with_original_epsilon=merged.logits.get(WITH_ORIGINAL_EPSILON),
         )  # fmt: skip
         worst = [merged.places[row] for row in differences(original, converted, merged.names).worst]
-        features = tuple(_features(source, place, pair.front_ends) for place in worst)
-        return Outcome(evaluation, None, features, tuple(_notes(evaluation, merged, settings, pair)))
+        features = {} if settings.streaming else {p: _features(source, p, pair.front_ends) for p in sorted(worst)}
+        notes = tuple(_notes(evaluation, merged, settings, pair))
+        return Outcome(evaluation, None, tuple(features[place] for place in worst if features), notes)
 
 
 def _features(source: Source, place: int, front_ends: FrontEnds) -> NDArray[np.float32]:

@@ -90,7 +90,7 @@ class Parts:
         """A part that is done; None where it is not, or its file is damaged."""
         try:
             with np.load(io.BytesIO(read_file(self._path(number), _MAX_PART)), allow_pickle=False) as file:
-                about = json.loads(str(file["about"]))
+                about = json.loads(file["about"].tobytes())
                 logits = {giver: file[giver] for giver in self.givers}
             clips = tuple(Clip(name, tuple(labels), sha, why) for name, labels, sha, why in about["clips"])
             heard = sum(clip.skipped is None for clip in clips)
@@ -104,8 +104,8 @@ class Parts:
     def write(self, number: int, part: Part) -> None:
         """Keep a part. Raises OutputError; the parts that are done stay."""
         clips = [[clip.name, clip.labels, clip.sha256, clip.skipped] for clip in part.clips]
-        about = json.dumps({"clips": clips, "computed": part.computed})
-        arrays: dict[str, Any] = {"about": np.array(about), **part.logits}
+        about = json.dumps({"clips": clips, "computed": part.computed}).encode()
+        arrays: dict[str, Any] = {"about": np.frombuffer(about, np.uint8), **part.logits}
         content = io.BytesIO()
         np.savez(content, **arrays)
         with self._writing():
