@@ -62,7 +62,10 @@ def prove(
         with progress.quiet("verify"):
             original = second_reading.load(opened.state_dict)
         all_read()
-        evidence = Evidence(opened.spec, HUGGING_FACE, folder, original, clip, torch.device(device), expected, reason)
+        evidence = Evidence(
+            opened.spec, HUGGING_FACE, folder, original, clip, torch.device(device), expected, reason,
+            every_attention=config.verify.attention == "all",
+        )  # fmt: skip
         with evidence.ahead() as begin:
             with progress.importing("Import transformers"):
                 _import_beside(evidence, begin)

@@ -69,7 +69,7 @@ def test_a_right_conversion_is_published(run, tmp_path):
     conversion, error = run()
     assert error is None
     report = conversion.report
-    assert statuses(report) == ["passed"] * (len(ORDER) - 1) + ["not_checked"]
+    assert statuses(report) == ["passed"] * (len(ORDER) - 2) + ["not_checked"] * 2
     assert report.checks["pooled"].max_abs_diff <= report.checks["pooled"].atol
     assert report.checks["weights"].measured == {"bit_exact": 43, "recomputed": 0}
     assert report.first_divergence is None
@@ -203,6 +203,60 @@ def test_a_new_check_needs_nothing_but_its_function(run, tmp_path, monkeypatch):
     published = json.loads((tmp_path / "model" / "conversion_report.json").read_text())
     assert published["checks"]["silence"]["title"] == "is it quiet"
     assert "| is it quiet |" in (tmp_path / "model" / "README.md").read_text()
+
+
+@pytest.fixture
+def attentions(monkeypatch):
+    """Which implementations of attention the layers computed with, in order; each a number, by which it is wrong."""
+    from transformers.models.audio_spectrogram_transformer import modeling_audio_spectrogram_transformer as modeling
+
+    used, wrong = [], {}
+    plain = modeling.ALL_ATTENTION_FUNCTIONS.get_interface
+
+    def get_interface(name, default):
+        def attention(*args, **kwargs):
+            used.append(name)
+            output, weights = plain(name, default)(*args, **kwargs)
+            return output + wrong.get(name, 0.0), weights
+
+        return attention
+
+    monkeypatch.setattr(modeling.ALL_ATTENTION_FUNCTIONS, "get_interface", get_interface)
+    return used, wrong
+
+
+@pytest.mark.parametrize("head", ["classification", "none"])
+def test_each_implementation_of_attention_is_proved_where_asked(run, attentions, head):
+    used, _ = attentions
+    conversion, error = run(f"model.head={head}", "verify.attention=all")
+    assert error is None
+    check = conversion.report.checks["attention"]
+    assert check.status == "passed"
+    assert check.measured["flash_attention_2"] == "not for cpu"
+    assert check.max_abs_diff == max(check.measured[f"max_abs_diff_{name}"] for name in ("eager", "sdpa"))
+    assert used[-4:] == ["eager"] * 2 + ["sdpa"] * 2
+
+
+@pytest.mark.parametrize(("backend", "error"), [("eager", 1e-2), ("eager", float("nan")), ("sdpa", 1e-2)])
+def test_an_implementation_of_attention_that_is_wrong_fails_by_its_name(run, attentions, backend, error):
+    _, wrong = attentions
+    wrong[backend] = error
+    # The default one would fail before, were the other tolerances as they are.
+    before = dict.fromkeys(("last_hidden_state", "pooled", "logits", "end_to_end"), 1.0) if backend == "sdpa" else {}
+    conversion, raised = run("verify.attention=all", **before)
+    assert isinstance(raised, VerificationError)
+    check = conversion.report.checks["attention"]
+    assert check.status == "failed"
+    assert check.reason.endswith(f"with {backend}")
+    assert conversion.report.first_divergence is not None
+
+
+def test_one_implementation_of_attention_is_proved_where_no_more_was_asked(run, attentions):
+    used, _ = attentions
+    conversion, error = run("verify.attention=default")
+    assert error is None
+    assert set(used) == {"sdpa"}
+    assert conversion.report.checks["attention"].reason == "verify.attention=all proves each of them"
 
 
 def test_an_encoder_is_published_without_a_head(run, tmp_path):

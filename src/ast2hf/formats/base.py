@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,12 +61,21 @@ class LoadingInfo:
 
 
 class Loaded(Protocol):
-    """A converted model as its users load it."""
+    """A converted model as its users load it.
+
+    ``attentions``: the implementations of attention that it may compute with, each with the reason why it cannot here,
+    or None. ``half_attentions``: those of them that know half precision alone.
+    """
 
     info: LoadingInfo
     layer_norm_eps: float
+    attentions: Mapping[str, str | None]
+    half_attentions: Collection[str]
 
     def __call__(self, features: Tensor) -> Activations: ...
+
+    def with_attention(self, name: str) -> AbstractContextManager[None]:
+        """Compute with another of ``attentions`` for a while."""
 
     def with_epsilon(self, epsilon: float) -> AbstractContextManager[None]:
         """Compute with ``epsilon`` in every layer norm for a while."""

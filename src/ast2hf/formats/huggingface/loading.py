@@ -22,16 +22,21 @@ from transformers import AutoModel, AutoModelForAudioClassification  # noqa: E40
 
 # What the two classes above import only once they are used; here, the time counts as that of an import.
 from transformers.models.audio_spectrogram_transformer import modeling_audio_spectrogram_transformer  # noqa: E402, F401
-from transformers.utils import logging  # noqa: E402
+from transformers.utils import is_flash_attn_2_available, logging  # noqa: E402
+
+FLASH = "flash_attention_2"
 
 
 class HuggingFaceModel:
     """See :class:`ast2hf.formats.base.Loaded`."""
 
+    half_attentions = (FLASH,)
+
     def __init__(self, model: Any, info: LoadingInfo) -> None:
         self.info = info
         self.model = model
         self.layer_norm_eps = float(model.config.layer_norm_eps)
+        self.attentions = {"eager": None, "sdpa": None, FLASH: _no_flash(model.device)}
 
     def __call__(self, features: Tensor) -> Activations:
         encoded: list[Any] = []
@@ -56,6 +61,22 @@ class HuggingFaceModel:
         finally:
             for norm, own in zip(norms, before, strict=True):
                 norm.eps = own
+
+    @contextmanager
+    def with_attention(self, name: str) -> Iterator[None]:
+        before = self.model.config._attn_implementation
+        try:
+            self.model.set_attn_implementation(name)
+            with torch.autocast(self.model.device.type, torch.float16, enabled=name in self.half_attentions):
+                yield
+        finally:
+            self.model.set_attn_implementation(before)
+
+
+def _no_flash(device: torch.device) -> str | None:
+    if device.type != "cuda":
+        return f"not for {device.type}"
+    return None if is_flash_attn_2_available() else "not installed"
 
 
 def load(folder: Path, device: torch.device) -> HuggingFaceModel:
