@@ -61,16 +61,18 @@ class LoadingInfo:
 
 
 class Loaded(Protocol):
-    """A converted model as its users load it.
-
-    ``attentions``: the implementations of attention that it may compute with, each with the reason why it cannot here,
-    or None. ``half_attentions``: those of them that know half precision alone.
-    """
+    """A converted model as its users load it."""
 
     info: LoadingInfo
     layer_norm_eps: float
-    attentions: Mapping[str, str | None]
-    half_attentions: Collection[str]
+
+    @property
+    def attentions(self) -> Mapping[str, str | None]:
+        """The implementations of attention by name, each with the reason why it cannot be used here, or None."""
+
+    @property
+    def half_attentions(self) -> Collection[str]:
+        """Those of ``attentions`` that know half precision alone."""
 
     def __call__(self, features: Tensor) -> Activations: ...
 

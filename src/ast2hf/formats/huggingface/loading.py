@@ -36,7 +36,7 @@ class HuggingFaceModel:
         self.info = info
         self.model = model
         self.layer_norm_eps = float(model.config.layer_norm_eps)
-        self.attentions = {"eager": None, "sdpa": None, FLASH: _no_flash(model.device)}
+        self.attentions: dict[str, str | None] = {"eager": None, "sdpa": None, FLASH: _no_flash(model.device)}
 
     def __call__(self, features: Tensor) -> Activations:
         encoded: list[Any] = []
