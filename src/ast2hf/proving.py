@@ -58,7 +58,11 @@ def prove(
 
     device = str(conversion.report.device)
     expected, reason = _expected_logits(config, opened.source, clip)
-    with devices.full_precision(), opened.state_dict.checkpoint.watch.unchanged() as all_read:
+    with (
+        devices.enough_memory(device),
+        devices.full_precision(),
+        opened.state_dict.checkpoint.watch.unchanged() as all_read,
+    ):
         with progress.quiet("verify"):
             original = second_reading.load(opened.state_dict)
         all_read()

@@ -259,6 +259,39 @@ def test_one_implementation_of_attention_is_proved_where_no_more_was_asked(run, 
     assert conversion.report.checks["attention"].reason == "verify.attention=all proves each of them"
 
 
+@pytest.mark.parametrize("where", ["the original", "the folder"])
+def test_too_little_memory_for_the_proof_is_said_and_nothing_is_published(run, tmp_path, monkeypatch, where):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    if where == "the original":
+        monkeypatch.setattr(AST, "reference", full, raising=False)
+    else:
+        from transformers import AutoModelForAudioClassification
+
+        monkeypatch.setattr(AutoModelForAudioClassification, "from_pretrained", full)
+    report = fails(run, tmp_path, ConfigurationError)
+    assert report.error.startswith("there is not enough memory on cpu (CUDA out of memory.")
+
+
+def test_the_tolerances_of_a_gpu_are_those_of_its_kind(run, tmp_path, monkeypatch):
+    """The handle's index is none of them; the proof itself is made on the CPU, for want of the device."""
+    asked = []
+
+    def check(evidence, tolerance):
+        asked.append((str(evidence.device), tolerance.atol))
+        return Finding("passed")
+
+    monkeypatch.setattr("ast2hf.device.resolve", lambda name: name)
+    monkeypatch.setattr("ast2hf.proof.checks.CHECKS", {"logits": Check("logits", "all logits", check)})
+    monkeypatch.setattr("ast2hf.proof.prove.CHECKS", {"logits": Check("logits", "all logits", check)})
+    conversion, error = run("device=cuda:1")
+    assert error is None
+    assert asked == [("cuda:1", 1e-4)]
+    assert conversion.report.device == "cuda:1"
+    assert json.loads((tmp_path / "model" / "conversion_report.json").read_text())["device"] == "cuda:1"
+
+
 def test_an_encoder_is_published_without_a_head(run, tmp_path):
     conversion, error = run("model.head=none")
     assert error is None

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ast2hf import device as devices
 from ast2hf import torchaudio_guard
 from ast2hf.errors import VerificationError, printable
 from ast2hf.families.base import CLASSIFICATION, Activations
@@ -88,6 +89,8 @@ def load(folder: Path, device: torch.device) -> HuggingFaceModel:
                 folder, output_loading_info=True, local_files_only=True, dtype=torch.float32
             )
     except Exception as error:  # whatever from_pretrained raises, the folder is not one that users can load
+        if devices.is_out_of_memory(error):
+            raise
         raise VerificationError(
             f"transformers cannot load the folder ({printable(type(error).__name__)}: {printable(error)})",
             "if ast2hf wrote it, this is a defect of the conversion: please report it",
