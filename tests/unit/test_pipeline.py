@@ -335,6 +335,33 @@ def test_what_the_epsilon_of_the_official_conversions_costs_is_said(run, tmp_pat
     assert statuses(conversion.report, "end_to_end") == ["passed"]  # a comparison that fails does not stop the others
 
 
+def test_rounded_figures_of_the_normalisation_are_said(run, tmp_path):
+    conversion, error = run("model.mean=-4.268", "model.std=4.569")
+    assert error is None
+    (note,) = [note for note in conversion.report.notes if "stats=" in note]
+    assert note.startswith("model.mean=-4.268 and model.std=4.569 look like stats=audioset, rounded")
+    verification, error = verified(run, tmp_path)
+    assert error is None
+    (note,) = [note for note in verification.report.notes if "normalises" in note]
+    assert "the folder's look rounded" in note
+    assert verification.report.checks["features"].max_abs_diff > 1e-5
+
+
+def test_another_normalisation_than_that_of_the_training_is_said_beside_the_failure(run, tmp_path):
+    run("model.mean=-6.1", "model.std=4.2")
+    conversion, error = verified(run, tmp_path)
+    assert isinstance(error, VerificationError)
+    assert conversion.report.checks["features"].status == "failed"
+    assert any("normalises with mean -6.1 and std 4.2, and mean -4.2677393" in n for n in conversion.report.notes)
+
+
+def test_the_normalisation_of_the_training_is_nothing_to_speak_of(run, tmp_path):
+    run()
+    conversion, error = verified(run, tmp_path)
+    assert error is None
+    assert not [note for note in conversion.report.notes if "normalises" in note or "stats=" in note]
+
+
 def test_labels_in_another_order_than_those_of_the_training_are_found(run, tmp_path):
     names = [f"sound {i}" for i in range(7)]
     path = tmp_path / "labels.json"
