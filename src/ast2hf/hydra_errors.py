@@ -70,7 +70,7 @@ def _unknown_choice(missing: str, options: list[str]) -> ConfigurationError:
     files = sorted(option for option in options if ":" not in option)  # not each of cuda:0, cuda:1, ...
     return ConfigurationError(
         f"{printable(group)}={printable(choice)} is not a choice",
-        f"{nearest(choice, options)}choices: {', '.join(files)}",
+        f"{nearest(choice, files)}choices: {', '.join(files)}",
     )
 
 
