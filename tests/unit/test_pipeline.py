@@ -459,6 +459,7 @@ def test_a_dry_run_writes_nothing(run, tmp_path):
 
 @pytest.mark.gpu
 def test_on_the_gpu(run):
-    conversion, error = run("device=auto")
+    conversion, error = run("device=auto", "verify.attention=all")
     assert error is None
     assert conversion.report.device in ("cuda", "mps")
+    assert conversion.report.checks["attention"].status == "passed"
