@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from ast2hf.cli import process
 from ast2hf.progress import Progress, Stage
@@ -63,7 +63,9 @@ class TerminalProgress(Progress):
         if name == "verify":
             process.log_threads()
             process.import_in_background(self._beside_proof)
-        with _Spinner(text, bar) as stage, self.quiet(name):
+        # Where nobody looks, rich is not imported either.
+        watched = sys.stderr is not None and sys.stderr.isatty()
+        with _Spinner(text, bar) if watched else nullcontext(Stage()) as stage, self.quiet(name):
             yield stage
         seconds = time.perf_counter() - start
         log.info("%s: %.2f s", text, seconds)
