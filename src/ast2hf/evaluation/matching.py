@@ -110,7 +110,7 @@ class Matcher:
         own = ", ".join(printable(label, 40) for label in self._labels[:3])
         raise InputError(
             f"{count:,} label{'s' * (count > 1)} of {printable(name)} {'are' if count > 1 else 'is'} not among the "
-            f"model's: {shown}{more} ({'once' if times == 1 else f'{times:,} times'}; the model has {own}, …)",
+            f"model's: {shown}{more} (found {'once' if times == 1 else f'{times:,} times'}, while the model has {own}, …)",
             self._remedy(),
         )
 
