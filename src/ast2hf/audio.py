@@ -1,15 +1,16 @@
-"""The clip of the proof, from a file, the package or the Hub, as one channel at the model's rate."""
+"""Sound files as one channel at the model's rate: the clip of the proof, wherever it is, and those of data sets."""
 
 from __future__ import annotations
 
 import io
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ast2hf import hub_download, local_files, signals
+from ast2hf import cut_clips, hub_download, local_files, signals
 from ast2hf.config import Variant
 from ast2hf.errors import InputError, printable
 
@@ -39,8 +40,19 @@ MIN_RATE = 1000
 MAX_FILE = 1 << 30
 """Bytes."""
 
-_MAX_CHUNKS = 1000
-"""Of a WAV, before its samples. Eight bytes are enough for one."""
+FORMATS = ("WAV", "FLAC")
+"""Of the one clip: those that show whenever they are cut short."""
+
+DATA_SET_FORMATS = (*FORMATS, "OGG", "MP3")
+"""Of the clips of a data set. An MP3 shows only the loss of a frame or more, where it states its length."""
+
+_BEGINNINGS = {
+    "WAV": (b"RIFF",),
+    "FLAC": (b"fLaC",),
+    "OGG": (b"OggS",),
+    "MP3": (b"ID3", *(bytes([0xFF, second]) for second in (0xFB, 0xFA, 0xF3, 0xF2, 0xE3, 0xE2))),
+}
+"""Of the content of a file; of MP3 a tag, or the first frame of layer 3."""
 
 
 @dataclass(frozen=True)
@@ -65,29 +77,37 @@ def load_clip(audio: str | None, variant: Variant, cache: Path) -> Clip:
     ``cache``: where a clip that was streamed from a data set is kept.
     """
     if audio == PACKAGED:
-        return _decode(PACKAGED_CLIP.read_bytes(), PACKAGED, variant.sampling_rate)
+        return _decoded(PACKAGED_CLIP.read_bytes(), PACKAGED, variant.sampling_rate)
     if audio is not None:
         content = local_files.read(audio, "clip", "give audio=PATH of a wav or flac file, or audio=packaged", MAX_FILE)
-        return _decode(content, Path(audio).name, variant.sampling_rate)
+        return _decoded(content, Path(audio).name, variant.sampling_rate)
     if variant.clip_file is not None:
         path = hub_download.fetch(variant.clip_file, "clip", _INSTEAD)
         content = local_files.read(path, "clip", f"set {_INSTEAD}", MAX_FILE)
         uri = f"hf://datasets/{variant.clip_file.repo}/{variant.clip_file.filename}"
-        return _decode(content, uri, variant.sampling_rate, official=True)
+        return _decoded(content, uri, variant.sampling_rate, official=True)
     if variant.clip_row is not None:
         row = variant.clip_row
         content = hub_download.stream_first_clip(row, cache, _INSTEAD)
         uri = f"hf://datasets/{row.repo}/{row.config}/{row.split}[0]"
-        return _decode(content, uri, variant.sampling_rate, official=True)
-    return _decode(PACKAGED_CLIP.read_bytes(), PACKAGED, variant.sampling_rate)
+        return _decoded(content, uri, variant.sampling_rate, official=True)
+    return _decoded(PACKAGED_CLIP.read_bytes(), PACKAGED, variant.sampling_rate)
 
 
 @lru_cache(maxsize=1)  # the jobs of a sweep share it
-def _decode(content: bytes, uri: str, rate: int, official: bool = False) -> Clip:
+def _decoded(content: bytes, uri: str, rate: int, official: bool = False) -> Clip:
+    return replace(decode(content, uri, rate, FORMATS), official=official)
+
+
+def decode(content: bytes, name: str, rate: int, formats: Sequence[str] = DATA_SET_FORMATS) -> Clip:
+    """The sound file ``content`` at ``rate`` Hz, its channels averaged. ``name``: becomes the ``uri`` of the clip.
+
+    Raises InputError for a file that is none of ``formats``, broken, cut short, too short or too long.
+    """
     import torch
 
-    name = f"clip {printable(uri)}"
-    samples, own_rate = _samples(content, name)
+    uri, name = name, f"clip {printable(name)}"
+    samples, own_rate = _samples(content, name, formats)
     if len(samples) * rate < MIN_SAMPLES * own_rate:
         raise InputError(f"{name} has {len(samples)} samples at {own_rate} Hz", "give at least 25 ms")
     _check_values(samples, name)
@@ -106,7 +126,7 @@ def _decode(content: bytes, uri: str, rate: int, official: bool = False) -> Clip
 
         notes.append(f"the clip is resampled from {own_rate} Hz to {rate} Hz")
         waveform = resample(waveform, own_rate, rate)
-    return Clip(waveform, uri, official, tuple(notes))
+    return Clip(waveform, uri, False, tuple(notes))
 
 
 def _check_values(samples: NDArray[np.float32], name: str) -> None:
@@ -120,15 +140,17 @@ def _check_values(samples: NDArray[np.float32], name: str) -> None:
         )
 
 
-def _samples(content: bytes, name: str) -> tuple[NDArray[np.float32], int]:
-    """Samples of shape (samples, channels) and their rate in Hz. Only of formats that show when they are cut short."""
+def _samples(content: bytes, name: str, formats: Sequence[str]) -> tuple[NDArray[np.float32], int]:
+    """Samples of shape (samples, channels) and their rate in Hz."""
     import soundfile
 
     if not content:
         raise InputError(f"{name} is empty", "give a recording of at least 25 ms")
-    if not content.startswith((b"RIFF", b"fLaC")):
-        raise InputError(f"{name} is neither WAV nor FLAC", "convert it, for example with: ffmpeg -i CLIP clip.wav")
-    if content.startswith(b"RIFF") and _is_cut(content, name):
+    kind = next((k for k in formats if content.startswith(_BEGINNINGS[k])), None)
+    if kind is None:
+        known = f"neither {' nor '.join(formats)}" if len(formats) == 2 else f"none of {', '.join(formats)}"
+        raise InputError(f"{name} is {known}", "convert it, for example with: ffmpeg -i CLIP clip.wav")
+    if _is_cut(content, kind, name):
         raise InputError(f"{name} is cut short", "give the whole recording")
     try:
         # It reads by callbacks, in which the exception of a signal would be lost, and taken for a damaged clip.
@@ -139,23 +161,23 @@ def _samples(content: bytes, name: str) -> tuple[NDArray[np.float32], int]:
                 raise InputError(
                     f"{name} lasts {file.frames / file.samplerate:,.0f} s", f"give at most {MAX_SECONDS:,} s of it"
                 )
+            if file.format == "MP3" and cut_clips.mp3_is_other_than(content, file.frames):
+                raise InputError(
+                    f"{name} has lost its end, or states another length than it has", "give the whole recording"
+                )
             return file.read(dtype="float32", always_2d=True), file.samplerate
     except soundfile.SoundFileError as error:
         why = str(error).rpartition(": ")[2]  # before it stands the address of the BytesIO
-        raise InputError(f"{name} cannot be decoded ({printable(why, 80)})", "give a sound wav or flac file") from None
+        raise InputError(f"{name} cannot be decoded ({printable(why, 80)})", "give a recording that is whole") from None
 
 
-def _is_cut(wav: bytes, name: str) -> bool:
-    """Whether the samples end before their stated size, which libsndfile tolerates. Source: the RIFF specification."""
-    position = 12
-    for _ in range(_MAX_CHUNKS):
-        if position + 8 > len(wav):
-            return False
-        size = int.from_bytes(wav[position + 4 : position + 8], "little")
-        if wav[position : position + 4] == b"data":
-            return position + 8 + size > len(wav) and size != 0xFFFFFFFF  # a recorder that cannot seek writes this
-        position += 8 + size + size % 2
-    raise InputError(f"{name} has more than {_MAX_CHUNKS:,} chunks before its samples", "convert it to a plain WAV")
+def _is_cut(content: bytes, kind: str, name: str) -> bool:
+    try:
+        return kind in cut_clips.IS_CUT and cut_clips.IS_CUT[kind](content)
+    except cut_clips.TooManyChunksError:
+        raise InputError(
+            f"{name} has more than {cut_clips.MAX_CHUNKS:,} chunks before its samples", "convert it to a plain WAV"
+        ) from None
 
 
 def _can_resample(own_rate: int, rate: int) -> bool:

@@ -24,7 +24,8 @@ _LOCAL_SCHEMES = ("file", "sqlite")
 _LOCAL_URL = rf"(?<![A-Za-z0-9+.-])(?:{'|'.join(_LOCAL_SCHEMES)})(?:\+\w+)?://+?"
 """Up to the path, which has a slash of its own."""
 
-_FILES = ("checkpoint", "labels", "audio", "output_dir", "folder", "tracking.uri")
+_DATA = ("data.path", "data.labels", "data.ids")
+_FILES = ("checkpoint", "labels", "audio", "output_dir", "folder", "tracking.uri", *_DATA)
 _FOLDERS = "paths."
 """Settings that name a file or a folder of the machine, and the beginning of others that do."""
 
@@ -50,7 +51,7 @@ def without_paths(text: str, known: Sequence[str] = ()) -> str:
 def local_paths(config: Config) -> list[str]:
     """What an error may name and a record must not: the paths that the user gave, as given and in full."""
     given = [config.checkpoint, config.labels, config.audio, config.output_dir, config.folder]
-    given += [config.paths.outputs, config.paths.cache]
+    given += [config.paths.outputs, config.paths.cache, config.data.path, config.data.labels, config.data.ids]
     local = [path for path in given if path and "://" not in path]
     return [*local, *(os.path.abspath(Path(path).expanduser()) for path in local if not path.startswith("~"))]  # noqa: PTH100
 

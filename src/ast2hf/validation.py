@@ -7,8 +7,9 @@ from collections.abc import Collection
 from dataclasses import fields
 from math import isfinite
 
-from ast2hf.config import MULTI_LABEL, SINGLE_LABEL, Config, Hub, Verify
+from ast2hf.config import MULTI_LABEL, SINGLE_LABEL, Config, Data, Hub, Verify
 from ast2hf.errors import ConfigurationError, first_line, is_printable, printable
+from ast2hf.evaluation.opening import KINDS
 from ast2hf.families import FAMILIES, heads
 from ast2hf.families.base import HEADS, POOLINGS
 from ast2hf.proof.checks import CHECKS
@@ -20,6 +21,11 @@ UNUSED = ("drop",)
 """What ``unused`` may say of tensors that belong to no part of the model."""
 
 _OF_FOLDERS = ("verify", "restore")
+
+_OF_DATA = ("convert", "verify")
+
+DTYPES = ("float32", "bfloat16")
+"""Of the forwards over a data set."""
 
 
 def validate(config: Config) -> None:
@@ -67,6 +73,7 @@ def validate(config: Config) -> None:
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise ConfigurationError(f"model.sha256 is {printable(sha256, 80)}", "give 64 hexadecimal digits")
     _validate_hub(config.hub)
+    _validate_data(config)
     if config.model.head == NO_HEAD and config.tracking.enabled and config.tracking.log_model:
         raise ConfigurationError(
             "tracking.log_model=true registers a classifier, and model.head=none makes an encoder",
@@ -93,6 +100,8 @@ def _positive(config: Config) -> dict[str, float]:
         "model.sampling_rate": config.model.sampling_rate,
         "download.timeout_s": config.download.timeout_s,
         "download.deadline_s": config.download.deadline_s,
+        "data.batch_size": config.data.batch_size,
+        "data.shards": config.data.shards,
     }
     if config.model.expected_logits is not None:
         found["model.expected_logits.atol"] = config.model.expected_logits.atol
@@ -104,11 +113,68 @@ def _positive(config: Config) -> dict[str, float]:
         "model.num_mel_bins": config.model.num_mel_bins,
         "resize.max_length": config.resize.max_length,
         "resize.num_mel_bins": config.resize.num_mel_bins,
+        "data.workers": config.data.workers,
     }
     found |= {key: number for key, number in open_.items() if number is not None}
     if config.threads is not None:
         found["threads"] = config.threads
     return found
+
+
+def _validate_data(config: Config) -> None:
+    data = config.data
+    if data.kind is None:
+        given = {"path": data.path, "split": data.split, "labels": data.labels, "ids": data.ids, "shard": data.shard}
+        key = next((key for key, value in given.items() if value is not None), None)
+        if key is not None or data.shards != 1:
+            raise ConfigurationError(
+                f"data.{key or 'shards'} is set, but no data set is chosen", f"add data={', '.join(KINDS)}"
+            )
+        return
+    _require_choice("data.kind", data.kind, KINDS)
+    if config.task not in _OF_DATA:
+        raise ConfigurationError(f"task={config.task} makes no proof over a data set", f"leave out data={data.kind}")
+    if config.model.head == NO_HEAD:
+        raise ConfigurationError(
+            f"data={data.kind} compares classes, and model.head=none makes an encoder", "leave one of them out"
+        )
+    if data.path is None or not data.path.strip():
+        raise ConfigurationError(f"data={data.kind} needs a data set", f"add data.path={_PATHS[data.kind]}")
+    if data.streaming and data.kind != "huggingface":
+        raise ConfigurationError(f"data.streaming=true is not for data={data.kind}", "leave it out")
+    _require_choice("data.dtype", data.dtype, DTYPES)
+    for key, number in {"max_skipped": data.max_skipped, "gates.agreement": data.gates.agreement}.items():
+        if not 0 <= number <= 1:
+            raise ConfigurationError(f"data.{key} is {number}", "it must be a share, from 0 to 1")
+    if not (isfinite(data.gates.headline) and data.gates.headline >= 0):
+        raise ConfigurationError(f"data.gates.headline is {data.gates.headline}", "it must be >= 0")
+    _validate_shards(config.task, data)
+
+
+_PATHS = {
+    "manifest": "eval.json",
+    "huggingface": "FOLDER_OR_HUB_ID",
+    "esc50": "ESC-50-master",
+    "speech_commands": "FOLDER",
+    "audioset": "FOLDER",
+}
+
+
+def _validate_shards(task: str, data: Data) -> None:
+    if data.shards > 1 and task != "verify":
+        raise ConfigurationError(
+            f"data.shards={data.shards} shares the clips among jobs, which task={task} cannot",
+            "convert first, then prove the folder with task=verify and the shards",
+        )
+    if data.shards > 1 and data.shard is None:
+        raise ConfigurationError(
+            f"data.shards={data.shards} needs to know which of them this job is",
+            f"add -m 'data.shard=range({data.shards})'; once they are done, leave both out",
+        )
+    if data.shard is not None and not 0 <= data.shard < data.shards:
+        raise ConfigurationError(
+            f"data.shard is {data.shard} of data.shards={data.shards}", f"it must be from 0 to {data.shards - 1}"
+        )
 
 
 def _validate_tolerances(verify: Verify) -> None:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from support.clips import SUBTYPES, sound
 
 from ast2hf import audio
-from ast2hf.audio import load_clip
+from ast2hf.audio import decode, load_clip
 from ast2hf.config import HubFile, Variant
 from ast2hf.errors import DownloadError, InputError
 
@@ -206,3 +207,43 @@ def test_a_signal_while_a_clip_is_decoded_is_no_damage(clip, monkeypatch):
     monkeypatch.setattr(audio.io, "BytesIO", Interrupted)
     with pytest.raises(KeyboardInterrupt):
         clip(content)
+
+
+@pytest.mark.parametrize("kind", SUBTYPES)
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])
+def test_the_clips_of_data_sets_are_decoded_by_the_same_rules(kind, rate):
+    found = decode(sound(kind, rate, seconds=1, channels=2), "a clip", 16000)
+    assert (found.uri, found.official) == ("a clip", False)
+    assert abs(len(found.waveform) - 16000) <= 2
+    assert found.waveform.dtype == torch.float32
+    assert torch.isfinite(found.waveform).all()
+    assert 0.15 < found.waveform.std() < 0.3
+    said = ["2 channels of the clip are averaged into one"]
+    said += [f"the clip is resampled from {rate} Hz to 16000 Hz"] if rate != 16000 else []
+    assert list(found.notes) == said
+
+
+def test_opus_is_decoded():
+    assert decode(encoded(TONE, 16000, "OGG", "OPUS"), "clip.opus", 16000).waveform.shape == (16000,)
+
+
+@pytest.mark.parametrize("kind", SUBTYPES)
+@pytest.mark.parametrize("left", [-1, -100, 0.9, 0.5, 0.2])
+def test_a_clip_that_is_cut_is_refused_whatever_its_format(kind, left):
+    content = sound(kind, seconds=1)
+    with pytest.raises(InputError) as caught:
+        decode(content[: left if left < 0 else int(left * len(content))], "x/clip", 16000)
+    assert caught.value.cause.startswith("clip x/clip ")
+    assert "\n" not in str(caught.value)
+
+
+def test_ogg_and_mp3_are_not_the_clip_of_the_proof(clip):
+    for kind in ("OGG", "MP3"):
+        with pytest.raises(InputError, match="is neither WAV nor FLAC"):
+            clip(sound(kind))
+
+
+@pytest.mark.parametrize("content", [b"text", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xfb" + bytes(500), b"OggS" * 100])
+def test_what_only_begins_like_a_clip_is_refused(content):
+    with pytest.raises(InputError, match=r"^clip x (is (none of WAV, FLAC, OGG, MP3|cut short)|cannot be decoded)"):
+        decode(content, "x", 16000)

@@ -27,6 +27,7 @@ def test_every_file_composes(group, choice):
     overrides = {
         ("model/dataset", choice): ["model=custom", f"+model/dataset@model={choice}"],
         ("hub", "push"): ["hub=push", "hub.repo_id=me/name"],
+        ("data", choice): [f"data={choice}", "data.path=somewhere"],
     }
     validation.validate(compose(*overrides.get((group, choice), [f"{group}={choice}"])))
 

@@ -1,0 +1,67 @@
+"""Files that list something, a row each: manifests, tables of segments, names. Read as text, located by line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ast2hf import local_files
+from ast2hf.errors import InputError, printable
+
+MAX_FILE = 1 << 29
+"""Bytes. A manifest of all two million clips of AudioSet has 0.3 GB."""
+
+
+def read_text(path: Path, what: str, remedy: str) -> str:
+    """The text of ``path``, in UTF-8, or UTF-16 where it begins so. Raises InputError with ``what`` and ``remedy``."""
+    content = local_files.read(path, what, remedy, MAX_FILE)
+    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise InputError(f"{printable(path.name)}, line {line}: not UTF-8 text", "save it as UTF-8") from None
+
+
+def lines(text: str) -> Iterator[str]:
+    """The lines that are not empty, without the spaces around them."""
+    for line in re.split(r"\r\n|\n|\r", text):
+        if line.strip():
+            yield line.strip()
+
+
+def csv_rows(text: str, name: str, header: list[str] | None = None) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """The place of each row, as errors name it, and its fields by column. ``header``: where the file has none.
+
+    Raises InputError, by line, for fields that no column takes and for columns without a field.
+    """
+    shown = printable(name)
+    reader = csv.DictReader(io.StringIO(text, newline=""), header, skipinitialspace=True)
+    try:
+        if reader.fieldnames is not None:
+            reader.fieldnames = [column.strip() for column in reader.fieldnames]
+        for row in reader:
+            place = f"{shown}, line {reader.line_num}"
+            if None in row:  # where DictReader puts what the header has no column for
+                raise InputError(
+                    f"{place}: more fields than the header", "put labels with a comma between quotation marks"
+                )
+            if any(value is None for value in row.values()):
+                raise InputError(f"{place}: fewer fields than the header", "correct the line")
+            yield place, row
+    except csv.Error as error:
+        raise InputError(f"{shown}, line {reader.line_num + 1}: {error}", "correct the line") from None
+
+
+def is_folder(path: Path) -> bool:
+    """Whether ``path`` is a folder that can be looked at; pathlib would raise OSError for one that cannot."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_there(path: Path) -> bool:
+    """Whether something is at ``path``, as far as it can be looked at."""
+    return os.path.exists(path)  # noqa: PTH110

@@ -1,0 +1,176 @@
+"""The labels of a data set found among those of the model: by name or by mid, never by an index of another list."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from ast2hf import labels as label_files
+from ast2hf import local_files
+from ast2hf.errors import InputError, printable
+from ast2hf.evaluation import lists
+
+Field = str | int | Iterable[str | int] | None
+"""What a data set says of a clip: a text, which may name several labels; an index of its own; or a list of either."""
+
+_SHOWN = 5
+"""Labels that an error names."""
+
+_NAMELESS = re.compile(r"LABEL_\d+")
+"""What transformers calls the classes of a model without labels."""
+
+_MID = re.compile(r"/[a-z]/[\w-]+")
+"""An identifier of the Knowledge Graph, by which AudioSet calls its classes: /m/09x0r."""
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes of a data set by their index there, as ``data.labels`` says. ``mids``: empty where it has none."""
+
+    names: tuple[str, ...] = ()
+    mids: tuple[str, ...] = ()
+
+
+def read_classes(file: str) -> Classes:
+    """The classes in a CSV with the columns index, mid, display_name; or in another label file, without mids."""
+    path = local_files.expand(file)
+    remedy = "give data.labels=PATH of a CSV with the columns index, mid, display_name"
+    text = lists.read_text(path, "label file", remedy)
+    names = label_files.parse(text.encode(), path.name)
+    if not text.lstrip().startswith(("{", "[")) and "mid" in text.partition("\n")[0].strip().split(","):
+        rows = [row for _, row in lists.csv_rows(text, path.name)]
+        mids = {int(row.get("index") or row["id"]): row["mid"] for row in rows}
+        return Classes(names, tuple(mids[i] for i in range(len(names))))
+    return Classes(names)
+
+
+class Matcher:
+    """Finds the model's classes by the labels of a data set, and gathers those that it cannot find.
+
+    A name is compared as it is; only where no label is equal, without regard to case, spaces and underscores, if that
+    leaves one alone. ``file``: ``data.labels``.
+    """
+
+    def __init__(self, labels: tuple[str, ...], file: str | None) -> None:
+        self._labels = labels
+        self._has_file = file is not None
+        self._exact: dict[str, int | None] = {label: index for index, label in enumerate(labels)}
+        self._loose = _loose(enumerate(labels))
+        self._by_index: list[int | None] = []
+        classes = read_classes(file) if file is not None else Classes()
+        for index, name in enumerate(classes.names):
+            mid = classes.mids[index] if classes.mids else None
+            found = self._name(name) if mid is None or mid not in self._exact else self._exact[mid]
+            self._by_index.append(found)
+            for alias in (name, mid):
+                if alias is not None:
+                    self._exact.setdefault(alias, found)
+        for index, found in enumerate(self._by_index):
+            self._exact.setdefault(str(index), found)
+        self._most = 1 + max((text.count(",") for text in self._exact), default=0)
+        self._unknown: Counter[str | int] = Counter()
+        self._loosely: dict[str, str] = {}
+
+    def find(self, field: Field) -> tuple[int, ...]:
+        """The model's classes that ``field`` names, in order. What it cannot find is kept for :meth:`require_all`."""
+        if field is None:
+            return ()
+        if isinstance(field, str):
+            wanted: Iterable[str | int] = self._several(field)
+        else:
+            wanted = [field] if isinstance(field, int) else field
+        found = set()
+        for label in wanted:
+            index = self._one(label)
+            if index is None:
+                self._unknown[label.strip() if isinstance(label, str) else label] += 1
+            else:
+                found.add(index)
+        return tuple(sorted(found))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed of the labels so far."""
+        if not self._loosely:
+            return ()
+        shown = "; ".join(f"{printable(a, 40)} as {printable(b, 40)}" for a, b in islice(self._loosely.items(), _SHOWN))
+        more = "; …" if len(self._loosely) > _SHOWN else ""
+        return (f"labels matched without regard to case, spaces and underscores: {shown}{more}",)
+
+    def require_all(self, name: str) -> None:
+        """Raise InputError if a label of the data set ``name`` was not found, with the first of those."""
+        if not self._unknown:
+            return
+        count, times = len(self._unknown), self._unknown.total()
+        shown = ", ".join(printable(label, 60) for label in islice(self._unknown, _SHOWN))
+        more = f", and {count - _SHOWN:,} more" if count > _SHOWN else ""
+        found = "once" if times == 1 else f"{times:,} times"
+        own = ", ".join(printable(label, 40) for label in self._labels[:3])
+        raise InputError(
+            f"{count:,} label{'s' * (count > 1)} of {printable(name)} {'are' if count > 1 else 'is'} not among the "
+            f"model's: {shown}{more} (found {found}, while the model has {own}, …)",
+            self._remedy(),
+        )
+
+    def _remedy(self) -> str:
+        if all(_NAMELESS.fullmatch(label) for label in self._labels):
+            return "give the model its labels: labels=PATH of the label file of its training"
+        by_number = all(isinstance(u, int) or u.isdecimal() or _MID.fullmatch(u) for u in self._unknown)
+        if by_number and not self._has_file:
+            return "give data.labels=PATH of the CSV with the columns index, mid, display_name that names them"
+        return "correct the labels, name them with data.labels=PATH, or choose the clips to hear with data.ids=PATH"
+
+    def _one(self, label: str | int) -> int | None:
+        if isinstance(label, int):
+            return self._by_index[label] if 0 <= label < len(self._by_index) else None
+        return self._name(label)
+
+    def _name(self, label: str) -> int | None:
+        text = _bare(label)
+        if text in self._exact:
+            return self._exact[text]
+        index = self._loose.get(_key(text))
+        if index is not None:
+            self._loosely[text] = self._labels[index]
+        return index
+
+    def _several(self, text: str) -> Iterator[str]:
+        """The labels in ``text``: itself if it is one, else separated by ``;``, ``|`` or commas that are in no name."""
+        if not text.strip():
+            return
+        if self._name(text) is not None:
+            yield text
+            return
+        for part in re.split(r"[;|]", text):
+            pieces = part.split(",")
+            start = 0
+            while start < len(pieces):
+                ends = range(min(len(pieces), start + self._most), start, -1)
+                joined = (",".join(pieces[start:end]) for end in ends)
+                end, label = next(
+                    ((e, j) for e, j in zip(ends, joined, strict=True) if self._name(j) is not None),
+                    (start + 1, pieces[start]),
+                )
+                if label.strip():
+                    yield label
+                start = end
+
+
+def _loose(labels: Iterable[tuple[int, str]]) -> dict[str, int | None]:
+    """By :func:`_key`; None where several labels have the same."""
+    found: dict[str, int | None] = {}
+    for index, label in labels:
+        key = _key(label)
+        found[key] = None if key in found else index
+    return found
+
+
+def _bare(text: str) -> str:
+    return text.strip().removeprefix('"').removesuffix('"').strip()
+
+
+def _key(text: str) -> str:
+    return " ".join(text.replace("_", " ").casefold().split())
