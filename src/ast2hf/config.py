@@ -106,6 +106,7 @@ class Verify:
     """``tolerances``: by the name of the check."""
 
     expected_logits: str = "auto"
+    attention: str = "default"
     tolerances: dict[str, DeviceTolerances] = field(default_factory=dict)
 
 

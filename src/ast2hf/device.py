@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-from ast2hf.errors import ConfigurationError, printable
-
-if TYPE_CHECKING:
-    import torch
+from ast2hf.errors import ConfigurationError, first_line, printable
 
 _FULL_PRECISION = threading.Lock()
 
-_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
-"""In the RuntimeErrors of torch's allocators for the CPU, on Linux and elsewhere, and for mps."""
+_NO_MEMORY = re.compile("out of memory|can't allocate memory|CUBLAS_STATUS_ALLOC_FAILED")
 
 
 def resolve(name: str) -> str:
@@ -25,22 +21,53 @@ def resolve(name: str) -> str:
     """
     if name == "cpu":
         return name
+    kind, index = _parsed(name)
     import torch
 
-    if name == "auto":
+    if kind == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    kind, _, index = name.partition(":")
-    if kind == "cuda" and (not index or index.isdecimal()):
-        present = int(index or 0) < torch.cuda.device_count()
-    elif name == "mps":
-        present = torch.backends.mps.is_available()
-    else:
-        raise ConfigurationError(f"device {printable(name)} is unknown", "choose cpu, cuda, mps or auto")
-    if not present:
+    count = torch.cuda.device_count() if kind == "cuda" else int(torch.backends.mps.is_available())
+    if index >= count:
+        there = f"there are {kind}:0 to {kind}:{count - 1}" if count > 1 else f"there is one {kind} device"
         raise ConfigurationError(
-            f"device {name} is not available to this torch ({torch.__version__})", "choose device=cpu or device=auto"
+            f"device {name} is not available to this torch ({torch.__version__})" + (f": {there}" if count else ""),
+            "choose device=cpu or device=auto",
         )
     return name
+
+
+def _parsed(name: str) -> tuple[str, int]:
+    """The kind and the index, 0 where none is given; written as torch takes it, and so without leading zeros."""
+    found = re.fullmatch("(cuda)(?::(0|[1-9][0-9]{0,2}))?|(auto|mps)", name)
+    if found is None:
+        raise ConfigurationError(f"device {printable(name)} is unknown", "choose cpu, cuda, cuda:1, mps or auto")
+    return found[1] or found[3], int(found[2] or 0)
+
+
+@contextmanager
+def enough_memory(device: str, smaller: str | None = None) -> Iterator[None]:
+    """Raise ConfigurationError where ``device`` has not the memory for what is inside.
+
+    ``smaller``: a setting that needs less of it.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        settings = ", or ".join(filter(None, [smaller, None if device == "cpu" else "device=cpu"]))
+        raise ConfigurationError(
+            f"there is not enough memory on {device} ({printable(first_line(error), 120)})",
+            (f"give {settings}, or " if settings else "") + "free some of it",
+        ) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python, torch's allocator for the CPU, CUDA, cuBLAS or MPS had no memory left.
+
+    The texts are those of torch 2.13: only CUDA's allocator has a class of its own for it.
+    """
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error))))
 
 
 @contextmanager
@@ -61,20 +88,3 @@ def full_precision() -> Iterator[None]:
         finally:
             torch.set_float32_matmul_precision(before[0])
             torch.backends.cudnn.allow_tf32 = before[1]
-
-
-@contextmanager
-def enough_memory(device: torch.device, batch_size: int, key: str) -> Iterator[None]:
-    """Raise ConfigurationError where memory does not suffice for a batch. ``key``: the setting of its size."""
-    import torch
-
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError; on a CPU it has no class
-        out = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not out and not any(text in str(error) for text in _OUT_OF_MEMORY):
-            raise
-        raise ConfigurationError(
-            f"the memory of {device} does not suffice for a batch of {batch_size}",
-            f"give {key}={batch_size // 2}" if batch_size > 1 else "end what else uses it, or choose another device=…",
-        ) from error

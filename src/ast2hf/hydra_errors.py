@@ -67,9 +67,10 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 def _unknown_choice(missing: str, options: list[str]) -> ConfigurationError:
     group, _, choice = missing.rpartition("/")
+    files = sorted(option for option in options if ":" not in option)  # not each of cuda:0, cuda:1, ...
     return ConfigurationError(
         f"{printable(group)}={printable(choice)} is not a choice",
-        f"{nearest(choice, options)}choices: {', '.join(sorted(options))}",
+        f"{nearest(choice, files)}choices: {', '.join(files)}",
     )
 
 

@@ -58,7 +58,7 @@ def inspect_file(config: Config, given: Sequence[str], progress: Progress, progr
             locate(config.checkpoint, config.model, synthetic, cache, config.download, scratch, progress)
         )
         with progress("read", "Read and vet the checkpoint"):
-            checkpoint = stack.enter_context(open_checkpoint(source.path))
+            checkpoint = stack.enter_context(open_checkpoint(source.path, hashed=False))
         with progress.quiet("inspect"):
             return replace(inspect(checkpoint, config, given, program), file=source.uri)
 

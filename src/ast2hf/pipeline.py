@@ -98,6 +98,7 @@ def verify(conversion: Conversion, config: Config, progress: Progress) -> None:
         if not (folder / names.HEAD).exists():  # somebody else's encoder need not keep the head beside it
             opened = replace(opened, spec=replace(opened.spec, head_apart=()))
             report.head_apart = {}
+        note(report, *proving.other_normalisation(folder, opened.spec))
         clips = proving.open_data_set(report, config, opened.spec)
         clip = proving.import_and_load_clip(report, config, opened.spec, progress)
         identify(report, opened, progress)

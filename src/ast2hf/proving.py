@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ast2hf import device as devices
-from ast2hf import local_files
+from ast2hf import local_files, normalisation
 from ast2hf.checkpoint.source import Source
 from ast2hf.config import Config, ExpectedLogits
 from ast2hf.evaluation.source import Source as Clips
 from ast2hf.formats.base import Spec
 from ast2hf.formats.huggingface import HUGGING_FACE
+from ast2hf.formats.huggingface import config as folder_config
 from ast2hf.output import up_to_date
 from ast2hf.planning import Opened, note
 from ast2hf.progress import Progress
@@ -77,12 +78,17 @@ def prove(
 
     device = str(conversion.report.device)
     expected, reason = _expected_logits(config, opened.source, clip)
-    with devices.full_precision(), opened.state_dict.checkpoint.watch.unchanged() as all_read:
+    with (
+        devices.enough_memory(device),
+        devices.full_precision(),
+        opened.state_dict.checkpoint.watch.unchanged() as all_read,
+    ):
         with progress.quiet("verify"):
             original = second_reading.load(opened.state_dict)
         all_read()
         evidence = Evidence(
             opened.spec, HUGGING_FACE, folder, original, clip, torch.device(device), expected, reason,
+            every_attention=config.verify.attention == "all",
             data_set=_data_set(conversion.report, config, opened.spec, folder, clips, progress),
         )  # fmt: skip
         with evidence.ahead() as begin:
@@ -147,6 +153,13 @@ def _expected_logits(config: Config, source: Source, clip: Clip | None) -> tuple
     if mode == "auto" and not clip.official:
         return None, "not the clip of the published logits"
     return expected, None
+
+
+def other_normalisation(folder: Path, spec: Spec) -> Iterator[str]:
+    """What to say where the extractor of ``folder`` normalises with other figures than those of the training."""
+    own, said = folder_config.read_normalisation(folder), spec.front_end.as_dict()
+    if own is not None and spec.family.expressible:
+        yield from normalisation.differences(own, (float(said["mean"]), float(said["std"])))
 
 
 def note_epsilon(report: Report, spec: Spec) -> None:

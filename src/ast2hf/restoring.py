@@ -175,9 +175,9 @@ def _prove(
     report.clip = SYNTHETIC_FEATURES
     evidence = Evidence(
         spec, HUGGING_FACE, folder, tensors, None, device, None, "the published logits are of another file",
-        not_heard=RESTORED, restored=True,
+        not_heard=RESTORED, restored=True, every_attention=settings.verify.attention == "all",
     )  # fmt: skip
-    with devices.full_precision(), progress("verify", f"Prove it on {device}"):
+    with devices.enough_memory(str(device)), devices.full_precision(), progress("verify", f"Prove it on {device}"):
         with evidence.loaded.with_epsilon(spec.layer_norm_eps):
             prove(conversion, evidence, settings.verify.tolerances)
         _note_epsilon(report, spec, evidence)

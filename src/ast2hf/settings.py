@@ -43,9 +43,15 @@ _AUTHORS_NAMES = {
 """What the options of the authors' training script are called here."""
 
 
+GPUS = 16
+"""Of one machine: the choices ``device=cuda:0`` to ``cuda:15``. No file has a name with a colon in it everywhere."""
+
+
 def register() -> None:
     """Tell Hydra of the schema, and OmegaConf of the two resolvers that ``conf/`` uses. May be called again."""
     ConfigStore.instance().store(name="schema", node=Config)
+    for device in (f"cuda:{index}" for index in range(GPUS)):
+        ConfigStore.instance().store(group="device", name=device, node={"name": device})
     OmegaConf.register_new_resolver("pid", os.getpid, replace=True)
     # Hydra hands cached answers on to the processes of a sweep, which may have another working directory.
     OmegaConf.register_new_resolver("path", lambda p: str(_outputs(p).absolute()), use_cache=True, replace=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ast2hf import period, strides
+from ast2hf import normalisation, period, strides
 from ast2hf.config import Variant
 from ast2hf.errors import CHOOSE, Choice, Question
 from ast2hf.families.ast.table import POSITIONS
@@ -16,13 +16,6 @@ from ast2hf.mapping.ops import Sizes
 
 MEL_BINS = 128
 """Of the features in every recipe of AST and SSAST."""
-
-STATS = {
-    "audioset": (-4.2677393, 4.5689974),
-    "esc50": (-6.6268077, 5.358466),
-    "speech_commands": (-6.845978, 5.5654526),
-}
-"""Mean and standard deviation of the choices of ``stats=``; the files are in conf/stats."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +71,11 @@ def settle(
         variant, note = _filled(variant, chosen, lengths, len(fits))
         notes += note
     unsaid = []
-    if family.expressible and (variant.mean is None or variant.std is None):
-        unsaid.append(_STATS_QUESTION)
+    if family.expressible:
+        if variant.mean is None or variant.std is None:
+            unsaid.append(_STATS_QUESTION)
+        else:
+            notes += normalisation.remarks(variant.mean, variant.std)
     if variant.head == CLASSIFICATION and variant.problem_type is None:
         unsaid.append(_LOSS_QUESTION)
     return Settled(variant, open_, tuple(unsaid), fits, tuple(notes))
@@ -119,7 +115,7 @@ _STATS_QUESTION = Question(
     (
         *(
             Choice(f"stats={name}", f"mean {mean}, std {std}, the authors' figures for {name}")
-            for name, (mean, std) in STATS.items()
+            for name, (mean, std) in normalisation.STATS.items()
         ),
         Choice("model.mean=MEAN model.std=STD", "dataset_mean and dataset_std of your training (std, not twice it)"),
     ),

@@ -91,6 +91,8 @@ def contradiction(variant: Variant, every: Sequence[Reading], shapes: Mapping[st
     positions = next((s[1] for name, s in shapes.items() if name.endswith("pos_embed") and len(s) == 3), None)
     found = "" if positions is None else f"{positions} position embeddings, "
     fit = f"which are those of {'; or of '.join(usual[:3])}" if usual else "which no strides of such an input give"
+    if any(reading.cut for reading in every):  # one for each row, and one for each column
+        found, fit = "positions in frequency and time, ", f"{fit}, or of shorter inputs"
     return InputError(
         f"the settings ({variant.name}) say {shown}, and the checkpoint has {found}{fit}",
         "choose the model that the checkpoint was trained as (model=…), or correct model.frequency_stride, "

@@ -58,6 +58,7 @@ def validate(config: Config) -> None:
     _require_choice_or_none("model.problem_type", config.model.problem_type, (MULTI_LABEL, SINGLE_LABEL))
     _require_choice_or_none("unused", config.unused, UNUSED)
     _require_choice("verify.expected_logits", config.verify.expected_logits, ("auto", "always", "never"))
+    _require_choice("verify.attention", config.verify.attention, ("default", "all"))
     for key, number in _positive(config).items():
         if not (isfinite(number) and number > 0):
             raise ConfigurationError(f"{key} is {number}", "it must be > 0")

@@ -96,6 +96,16 @@ def test_a_checkpoint_is_inspected(tiny_checkpoint, tmp_path, capfd):
     assert sorted(os.listdir(tmp_path)) == ["tiny.pth"]
 
 
+def test_an_inspection_needs_no_hash_of_the_file(tiny_checkpoint, monkeypatch):
+    def hashes(*_):
+        raise AssertionError("it is hashed")
+
+    monkeypatch.setattr("ast2hf.checkpoint.watched._sha256", hashes)
+    assert ast2hf.inspect(tiny_checkpoint, overrides=STRIDES).verdict == "recognised"
+    with pytest.raises(AssertionError, match="it is hashed"):  # the control
+        ast2hf.convert(tiny_checkpoint, output_dir=tiny_checkpoint.parent / "out", **TINY)
+
+
 def test_what_is_no_model_is_refused_in_an_inspection_and_a_broken_file_is_an_error(tmp_path):
     torch.save({"conv1.weight": torch.zeros(3)}, tmp_path / "other.pth")
     found = ast2hf.inspect(tmp_path / "other.pth")

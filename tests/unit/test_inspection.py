@@ -199,6 +199,12 @@ def test_a_plain_norm_that_is_said_against_the_tensors_is_refused_with_both():
     assert found.remedy == "leave out model.head_norm"
 
 
+def test_figures_of_the_normalisation_that_look_rounded_are_remarked_on():
+    checkpoint = FakeCheckpoint({(): ast_shapes(patches=1212)})
+    assert "look like stats=audioset, rounded" in " ".join(text(look(checkpoint, mean=-4.268, std=4.569)).split())
+    assert "stats=" not in text(look(checkpoint, mean=-5.1, std=4.2))
+
+
 def test_an_untrained_head_is_an_encoder_with_the_reason():
     found = look(FakeCheckpoint({(): ast_shapes(patches=1212)}, {"mlp_head.0.weight": 1, "mlp_head.0.bias": 0}))
     assert (found.verdict, found.head) == ("recognised", "none")

@@ -69,7 +69,9 @@ def test_a_right_conversion_is_published(run, tmp_path):
     conversion, error = run()
     assert error is None
     report = conversion.report
-    assert statuses(report) == ["passed"] * (len(ORDER) - 2) + ["not_checked"] * 2  # published logits, data set
+    assert (
+        statuses(report) == ["passed"] * (len(ORDER) - 3) + ["not_checked"] * 3
+    )  # published logits, attention, data set
     assert report.checks["pooled"].max_abs_diff <= report.checks["pooled"].atol
     assert report.checks["weights"].measured == {"bit_exact": 43, "recomputed": 0}
     assert report.first_divergence is None
@@ -205,6 +207,93 @@ def test_a_new_check_needs_nothing_but_its_function(run, tmp_path, monkeypatch):
     assert "| is it quiet |" in (tmp_path / "model" / "README.md").read_text()
 
 
+@pytest.fixture
+def attentions(monkeypatch):
+    """Which implementations of attention the layers computed with, in order; each a number, by which it is wrong."""
+    from transformers.models.audio_spectrogram_transformer import modeling_audio_spectrogram_transformer as modeling
+
+    used, wrong = [], {}
+    plain = modeling.ALL_ATTENTION_FUNCTIONS.get_interface
+
+    def get_interface(name, default):
+        def attention(*args, **kwargs):
+            used.append(name)
+            output, weights = plain(name, default)(*args, **kwargs)
+            return output + wrong.get(name, 0.0), weights
+
+        return attention
+
+    monkeypatch.setattr(modeling.ALL_ATTENTION_FUNCTIONS, "get_interface", get_interface)
+    return used, wrong
+
+
+@pytest.mark.parametrize("head", ["classification", "none"])
+def test_each_implementation_of_attention_is_proved_where_asked(run, attentions, head):
+    used, _ = attentions
+    conversion, error = run(f"model.head={head}", "verify.attention=all")
+    assert error is None
+    check = conversion.report.checks["attention"]
+    assert check.status == "passed"
+    assert check.measured["flash_attention_2"] == "not for cpu"
+    assert check.max_abs_diff == max(check.measured[f"max_abs_diff_{name}"] for name in ("eager", "sdpa"))
+    assert used[-4:] == ["eager"] * 2 + ["sdpa"] * 2
+
+
+@pytest.mark.parametrize(("backend", "error"), [("eager", 1e-2), ("eager", float("nan")), ("sdpa", 1e-2)])
+def test_an_implementation_of_attention_that_is_wrong_fails_by_its_name(run, attentions, backend, error):
+    _, wrong = attentions
+    wrong[backend] = error
+    # The default one would fail before, were the other tolerances as they are.
+    before = dict.fromkeys(("last_hidden_state", "pooled", "logits", "end_to_end"), 1.0) if backend == "sdpa" else {}
+    conversion, raised = run("verify.attention=all", **before)
+    assert isinstance(raised, VerificationError)
+    check = conversion.report.checks["attention"]
+    assert check.status == "failed"
+    assert check.reason.endswith(f"with {backend}")
+    assert conversion.report.first_divergence is not None
+
+
+def test_one_implementation_of_attention_is_proved_where_no_more_was_asked(run, attentions):
+    used, _ = attentions
+    conversion, error = run("verify.attention=default")
+    assert error is None
+    assert set(used) == {"sdpa"}
+    assert conversion.report.checks["attention"].reason == "verify.attention=all proves each of them"
+
+
+@pytest.mark.parametrize("where", ["the original", "the folder"])
+def test_too_little_memory_for_the_proof_is_said_and_nothing_is_published(run, tmp_path, monkeypatch, where):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    if where == "the original":
+        monkeypatch.setattr(AST, "reference", full, raising=False)
+    else:
+        from transformers import AutoModelForAudioClassification
+
+        monkeypatch.setattr(AutoModelForAudioClassification, "from_pretrained", full)
+    report = fails(run, tmp_path, ConfigurationError)
+    assert report.error.startswith("there is not enough memory on cpu (CUDA out of memory.")
+
+
+def test_the_tolerances_of_a_gpu_are_those_of_its_kind(run, tmp_path, monkeypatch):
+    """The handle's index is none of them; the proof itself is made on the CPU, for want of the device."""
+    asked = []
+
+    def check(evidence, tolerance):
+        asked.append((str(evidence.device), tolerance.atol))
+        return Finding("passed")
+
+    monkeypatch.setattr("ast2hf.device.resolve", lambda name: name)
+    monkeypatch.setattr("ast2hf.proof.checks.CHECKS", {"logits": Check("logits", "all logits", check)})
+    monkeypatch.setattr("ast2hf.proof.prove.CHECKS", {"logits": Check("logits", "all logits", check)})
+    conversion, error = run("device=cuda:1")
+    assert error is None
+    assert asked == [("cuda:1", 1e-4)]
+    assert conversion.report.device == "cuda:1"
+    assert json.loads((tmp_path / "model" / "conversion_report.json").read_text())["device"] == "cuda:1"
+
+
 def test_an_encoder_is_published_without_a_head(run, tmp_path):
     conversion, error = run("model.head=none")
     assert error is None
@@ -246,6 +335,33 @@ def test_what_the_epsilon_of_the_official_conversions_costs_is_said(run, tmp_pat
     assert logits.max_abs_diff > 1e-4 > 1e-5 > logits.measured["max_abs_diff_with_original_epsilon"]
     assert any("layer_norm_eps is not the original's 1e-06" in note for note in conversion.report.notes)
     assert statuses(conversion.report, "end_to_end") == ["passed"]  # a comparison that fails does not stop the others
+
+
+def test_rounded_figures_of_the_normalisation_are_said(run, tmp_path):
+    conversion, error = run("model.mean=-4.268", "model.std=4.569")
+    assert error is None
+    (note,) = [note for note in conversion.report.notes if "stats=" in note]
+    assert note.startswith("model.mean=-4.268 and model.std=4.569 look like stats=audioset, rounded")
+    verification, error = verified(run, tmp_path)
+    assert error is None
+    (note,) = [note for note in verification.report.notes if "normalises" in note]
+    assert "the folder's look rounded" in note
+    assert verification.report.checks["features"].max_abs_diff > 1e-5
+
+
+def test_another_normalisation_than_that_of_the_training_is_said_beside_the_failure(run, tmp_path):
+    run("model.mean=-6.1", "model.std=4.2")
+    conversion, error = verified(run, tmp_path)
+    assert isinstance(error, VerificationError)
+    assert conversion.report.checks["features"].status == "failed"
+    assert any("normalises with mean -6.1 and std 4.2, and mean -4.2677393" in n for n in conversion.report.notes)
+
+
+def test_the_normalisation_of_the_training_is_nothing_to_speak_of(run, tmp_path):
+    run()
+    conversion, error = verified(run, tmp_path)
+    assert error is None
+    assert not [note for note in conversion.report.notes if "normalises" in note or "stats=" in note]
 
 
 def test_labels_in_another_order_than_those_of_the_training_are_found(run, tmp_path):
@@ -345,6 +461,7 @@ def test_a_dry_run_writes_nothing(run, tmp_path):
 
 @pytest.mark.gpu
 def test_on_the_gpu(run):
-    conversion, error = run("device=auto")
+    conversion, error = run("device=auto", "verify.attention=all")
     assert error is None
     assert conversion.report.device in ("cuda", "mps")
+    assert conversion.report.checks["attention"].status == "passed"

@@ -101,14 +101,19 @@ class StateDict:
 
 
 @contextmanager
-def open_checkpoint(path: Path) -> Iterator[Checkpoint]:
-    """Open and vet ``path``; the SHA-256 is computed in a second thread meanwhile. Raises InputError."""
+def open_checkpoint(path: Path, *, hashed: bool = True) -> Iterator[Checkpoint]:
+    """Open and vet ``path``. Raises InputError.
+
+    The SHA-256 is computed in a second thread meanwhile; with ``hashed=False`` only once somebody asks for it.
+    """
     with ExitStack() as stack:
         try:
             file = stack.enter_context(open_file(path))
         except (OSError, ValueError) as error:
             raise unreadable(f"checkpoint {printable(path)}", error, "give the path of a .pth file") from None
         watched = stack.enter_context(watch(file.fileno()))
+        if hashed:
+            watched.begin()
         container = open_container(path, file)
         found = find(container.root)
         vet(container, found.candidates)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cached_property
 
 from ast2hf.checkpoint.container import ByteRange, blocks
 from ast2hf.errors import InputError
@@ -21,12 +22,19 @@ class Watch:
         self._executor = executor
         self._abandoned = abandoned
         self._before = _state(fd)
-        self._sha256 = self._hash()
+
+    def begin(self) -> None:
+        """Begin the hash, which would else begin when it is asked for."""
+        _ = self._first
+
+    @cached_property
+    def _first(self) -> Future[str]:
+        return self._hash()
 
     @property
     def sha256(self) -> str:
         """Of the whole file, as it was first read. Waits until it is known; raises InputError where it cannot be."""
-        return self._sha256.result()
+        return self._first.result()
 
     @contextmanager
     def unchanged(self) -> Iterator[Callable[[], None]]:

@@ -7,9 +7,13 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from ast2hf.cli import process
 from ast2hf.progress import BYTES, Progress, Stage
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Display
 
 log = logging.getLogger(__name__)
 
@@ -21,27 +25,16 @@ class _Spinner(Stage):
     """With ``bar``, also how much is done. Shown only where stderr is a terminal, and no stage inside it is."""
 
     def __init__(self, text: str, bar: str | None) -> None:
-        from rich import progress
-        from rich.console import Console
-
-        columns: list[progress.ProgressColumn] = [
-            progress.SpinnerColumn(),
-            progress.TextColumn("{task.description}", markup=False),
-        ]
-        if bar == BYTES:
-            columns += [progress.BarColumn(), progress.DownloadColumn(), progress.TransferSpeedColumn()]
-        elif bar is not None:
-            columns += [progress.BarColumn(), progress.MofNCompleteColumn(), progress.TextColumn("{task.fields[rate]}")]
-        console = Console(stderr=True)
-        self._display = progress.Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._task = self._display.add_task(text, total=None, rate="")
         self._text, self._bar = text, bar
         self._logged = time.monotonic()
         self._first: tuple[int, float] | None = None
+        self._display = _display(bar) if sys.stderr is not None and sys.stderr.isatty() else None
+        self._task = None if self._display is None else self._display.add_task(text, total=None, rate="")
 
     def progress(self, done: int, total: int | None) -> None:
         rate = "" if self._bar == BYTES else self._rate(done, total)
-        self._display.update(self._task, completed=done, total=total, rate=rate)
+        if self._display is not None and self._task is not None:
+            self._display.update(self._task, completed=done, total=total, rate=rate)
         if rate and time.monotonic() - self._logged >= LOG_INTERVAL:
             self._logged = time.monotonic()
             log.info("%s: %d of %s, %s", self._text, done, total, rate)
@@ -58,10 +51,28 @@ class _Spinner(Stage):
         return f"{1 / each:.3g} {self._bar}/s, {_clock((total - done) * each)} left"
 
     def show(self) -> None:
-        self._display.start()
+        if self._display is not None:
+            self._display.start()
 
     def hide(self) -> None:
-        self._display.stop()
+        if self._display is not None:
+            self._display.stop()
+
+
+def _display(bar: str | None) -> Display:
+    """What a terminal shows of a stage. Where there is none, rich is not imported."""
+    from rich import progress
+    from rich.console import Console
+
+    columns: list[progress.ProgressColumn] = [
+        progress.SpinnerColumn(),
+        progress.TextColumn("{task.description}", markup=False),
+    ]
+    if bar == BYTES:
+        columns += [progress.BarColumn(), progress.DownloadColumn(), progress.TransferSpeedColumn()]
+    elif bar is not None:
+        columns += [progress.BarColumn(), progress.MofNCompleteColumn(), progress.TextColumn("{task.fields[rate]}")]
+    return progress.Progress(*columns, console=Console(stderr=True), transient=True)
 
 
 def _clock(seconds: float) -> str:

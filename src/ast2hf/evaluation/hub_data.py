@@ -111,7 +111,10 @@ class Streamed:
                 start = self._position = start + 1
                 yield self._example(row, place)
             if start < min(stop, self._count):
-                raise InputError(f"{self.name} ended after {start:,} of {self._count:,} clips", "fetch it anew")
+                raise InputError(
+                    f"{self.name} ended after {start:,} of {self._count:,} clips",
+                    "download it again, without data.streaming",
+                )
 
     def _begin(self, start: int) -> None:
         self._open: Generator[Any, None, None] = iter(self._rows.skip(start))

@@ -33,7 +33,9 @@ def esc50(data: Data, matcher: Matcher) -> Listed:
         raise InputError(f"esc50.csv has no column {missing[0]}", remedy)
     folds = sorted({row["fold"] for _, row in rows})
     if data.split is not None and data.split not in folds:
-        raise InputError(f"ESC-50 has no fold {printable(data.split, 30)}", f"choose data.split of: {', '.join(folds)}")
+        raise InputError(
+            f"the data set ESC-50 has no fold {printable(data.split, 30)}", f"choose data.split of: {', '.join(folds)}"
+        )
     chosen = [
         Row(root / "audio" / row["filename"], [row["category"]]) for _, row in rows if data.split in (None, row["fold"])
     ]
@@ -45,7 +47,7 @@ def speech_commands(data: Data, matcher: Matcher) -> Listed:
     root = _folder(data)
     if data.split not in _LISTS:
         said = "needs a split" if data.split is None else f"has no split {printable(data.split, 30)} with a list"
-        raise InputError(f"Speech Commands {said}", "give data.split=testing or data.split=validation")
+        raise InputError(f"the data set Speech Commands {said}", "give data.split=testing or data.split=validation")
     remedy = "give the folder of Speech Commands, with testing_list.txt and a folder for each word in it"
     names = list(lists.lines(lists.read_text(root / _LISTS[data.split], "list of clips", remedy)))
     stray = next((name for name in names if "/" not in name), None)

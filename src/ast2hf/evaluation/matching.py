@@ -107,10 +107,11 @@ class Matcher:
         count, times = len(self._unknown), self._unknown.total()
         shown = ", ".join(printable(label, 60) for label in islice(self._unknown, _SHOWN))
         more = f", and {count - _SHOWN:,} more" if count > _SHOWN else ""
+        found = "once" if times == 1 else f"{times:,} times"
         own = ", ".join(printable(label, 40) for label in self._labels[:3])
         raise InputError(
             f"{count:,} label{'s' * (count > 1)} of {printable(name)} {'are' if count > 1 else 'is'} not among the "
-            f"model's: {shown}{more} ({'once' if times == 1 else f'{times:,} times'}; the model has {own}, …)",
+            f"model's: {shown}{more} (found {found}, while the model has {own}, …)",
             self._remedy(),
         )
 

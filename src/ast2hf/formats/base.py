@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +66,18 @@ class Loaded(Protocol):
     info: LoadingInfo
     layer_norm_eps: float
 
+    @property
+    def attentions(self) -> Mapping[str, str | None]:
+        """The implementations of attention by name, each with the reason why it cannot be used here, or None."""
+
+    @property
+    def half_attentions(self) -> Collection[str]:
+        """Those of ``attentions`` that know half precision alone."""
+
     def __call__(self, features: Tensor) -> Activations: ...
+
+    def with_attention(self, name: str) -> AbstractContextManager[None]:
+        """Compute with another of ``attentions`` for a while."""
 
     def logits(self, features: Tensor) -> Tensor:
         """The logits alone, without keeping what each block computes. For models with a head."""

@@ -35,6 +35,7 @@ class Evidence:
     ``clip``: None where the folder has no feature extractor for it; then both models get synthetic features.
     ``not_heard`` says why. ``expected``: the official logits, where they are to be compared; else ``not_expected``
     says why not. ``restored``: the original was made from the folder, and not the folder from the original.
+    ``every_attention``: the folder is to be proved with each implementation of attention, as ``verify.attention``.
     ``data_set``: None where none was given.
     """
 
@@ -48,6 +49,7 @@ class Evidence:
     not_expected: str | None = None
     not_heard: str = "the folder has no feature extractor: transformers has none for such features"
     restored: bool = False
+    every_attention: bool = False
     data_set: DataSet | None = None
     _ahead: dict[str, Future[Activations]] = field(default_factory=dict, repr=False)
 

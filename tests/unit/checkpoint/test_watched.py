@@ -22,6 +22,7 @@ def path(tmp_path):
 @pytest.fixture
 def watch(path):
     with path.open("rb") as file, watched.watch(file.fileno()) as watch:
+        watch.begin()
         yield watch
 
 
@@ -111,6 +112,23 @@ def test_another_file_at_the_path_does_not_matter_to_the_hash(path, watch):
     assert watch.sha256 == hashlib.sha256(bytes(range(256)) * 100).hexdigest()
 
 
+def test_the_hash_begins_when_it_is_asked_for_unless_it_was_begun(path, monkeypatch):
+    hashed = []
+    plain = watched._sha256
+    monkeypatch.setattr(watched, "_sha256", lambda *args: hashed.append(args) or plain(*args))
+    with path.open("rb") as file:
+        with watched.watch(file.fileno()) as watch:
+            pass
+        assert not hashed
+        with watched.watch(file.fileno()) as watch:
+            watch.begin()
+            watch.begin()
+        assert len(hashed) == 1
+        with watched.watch(file.fileno()) as watch:
+            assert watch.sha256 == watch.sha256
+        assert len(hashed) == 2
+
+
 def test_an_abandoned_file_is_not_read_to_its_end(path, monkeypatch):
     reached, go_on = threading.Event(), threading.Event()
 
@@ -123,6 +141,7 @@ def test_an_abandoned_file_is_not_read_to_its_end(path, monkeypatch):
 
     monkeypatch.setattr(watched, "blocks", blocks)
     with path.open("rb") as file, watched.watch(file.fileno()) as watch:
+        watch.begin()
         assert reached.wait(10)
         watch._abandoned.set()
         go_on.set()

@@ -110,7 +110,7 @@ def test_what_is_not_found_is_listed_and_counted():
         matcher.require_all("eval.json")
     assert caught.value.cause == (
         "8 labels of eval.json are not among the model's: bird 0, bird 1, bird 2, bird 3, bird 4, and 3 more "
-        "(9 times; the model has Speech, Child speech, kid speaking, Dog, …)"
+        "(found 9 times, while the model has Speech, Child speech, kid speaking, Dog, …)"
     )
 
 

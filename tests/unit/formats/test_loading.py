@@ -36,3 +36,31 @@ def test_a_pipe_in_place_of_a_file_is_refused_without_waiting(tmp_path):
         config.read_head(tmp_path)
     os.mkfifo(tmp_path / names.REPORT)
     assert up_to_date.model_files(tmp_path) == names.MODEL_FILES
+
+
+def test_another_attention_is_computed_with_for_a_while():
+    from transformers import ASTConfig, ASTModel
+
+    from ast2hf.formats.huggingface import loading
+
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 16}
+    model = loading.HuggingFaceModel(ASTModel(ASTConfig(**small)), None)
+    assert model.attentions == {"eager": None, "sdpa": None, "flash_attention_2": "not for cpu"}
+    with pytest.raises(KeyError), model.with_attention("eager"):
+        assert {layer.config._attn_implementation for layer in model.model.modules() if hasattr(layer, "config")} == {
+            "eager"
+        }
+        raise KeyError
+    assert model.model.config._attn_implementation == "sdpa"
+
+
+def test_flash_attention_is_for_cuda_and_where_it_is_installed(monkeypatch):
+    import torch
+
+    from ast2hf.formats.huggingface import loading
+
+    cuda = torch.device("cuda:1")
+    assert loading._no_flash(torch.device("mps")) == "not for mps"
+    for installed, why in ((False, "not installed"), (True, None)):
+        monkeypatch.setattr(loading, "is_flash_attn_2_available", lambda found=installed: found)
+        assert loading._no_flash(cuda) == why

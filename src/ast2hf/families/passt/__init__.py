@@ -94,10 +94,11 @@ class Passt:
         geometry = sizes.geometry(variant, shapes, prefix="", head=table.HEAD)
         available = shapes[table.COLUMNS][3] if table.COLUMNS in shapes else geometry.time_patches
         if geometry.time_patches > available:
+            longest = PATCH - 1 + available * geometry.time_stride
             raise ConfigurationError(
                 f"{geometry.max_length} frames are {geometry.time_patches} patches in time, and the checkpoint has "
-                f"positions for {available}",
-                f"give model.max_length of at most {PATCH - 1 + available * geometry.time_stride}",
+                f"positions for {available}, which are cut for a shorter input and never stretched for a longer one",
+                f"give model.max_length or resize.max_length of at most {longest}, and longer recordings in parts",
             )
         return geometry
 

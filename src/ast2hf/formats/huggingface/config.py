@@ -16,7 +16,7 @@ from ast2hf.errors import InputError, printable
 from ast2hf.families.base import CLASSIFICATION
 from ast2hf.families.geometry import Geometry
 from ast2hf.formats.base import Spec
-from ast2hf.formats.huggingface.names import CONFIG
+from ast2hf.formats.huggingface.names import CONFIG, PREPROCESSOR
 from ast2hf.local_files import read_file
 from ast2hf.results import NO_HEAD
 
@@ -30,6 +30,9 @@ _DEFAULTS = {
     "frequency_stride": 10, "time_stride": 10, "max_length": 1024, "num_mel_bins": 128,
 }  # fmt: skip
 """Of transformers' ASTConfig, which may leave them out of a file."""
+
+_NORMALISATION = {"mean": -4.2677393, "std": 4.5689974}
+"""Of transformers' ASTFeatureExtractor, likewise."""
 
 _MAX_JSON = 64 << 20
 """Bytes of a JSON file of a folder. A configuration with 527 classes has 40 KB."""
@@ -130,6 +133,15 @@ def read_epsilon(folder: Path) -> float:
 def read_problem_type(folder: Path) -> str:
     """``problem_type`` of the model of ``folder``; multi-label where it has none."""
     return str(read(folder).get("problem_type") or MULTI_LABEL)
+
+
+def read_normalisation(folder: Path) -> tuple[float, float] | None:
+    """Mean and standard deviation that the extractor of ``folder`` normalises with; None where it does not say."""
+    if not (folder / PREPROCESSOR).exists():
+        return None
+    value = read(folder, PREPROCESSOR)
+    mean, std = (value.get(key, default) for key, default in _NORMALISATION.items())
+    return (float(mean), float(std)) if isinstance(mean, int | float) and isinstance(std, int | float) else None
 
 
 def read(folder: Path, name: str = CONFIG) -> dict[str, Any]:

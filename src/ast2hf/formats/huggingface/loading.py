@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ast2hf import device as devices
 from ast2hf import torchaudio_guard
 from ast2hf.errors import VerificationError, printable
 from ast2hf.families.base import CLASSIFICATION, Activations
@@ -22,16 +23,21 @@ from transformers import AutoModel, AutoModelForAudioClassification  # noqa: E40
 
 # What the two classes above import only once they are used; here, the time counts as that of an import.
 from transformers.models.audio_spectrogram_transformer import modeling_audio_spectrogram_transformer  # noqa: E402, F401
-from transformers.utils import logging  # noqa: E402
+from transformers.utils import is_flash_attn_2_available, logging  # noqa: E402
+
+FLASH = "flash_attention_2"
 
 
 class HuggingFaceModel:
     """See :class:`ast2hf.formats.base.Loaded`."""
 
+    half_attentions = (FLASH,)
+
     def __init__(self, model: Any, info: LoadingInfo) -> None:
         self.info = info
         self.model = model
         self.layer_norm_eps = float(model.config.layer_norm_eps)
+        self.attentions: dict[str, str | None] = {"eager": None, "sdpa": None, FLASH: _no_flash(model.device)}
 
     def __call__(self, features: Tensor) -> Activations:
         encoded: list[Any] = []
@@ -61,6 +67,22 @@ class HuggingFaceModel:
             for norm, own in zip(norms, before, strict=True):
                 norm.eps = own
 
+    @contextmanager
+    def with_attention(self, name: str) -> Iterator[None]:
+        before = self.model.config._attn_implementation
+        try:
+            self.model.set_attn_implementation(name)
+            with torch.autocast(self.model.device.type, torch.float16, enabled=name in self.half_attentions):
+                yield
+        finally:
+            self.model.set_attn_implementation(before)
+
+
+def _no_flash(device: torch.device) -> str | None:
+    if device.type != "cuda":
+        return f"not for {device.type}"
+    return None if is_flash_attn_2_available() else "not installed"
+
 
 def load(folder: Path, device: torch.device, dtype: str = "float32") -> HuggingFaceModel:
     """The model of ``folder`` on ``device``. Raises VerificationError where transformers cannot load it.
@@ -74,6 +96,8 @@ def load(folder: Path, device: torch.device, dtype: str = "float32") -> HuggingF
                 folder, output_loading_info=True, local_files_only=True, dtype=getattr(torch, dtype)
             )
     except Exception as error:  # whatever from_pretrained raises, the folder is not one that users can load
+        if devices.is_out_of_memory(error):
+            raise
         raise VerificationError(
             f"transformers cannot load the folder ({printable(type(error).__name__)}: {printable(error)})",
             "if ast2hf wrote it, this is a defect of the conversion: please report it",
