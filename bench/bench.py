@@ -40,6 +40,8 @@ OUTPUTS = ROOT / "outputs"
 
 CHOICE = "ast_10_10_0_4593"
 VARIANTS = "ast_*"
+DATA_CHOICE = "ast_16_16"
+"""The variant of the proof over a data set; it has the fewest tokens, so that reading clips has the largest share."""
 SEED = 1
 
 STAGE_INTERVAL = 0.001
@@ -199,6 +201,15 @@ class Bench:
         """Into a store that exists after the warm-up: it is made once, and takes seconds."""
         return self.one(f'tracking.uri="sqlite:///{self.scratch}/mlflow.db"')
 
+    def over_data(self, mode: str) -> Measurement:
+        variant = self.variants[DATA_CHOICE]
+        warm(variant.checkpoint)
+        process = run(
+            [sys.executable, BENCH / "over_data.py", mode, variant.checkpoint, DATA_CHOICE, 48], COMMAND_INTERVAL
+        )
+        said = json.loads(process.stdout)
+        return Measurement(said["seconds"], memory(said["status"], "VmHWM"), process.peak("RssAnon"))
+
     def eight(self, *overrides: str) -> Measurement:
         for variant in self.variants.values():
             warm(variant.checkpoint)
@@ -252,6 +263,7 @@ def measure_all(bench: Bench, stages: int, commands: int) -> dict[str, list[Meas
         "one_process": lambda: bench.processes(1),
         "two_processes": lambda: bench.processes(2),
     }
+    data = {name: partial(bench.over_data, mode) for name, mode in (("forwards", "forwards"), ("over_data", "pass"))}
     start: dict[str, Workload] = {
         "import_hydra": lambda: bench.python("-c", "import hydra"),
         "help": lambda: bench.python(*PROGRAM, "--help"),
@@ -263,6 +275,7 @@ def measure_all(bench: Bench, stages: int, commands: int) -> dict[str, list[Meas
         measure(found, whole, commands, warm_up=1)
         measure(found, eight, commands, warm_up=0)  # the same programs, just run
         measure(found, scale, commands, warm_up=0)
+        measure(found, data, commands, warm_up=0)
     except KeyboardInterrupt:
         print("interrupted: the table has what is measured", file=sys.stderr)
     return found

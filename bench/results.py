@@ -41,6 +41,8 @@ CASES = (
     Case("eight", "eight variants in one command", "eight_baselines", 0.5),
     Case("import_hydra", "python -c 'import hydra'"),
     Case("help", "--help", "import_hydra", 3.0),
+    Case("forwards", "both forwards over 48 clips, features ready"),
+    Case("over_data", "proof over the 48 clips, decoding and features included", "forwards", 1.11),
     Case("one_process", "eight variants, scale=joblib, 1 process"),
     Case("two_processes", "eight variants, scale=joblib, 2 processes", "one_process"),
 )

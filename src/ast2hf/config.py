@@ -148,10 +148,13 @@ class Resize:
 
 @dataclass
 class Gates:
-    """Of the proof over a data set: the least share of clips that agree, the largest difference of the headline."""
+    """Of the proof over a data set: the least share of clips that agree, the largest difference of the headline.
+
+    ``headline``: None for that of the dtype.
+    """
 
     agreement: float = MISSING
-    headline: float = MISSING
+    headline: float | None = None
 
 
 @dataclass

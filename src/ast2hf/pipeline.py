@@ -63,6 +63,7 @@ def convert(conversion: Conversion, config: Config, progress: Progress) -> None:
             labels = load_labels(config.labels, config.model)
         opened = open_and_plan(report, config, config.model, labels, scratch, stack, progress)
         _require_loggable(config, opened.spec)
+        clips = proving.open_data_set(report, config, opened.spec)
         if config.skip_existing or place is None:
             identify(report, opened, progress)
         if config.skip_existing and _is_current(report, config, opened.spec, target, progress):
@@ -76,7 +77,7 @@ def convert(conversion: Conversion, config: Config, progress: Progress) -> None:
             HUGGING_FACE.write(staged, opened.spec, opened.state_dict)
         place.start_sync()
         identify(report, opened, progress)
-        proving.prove(conversion, config, opened, staged, clip, progress)
+        proving.prove(conversion, config, opened, staged, clip, clips, progress)
         with progress("publish", "Publish the model folder"):
             _describe(report, staged, opened, progress)
             place.publish(config.overwrite)
@@ -98,10 +99,11 @@ def verify(conversion: Conversion, config: Config, progress: Progress) -> None:
             opened = replace(opened, spec=replace(opened.spec, head_apart=()))
             report.head_apart = {}
         note(report, *proving.other_normalisation(folder, opened.spec))
+        clips = proving.open_data_set(report, config, opened.spec)
         clip = proving.import_and_load_clip(report, config, opened.spec, progress)
         identify(report, opened, progress)
         try:
-            proving.prove(conversion, config, opened, folder, clip, progress, to_the_end=True)
+            proving.prove(conversion, config, opened, folder, clip, clips, progress, to_the_end=True)
         finally:
             proving.note_epsilon(report, opened.spec)
 

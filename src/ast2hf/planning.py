@@ -182,6 +182,7 @@ def _configuration_hash(report: Report, config: Config, variant: Variant, spec: 
         {
             "model": model, "resize": asdict(config.resize), "labels": spec.labels, "audio": config.audio,
             "device": report.device, "dtype": report.dtype, "verify": asdict(config.verify),
+            "data": {key: value for key, value in asdict(config.data).items() if key not in ("workers", "streaming")},
             "environment": {name: report.environment[name] for name in packages},
         }
     )  # fmt: skip

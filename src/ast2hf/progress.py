@@ -6,12 +6,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+BYTES, CLIPS = "bytes", "clips"
+
 
 class Stage:
     """A stage in progress."""
 
     def progress(self, done: int, total: int | None) -> None:
-        """``done`` of ``total`` bytes; None where the total is unknown."""
+        """``done`` of ``total``, in the unit of its bar; None where the total is unknown."""
 
 
 class Progress:
@@ -24,8 +26,8 @@ class Progress:
         self._seconds: dict[str, float] = {}
 
     @contextmanager
-    def __call__(self, name: str, text: str, bar: bool = False) -> Iterator[Stage]:
-        """Time a stage that people may want to see. ``bar``: it reports how far it is."""
+    def __call__(self, name: str, text: str, bar: str | None = None) -> Iterator[Stage]:
+        """Time a stage that people may want to see. ``bar``: it reports how far it is, in BYTES or CLIPS."""
         with self.quiet(name):
             yield Stage()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,11 @@ from ast2hf import device as devices
 from ast2hf import local_files, normalisation
 from ast2hf.checkpoint.source import Source
 from ast2hf.config import Config, ExpectedLogits
+from ast2hf.evaluation.source import Source as Clips
 from ast2hf.formats.base import Spec
 from ast2hf.formats.huggingface import HUGGING_FACE
 from ast2hf.formats.huggingface import config as folder_config
+from ast2hf.output import up_to_date
 from ast2hf.planning import Opened, note
 from ast2hf.progress import Progress
 from ast2hf.proof import checks
@@ -21,6 +24,7 @@ from ast2hf.results import SYNTHETIC_FEATURES, Conversion, Report
 
 if TYPE_CHECKING:
     from ast2hf.audio import Clip
+    from ast2hf.evaluation.pair import DataSet
     from ast2hf.proof.evidence import Evidence
 
 
@@ -43,13 +47,28 @@ def import_and_load_clip(report: Report, config: Config, spec: Spec, progress: P
     return clip
 
 
+def open_data_set(report: Report, config: Config, spec: Spec) -> Clips | None:
+    """The clips of the data set, labels matched with those of ``spec``; None where none was given or none can be heard.
+
+    Raises InputError, DownloadError, ConfigurationError.
+    """
+    if config.data.kind is None or spec.labels is None or not spec.family.expressible:
+        return None
+    from ast2hf.evaluation.opening import open_source
+
+    source = open_source(config.data, spec.labels)
+    note(report, *source.notes)
+    return source
+
+
 def prove(
-    conversion: Conversion, config: Config, opened: Opened, folder: Path, clip: Clip | None, progress: Progress,
-    *, to_the_end: bool = False,
+    conversion: Conversion, config: Config, opened: Opened, folder: Path, clip: Clip | None, clips: Clips | None,
+    progress: Progress, *, to_the_end: bool = False,
 ) -> None:  # fmt: skip
     """Prove ``folder`` against what ``opened`` holds, read a second time. ``to_the_end``: as in proof.prove.
 
-    Raises VerificationError, or InputError where the checkpoint changed meanwhile.
+    ``clips``: of the data set. Raises VerificationError, the errors of ast2hf.evaluation.evaluate, or InputError where
+    the checkpoint changed meanwhile.
     """
     import torch
 
@@ -70,12 +89,43 @@ def prove(
         evidence = Evidence(
             opened.spec, HUGGING_FACE, folder, original, clip, torch.device(device), expected, reason,
             every_attention=config.verify.attention == "all",
+            data_set=_data_set(conversion.report, config, opened.spec, folder, clips, progress),
         )  # fmt: skip
         with evidence.ahead() as begin:
             with progress.importing("Import transformers"):
                 _import_beside(evidence, begin)
-            with progress("verify", f"Prove it on {device}"):
-                make_checks(conversion, evidence, config.verify.tolerances, to_the_end=to_the_end)
+            try:
+                with progress("verify", f"Prove it on {device}"):
+                    make_checks(conversion, evidence, config.verify.tolerances, to_the_end=to_the_end)
+            finally:
+                note(conversion.report, *(evidence.evaluated.notes if evidence.evaluated else ()))
+
+
+def _data_set(
+    report: Report, config: Config, spec: Spec, folder: Path, clips: Clips | None, progress: Progress
+) -> DataSet | None:
+    """``clips`` with all that the logits of both models over them depend on."""
+    if clips is None:
+        return None
+    from ast2hf.evaluation.pair import DataSet
+
+    names = [name for name in HUGGING_FACE.model_files(spec) if (folder / name).exists()]
+    packages = ("torch", "torchaudio", "transformers", "numpy")
+    key = up_to_date.configuration_hash(
+        {
+            "clips": [clips.fingerprint, len(clips)], "labels": spec.labels,
+            "files": up_to_date.file_hashes(folder, names),
+            "source": {name: report.source[name] for name in ("sha256", "keys", "prefix")},
+            "family": spec.family.name, "pooling": spec.pooling, "head_norm": spec.head_norm,
+            "geometry": spec.geometry.as_dict(), "front_end": dict(spec.front_end.as_dict()),
+            "epsilon": spec.layer_norm_eps, "resized": report.resized,
+            "data": {name: value for name, value in asdict(config.data).items() if name in ("dtype", "batch_size")},
+            "device": str(report.device).partition(":")[0],
+            "environment": {name: report.environment[name] for name in packages},
+        }
+    )  # fmt: skip
+    cache = local_files.expand(config.paths.cache).absolute() / "evaluations"
+    return DataSet(clips, config.data, cache, key, progress)
 
 
 def _import_beside(evidence: Evidence, begin: Callable[[str], None]) -> None:

@@ -9,6 +9,7 @@ from math import isfinite
 
 from ast2hf.config import MULTI_LABEL, SINGLE_LABEL, Config, Data, Hub, Verify
 from ast2hf.errors import ConfigurationError, first_line, is_printable, printable
+from ast2hf.evaluation.gates import HEADLINE_GATES
 from ast2hf.evaluation.opening import KINDS
 from ast2hf.families import FAMILIES, heads
 from ast2hf.families.base import HEADS, POOLINGS
@@ -23,9 +24,6 @@ UNUSED = ("drop",)
 _OF_FOLDERS = ("verify", "restore")
 
 _OF_DATA = ("convert", "verify")
-
-DTYPES = ("float32", "bfloat16")
-"""Of the forwards over a data set."""
 
 
 def validate(config: Config) -> None:
@@ -113,7 +111,6 @@ def _positive(config: Config) -> dict[str, float]:
         "model.num_mel_bins": config.model.num_mel_bins,
         "resize.max_length": config.resize.max_length,
         "resize.num_mel_bins": config.resize.num_mel_bins,
-        "data.workers": config.data.workers,
     }
     found |= {key: number for key, number in open_.items() if number is not None}
     if config.threads is not None:
@@ -142,11 +139,13 @@ def _validate_data(config: Config) -> None:
         raise ConfigurationError(f"data={data.kind} needs a data set", f"add data.path={_PATHS[data.kind]}")
     if data.streaming and data.kind != "huggingface":
         raise ConfigurationError(f"data.streaming=true is not for data={data.kind}", "leave it out")
-    _require_choice("data.dtype", data.dtype, DTYPES)
+    _require_choice("data.dtype", data.dtype, HEADLINE_GATES)
+    if data.workers is not None and data.workers < 0:
+        raise ConfigurationError(f"data.workers is {data.workers}", "it must be >= 0")
     for key, number in {"max_skipped": data.max_skipped, "gates.agreement": data.gates.agreement}.items():
         if not 0 <= number <= 1:
             raise ConfigurationError(f"data.{key} is {number}", "it must be a share, from 0 to 1")
-    if not (isfinite(data.gates.headline) and data.gates.headline >= 0):
+    if data.gates.headline is not None and not (isfinite(data.gates.headline) and data.gates.headline >= 0):
         raise ConfigurationError(f"data.gates.headline is {data.gates.headline}", "it must be >= 0")
     _validate_shards(config.task, data)
 

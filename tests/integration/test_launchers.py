@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, TINY, Result
+from conftest import ROOT, TINY, TINY_OVERRIDES, Result
+from support import data_sets
 from support.ray_cluster import ADDRESS, RAY, Cluster, end, family, possible, two_nodes
 from test_sweep import SIZES, TINY_BINS, runs, table
 
@@ -115,6 +116,25 @@ def test_a_process_that_is_killed_is_told_and_leaves_nothing_half_written(cli):
     again = cli.cold(*FOUR, "scale=joblib", "hydra.launcher.n_jobs=2", "tracking=off", "skip_existing=true")
     assert again.code == 0, again.err
     assert "Sweep: 4 of 4 jobs passed" in again.out
+
+
+def test_the_shards_of_a_data_set_make_the_figures_of_one_process(cli, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs pip install 'ast2hf[joblib]'")
+    checkpoint = tmp_path / "tiny.pth"
+    synthetic.write(checkpoint, AST, TINY, 1)
+    data = data_sets.write(tmp_path / "sounds", 200, [f"LABEL_{n}" for n in range(TINY.num_labels)])
+    own = ("experiment=offline", "tracking=off", *TINY_OVERRIDES, f"checkpoint={checkpoint}")
+    made = cli(*own, "output_dir=model", "data=manifest", f"data.path={data}", f"paths.cache={tmp_path / 'whole'}")
+    assert made.code == 0, made.err
+    verify = (*own, "task=verify", "folder=model", "data=manifest", f"data.path={data}")
+    shards = ("data.shards=3", "data.shard=range(3)", "scale=joblib", "hydra.launcher.n_jobs=2")
+    swept = cli.cold("-m", *verify, *shards)
+    assert swept.code == 0, swept.err
+    assert "Sweep: 3 of 3 jobs passed" in swept.out
+    assert cli(*verify).code == 0
+    (whole, merged) = (report["evaluation"] for report in cli.run_reports())
+    assert whole["clips_per_second"] > 0
+    assert merged == {**whole, "clips_per_second": None}
 
 
 # --- Slurm ------------------------------------------------------------------------------------------------------------

@@ -60,6 +60,7 @@ def test_a_folder_made_here_becomes_its_source_again(folder, tmp_path, tiny_chec
     assert {name: check.status for name, check in report.checks.items() if check.status != "passed"} == {
         "features": "not_applicable", "end_to_end": "not_applicable", "published_logits": "not_checked",
         "attention": "not_checked",
+        "data_set": "not_applicable",
         **({"logits": "not_applicable"} if head == "none" else {}),
     }  # fmt: skip
     assert any("strict=False" in note and "v.head.weight" in note for note in report.notes)

@@ -14,7 +14,7 @@ from ast2hf.checkpoint import cache, synthetic
 from ast2hf.config import Download, Variant
 from ast2hf.errors import ConfigurationError, InputError, OutputError, printable
 from ast2hf.families.base import CLASSIFICATION, Family
-from ast2hf.progress import Progress
+from ast2hf.progress import BYTES, Progress
 from ast2hf.secrets import redact
 
 SYNTHETIC = "synthetic"
@@ -62,7 +62,7 @@ def locate(
         yield _synthesize(requested, rest, variant, family, scratch, progress)
     elif kind.lower() in ("http", "https"):
         _check_address(requested)
-        with progress("download", f"Download {printable(requested)}", bar=True) as stage:
+        with progress("download", f"Download {printable(requested)}", bar=BYTES) as stage:
             path, sha256 = cache.fetch(requested, cache_folder, sha256, limits, stage.progress)
         remedy = "it has changed since it was downloaded: delete it, and it is downloaded again"
         yield Source(path, redact(requested), requested == variant.url, sha256, remedy)

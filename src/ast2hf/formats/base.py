@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +79,9 @@ class Loaded(Protocol):
     def with_attention(self, name: str) -> AbstractContextManager[None]:
         """Compute with another of ``attentions`` for a while."""
 
+    def logits(self, features: Tensor) -> Tensor:
+        """The logits alone, without keeping what each block computes. For models with a head."""
+
     def with_epsilon(self, epsilon: float) -> AbstractContextManager[None]:
         """Compute with ``epsilon`` in every layer norm for a while."""
 
@@ -99,8 +102,11 @@ class Format(Protocol):
         (1, frames, bins), on the CPU. Raises InputError where it has none, VerificationError where it does not work.
         """
 
-    def load(self, folder: Path, device: torch.device) -> Loaded:
-        """Raises VerificationError where it does not load."""
+    def extractor(self, folder: Path, sampling_rate: int) -> Callable[[Tensor], Tensor]:
+        """:meth:`features` for many waveforms: the folder's extractor, loaded once."""
+
+    def load(self, folder: Path, device: torch.device, dtype: str = "float32") -> Loaded:
+        """The model computing in ``dtype``, a name of torch. Raises VerificationError where it does not load."""
 
     def head(self, folder: Path) -> str:
         """Which head the model of ``folder`` has, as in ``model.head``. Raises InputError."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ast2hf.config import Tolerance
-from ast2hf.errors import ConfigurationError, InputError
+from ast2hf.errors import ConfigurationError, InputError, VerificationError
+from ast2hf.evaluation import gates
 from ast2hf.families.base import MEAN
 from ast2hf.families.geometry import CLASS_TOKENS
 from ast2hf.proof import compare
@@ -256,6 +257,35 @@ def attention(evidence: Evidence, tolerance: Tolerance | None) -> Finding:
         exact += [] if half else [actual]
     together = _compare(torch.cat(exact), torch.cat([reference] * len(exact)), tolerance, "attention", measured)
     return replace(together, status="failed", reason=reasons[0]) if reasons else together
+
+
+@check("data set")
+def data_set(evidence: Evidence, _: Tolerance | None) -> Finding:
+    """Original and folder over a data set, each on its own front end: the best labels, and the figure that counts.
+
+    Its bounds are ``data.gates``. In another dtype than float32 it is a screening, which can fail and never pass.
+    """
+    if finding := no_extractor(evidence):
+        return finding
+    if evidence.spec.labels is None:
+        return Finding("not_applicable", reason=NO_HEAD)
+    if evidence.data_set is None:
+        return Finding("not_checked", reason="no data set was given (data=…)")
+    settings = evidence.data_set.settings
+    bounds = gates.bounds(settings.gates, settings.dtype)
+    try:
+        outcome = evidence.evaluation
+    except VerificationError as error:  # logits that are not finite
+        return Finding("failed", tolerance=bounds, reason=error.cause)
+    if outcome.evaluation is None:
+        return Finding("not_checked", reason=outcome.unfinished)
+    measured = gates.measures(outcome.evaluation)
+    if reasons := list(gates.broken(outcome.evaluation, bounds)):
+        return Finding("failed", measured, bounds, "; ".join(reasons))
+    if settings.dtype != gates.FULL:
+        screened = f"a screening in {settings.dtype}, which is no proof: its figures are within the gates"
+        return Finding("not_checked", measured, bounds, screened)
+    return Finding("passed", measured, bounds)
 
 
 def _compare(

@@ -15,6 +15,10 @@ from torch import Tensor
 from ast2hf.audio import Clip
 from ast2hf.checkpoint import synthetic
 from ast2hf.config import MULTI_LABEL, ExpectedLogits
+from ast2hf.evaluation.evaluate import Outcome, evaluate
+from ast2hf.evaluation.gates import FULL
+from ast2hf.evaluation.loading import FrontEnds
+from ast2hf.evaluation.pair import DataSet, Pair
 from ast2hf.families.base import MEAN, Activations
 from ast2hf.formats.base import Format, Loaded, Spec
 from ast2hf.proof import compare
@@ -32,6 +36,7 @@ class Evidence:
     ``not_heard`` says why. ``expected``: the official logits, where they are to be compared; else ``not_expected``
     says why not. ``restored``: the original was made from the folder, and not the folder from the original.
     ``every_attention``: the folder is to be proved with each implementation of attention, as ``verify.attention``.
+    ``data_set``: None where none was given.
     """
 
     spec: Spec
@@ -45,6 +50,7 @@ class Evidence:
     not_heard: str = "the folder has no feature extractor: transformers has none for such features"
     restored: bool = False
     every_attention: bool = False
+    data_set: DataSet | None = None
     _ahead: dict[str, Future[Activations]] = field(default_factory=dict, repr=False)
 
     @contextmanager
@@ -84,11 +90,14 @@ class Evidence:
 
     @cached_property
     def reference_model(self) -> Callable[[Tensor], Activations]:
+        return self._reference_in(torch.float32)
+
+    def _reference_in(self, dtype: torch.dtype) -> Callable[[Tensor], Activations]:
         spec = self.spec
         tensors = {name: self.original[name] for name in spec.plan.sources}
         if spec.resizing is not None:
             tensors = spec.resizing.state_dict(tensors)
-        on_device = {name: tensor.to(self.device) for name, tensor in tensors.items()}
+        on_device = {name: tensor.to(self.device, dtype) for name, tensor in tensors.items()}
         return spec.family.reference(spec.geometry, on_device, spec.pooling, spec.head_norm)
 
     @cached_property
@@ -141,6 +150,29 @@ class Evidence:
         if activations.logits is not None:
             yield "logits", activations.logits
 
+    @cached_property
+    def evaluation(self) -> Outcome:
+        """What came of the data set. Raises the errors of :func:`ast2hf.evaluation.evaluate.evaluate`."""
+        assert self.data_set is not None
+        dtype = self.data_set.settings.dtype
+        reference, loaded = self.reference_model, self.loaded
+        if dtype != FULL:
+            reference = self._reference_in(getattr(torch, dtype))
+            loaded = self.format.load(self.folder, self.device, dtype)
+
+        def original(features: Tensor) -> Tensor:
+            logits = reference(features).logits
+            assert logits is not None
+            return logits
+
+        front_ends = FrontEnds(self.spec.front_end, self.format, self.folder)
+        return evaluate(self.data_set, Pair(self.spec, original, loaded, front_ends, self.device))
+
+    @property
+    def evaluated(self) -> Outcome | None:
+        """:attr:`evaluation`, where the proof came as far as that."""
+        return self.__dict__.get("evaluation")
+
     @property
     def has_outputs(self) -> bool:
         """Whether the proof came as far as the outputs of both models."""
@@ -150,10 +182,12 @@ class Evidence:
         """What can be drawn so far."""
         if "features" not in self.__dict__:
             return None
-        features = self.features[0].numpy()
+        features, worst = self.features[0].numpy(), self.evaluated.worst if self.evaluated else ()
         if not self.has_outputs or self.reference.logits is None or self.converted.logits is None:
-            return Figures(features)
-        return Figures(features, self.reference.logits[0].cpu().numpy(), self.converted.logits[0].cpu().numpy())
+            return Figures(features, worst=worst)
+        return Figures(
+            features, self.reference.logits[0].cpu().numpy(), self.converted.logits[0].cpu().numpy(), worst
+        )  # fmt: skip
 
     def best_labels(self) -> list[Label]:
         """The five best labels of the clip, original beside converted, for people to recognise."""

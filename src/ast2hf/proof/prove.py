@@ -34,10 +34,11 @@ def prove(
 
 
 def _describe(conversion: Conversion, evidence: Evidence) -> None:
-    conversion.figures = evidence.figures()
+    conversion.figures, report = evidence.figures(), conversion.report
+    if evidence.evaluated is not None:
+        report.evaluation = evidence.evaluated.evaluation
     if not evidence.has_outputs:
         return
-    report = conversion.report
     report.blocks, report.top5 = evidence.blocks, evidence.best_labels()
     failed = [name for name, result in report.checks.items() if result.status == "failed"]
     if failed:

@@ -57,7 +57,7 @@ VERIFY = [*DATA, "task=verify", "folder=out", "checkpoint=a.pth"]
         DATA,
         VERIFY,
         ["data=huggingface", "data.path=owner/name", "data.streaming=true", "data.dtype=bfloat16"],
-        [*DATA, "data.max_skipped=0", "data.gates.agreement=1", "data.gates.headline=0", "data.workers=1"],
+        [*DATA, "data.max_skipped=0", "data.gates.agreement=1", "data.gates.headline=0", "data.workers=0"],
         [*VERIFY, "data.shards=4", "data.shard=3"],
     ],
 )
@@ -87,7 +87,7 @@ def test_what_may_be_said_of_a_data_set(overrides):
         ([*DATA, "data.streaming=true"], "data.streaming=true is not for data=manifest"),
         ([*DATA, "data.dtype=float16"], "data.dtype is float16; choose one of: float32, bfloat16"),
         ([*DATA, "data.batch_size=0"], "data.batch_size is 0; it must be > 0"),
-        ([*DATA, "data.workers=0"], "data.workers is 0; it must be > 0"),
+        ([*DATA, "data.workers=-1"], "data.workers is -1; it must be >= 0"),
         ([*DATA, "data.max_skipped=1.5"], "data.max_skipped is 1.5; it must be a share"),
         ([*DATA, "data.max_skipped=nan"], "data.max_skipped is nan; it must be a share"),
         ([*DATA, "data.gates.agreement=99"], "data.gates.agreement is 99.0; it must be a share"),

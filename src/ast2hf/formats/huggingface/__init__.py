@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -43,10 +44,15 @@ class HuggingFace:
 
         return extraction.features(folder, waveform, sampling_rate)
 
-    def load(self, folder: Path, device: torch.device) -> Loaded:
+    def extractor(self, folder: Path, sampling_rate: int) -> Callable[[Tensor], Tensor]:
+        from ast2hf.formats.huggingface import extraction  # which imports transformers
+
+        return extraction.extractor(folder, sampling_rate)
+
+    def load(self, folder: Path, device: torch.device, dtype: str = "float32") -> Loaded:
         from ast2hf.formats.huggingface import loading  # which imports transformers
 
-        return loading.load(folder, device)
+        return loading.load(folder, device, dtype)
 
     def head(self, folder: Path) -> str:
         return config.read_head(folder)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,10 +29,12 @@ def features(folder: Path, waveform: Tensor, sampling_rate: int) -> Tensor:
 
     Raises VerificationError where it has one that does not take such a waveform.
     """
-    path = folder / PREPROCESSOR
-    if not path.exists():
-        raise InputError(f"{printable(folder.name)} has no {PREPROCESSOR}", "save the feature extractor, too")
-    return _extract(_Extractor(path.read_bytes(), folder), waveform, sampling_rate)
+    return _extract(_file(folder), waveform, sampling_rate)
+
+
+def extractor(folder: Path, sampling_rate: int) -> Callable[[Tensor], Tensor]:
+    """:func:`features` of many waveforms, none of which is kept. Raises what that raises."""
+    return partial(_apply, _load(_file(folder), sampling_rate), sampling_rate)
 
 
 @dataclass(frozen=True)
@@ -40,22 +45,46 @@ class _Extractor:
     folder: Path = field(compare=False)
 
 
+def _file(folder: Path) -> _Extractor:
+    path = folder / PREPROCESSOR
+    if not path.exists():
+        raise InputError(f"{printable(folder.name)} has no {PREPROCESSOR}", "save the feature extractor, too")
+    return _Extractor(path.read_bytes(), folder)
+
+
 @lru_cache(maxsize=2)  # the jobs of a sweep over one data set share them
 def _extract(extractor_file: _Extractor, waveform: Tensor, sampling_rate: int) -> Tensor:
+    return _apply(_load(extractor_file, sampling_rate), sampling_rate, waveform)
+
+
+def _load(extractor_file: _Extractor, sampling_rate: int) -> Any:
+    with _working():
+        loaded = AutoFeatureExtractor.from_pretrained(extractor_file.folder, local_files_only=True)
+        own = getattr(loaded, "sampling_rate", sampling_rate)
+        fits = bool(own == sampling_rate)
+    if not fits:
+        raise VerificationError(
+            f"the folder's feature extractor takes {printable(own, 40)} samples a second, and the model was trained at "
+            f"{sampling_rate}",
+            f"correct sampling_rate in its {PREPROCESSOR}",
+        )
+    return loaded
+
+
+def _apply(loaded: Any, sampling_rate: int, waveform: Tensor) -> Tensor:
+    with _working():
+        features = loaded(waveform.numpy(), sampling_rate=sampling_rate, return_tensors="pt")["input_values"]
+        assert isinstance(features, Tensor)
+        return features.to(torch.float32)
+
+
+@contextmanager
+def _working() -> Iterator[None]:
+    """Raise VerificationError for whatever happens: a folder that somebody else made may say anything."""
     try:
-        extractor = AutoFeatureExtractor.from_pretrained(extractor_file.folder, local_files_only=True)
-        own = getattr(extractor, "sampling_rate", sampling_rate)
-        if own == sampling_rate:
-            features = extractor(waveform.numpy(), sampling_rate=sampling_rate, return_tensors="pt")["input_values"]
-            assert isinstance(features, Tensor)
-            return features.to(torch.float32)
-    except Exception as error:  # a folder that somebody else made may say anything
+        yield
+    except Exception as error:
         raise VerificationError(
             f"the folder's feature extractor does not work ({type(error).__name__}: {printable(error, 200)})",
             f"correct its {PREPROCESSOR}",
         ) from error
-    raise VerificationError(
-        f"the folder's feature extractor takes {printable(own, 40)} samples a second, and the model was trained at "
-        f"{sampling_rate}",
-        f"correct sampling_rate in its {PREPROCESSOR}",
-    )

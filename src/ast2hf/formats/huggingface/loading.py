@@ -51,6 +51,10 @@ class HuggingFaceModel:
         logits = outputs.get("logits")
         return Activations(tuple(outputs.hidden_states), states.last_hidden_state, states.pooler_output, logits)
 
+    def logits(self, features: Tensor) -> Tensor:
+        logits: Tensor = self.model(features).logits
+        return logits
+
     @contextmanager
     def with_epsilon(self, epsilon: float) -> Iterator[None]:
         norms = [module for module in self.model.modules() if isinstance(module, nn.LayerNorm)]
@@ -80,13 +84,16 @@ def _no_flash(device: torch.device) -> str | None:
     return None if is_flash_attn_2_available() else "not installed"
 
 
-def load(folder: Path, device: torch.device) -> HuggingFaceModel:
-    """The model of ``folder`` on ``device`` in float32. Raises VerificationError where transformers cannot load it."""
+def load(folder: Path, device: torch.device, dtype: str = "float32") -> HuggingFaceModel:
+    """The model of ``folder`` on ``device``. Raises VerificationError where transformers cannot load it.
+
+    ``dtype``: what it computes in, by its name in torch.
+    """
     auto = AutoModelForAudioClassification if config.read_head(folder) == CLASSIFICATION else AutoModel
     try:
         with _quiet():
             model, info = auto.from_pretrained(
-                folder, output_loading_info=True, local_files_only=True, dtype=torch.float32
+                folder, output_loading_info=True, local_files_only=True, dtype=getattr(torch, dtype)
             )
     except Exception as error:  # whatever from_pretrained raises, the folder is not one that users can load
         if devices.is_out_of_memory(error):

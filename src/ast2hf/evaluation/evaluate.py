@@ -1,0 +1,97 @@
+"""The proof over a data set: both models over all of its clips, and the figures of what they gave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ast2hf.config import Data
+from ast2hf.evaluation import metrics, one_pass
+from ast2hf.evaluation.differences import differences
+from ast2hf.evaluation.gates import FULL
+from ast2hf.evaluation.loading import FrontEnds, Heard, listening
+from ast2hf.evaluation.pair import CONVERTED, ORIGINAL, WITH_ORIGINAL_EPSILON, DataSet, Pair
+from ast2hf.evaluation.parts import Merged, Parts
+from ast2hf.evaluation.source import Source
+from ast2hf.results import MAX_ABS_DIFF, Evaluation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a data set. ``evaluation``: None where shards have parts left to do, as ``unfinished`` says.
+
+    ``worst``: the features of the clips of ``evaluation.worst``, from the folder's own extractor, in their order; of a
+    data set that is streamed none, since it would be fetched again for them.
+    """
+
+    evaluation: Evaluation | None = None
+    unfinished: str | None = None
+    worst: tuple[NDArray[np.float32], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def evaluate(data_set: DataSet, pair: Pair) -> Outcome:
+    """Do what is to be done of ``data_set`` here and is not done yet; the figures, once all of it is.
+
+    Raises InputError where too many clips cannot be heard or a process is killed, ConfigurationError where memory does
+    not suffice, OutputError where parts cannot be kept, VerificationError where logits are not finite.
+    """
+    source, settings, labels = data_set.source, data_set.settings, pair.spec.labels
+    assert labels is not None
+    models = pair.models()
+    parts = Parts(data_set.cache / data_set.key, len(source), len(labels), tuple(models))
+    rate = one_pass.run(data_set, pair, parts, models)
+    done = sum(1 for number in range(len(parts)) if parts.read(number) is not None)
+    if done < len(parts):
+        shard = f"shard {(settings.shard or 0) + 1} of {settings.shards}"
+        return Outcome(unfinished=f"{shard}: {done} of {len(parts)} parts are done")
+    with parts.merged() as merged:
+        one_pass.require_heard(merged.skipped.values(), len(source), settings)
+        original, converted = merged.logits[ORIGINAL], merged.logits[CONVERTED]
+        evaluation = metrics.figures(
+            original, converted, merged.truth,
+            clips=merged.names, labels=labels, problem_type=str(pair.spec.problem_type), name=source.name,
+            digest=merged.digest, skipped=merged.skipped, batch_size=settings.batch_size, dtype=settings.dtype,
+            clips_per_second=rate, with_original_epsilon=merged.logits.get(WITH_ORIGINAL_EPSILON),
+        )  # fmt: skip
+        worst = [merged.places[row] for row in differences(original, converted, merged.names).worst]
+        features = {} if settings.streaming else {p: _features(source, p, pair.front_ends) for p in sorted(worst)}
+        notes = tuple(_notes(evaluation, merged, settings, pair))
+        return Outcome(evaluation, None, tuple(features[place] for place in worst if features), notes)
+
+
+def _features(source: Source, place: int, front_ends: FrontEnds) -> NDArray[np.float32]:
+    with listening(front_ends, 0) as listen:
+        ((_, result),) = listen(source.examples(place, place + 1))
+    return result.converted if isinstance(result, Heard) else np.empty((0, 0), np.float32)  # it changed meanwhile
+
+
+def _notes(evaluation: Evaluation, merged: Merged, settings: Data, pair: Pair) -> Iterator[str]:
+    if settings.dtype != FULL:
+        slower = " (slower than float32 on a CPU)" if pair.device.type == "cpu" else ""
+        yield f"data.dtype={settings.dtype}{slower}: the figures over the data set are a screening, not a proof"
+    if len(merged.computed) > 1:
+        yield (
+            f"the parts of the data set were computed in different ways ({'; '.join(sorted(merged.computed))}): the "
+            "last bits of the logits may differ from those of a single run"
+        )
+    if not evaluation.original_epsilon:
+        return
+    name, own = evaluation.headline, evaluation.metrics[evaluation.headline]
+    same, figure = evaluation.original_epsilon[MAX_ABS_DIFF], evaluation.original_epsilon[name]
+    yield (
+        f"over the data set, the folder's layer_norm_eps of {pair.loaded.layer_norm_eps:g} has logits differ by up to "
+        f"{evaluation.max_abs_diff:.1e}, and its {name} is {_shown(own.converted)}; with the original's epsilon of "
+        f"{pair.spec.layer_norm_eps:g} they would differ by {_shown(same, '.1e')}, and it would be {_shown(figure)}; "
+        f"that of the original is {_shown(own.original)}"
+    )
+
+
+def _shown(value: float | None, form: str = ".6f") -> str:
+    return "undefined" if value is None else format(value, form)

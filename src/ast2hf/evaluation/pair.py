@@ -1,0 +1,60 @@
+"""What hears a data set: the original and the folder, each with its own front end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ast2hf.config import Data
+from ast2hf.evaluation.loading import FrontEnds
+from ast2hf.evaluation.source import Source
+from ast2hf.formats.base import Loaded, Spec
+from ast2hf.progress import Progress
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+ORIGINAL, CONVERTED, WITH_ORIGINAL_EPSILON = "original", "converted", "converted_with_original_epsilon"
+"""Who gives logits: both models, and the folder with the original's layer_norm_eps where it has another."""
+
+Model = Callable[["Tensor"], "Tensor"]
+"""From features (batch, frames, bins) to logits (batch, labels)."""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set that a proof is made over. ``cache``: where its parts are kept, those of others beside them.
+
+    ``key``: a hash of all that the logits depend on. ``progress`` shows how far it is.
+    """
+
+    source: Source
+    settings: Data
+    cache: Path
+    key: str
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Original and folder, ready to compute in the dtype of the data set's settings."""
+
+    spec: Spec
+    original: Model
+    loaded: Loaded
+    front_ends: FrontEnds
+    device: torch.device
+
+    def models(self) -> dict[str, Model]:
+        """By the names of those who give logits."""
+        found: dict[str, Model] = {ORIGINAL: self.original, CONVERTED: self.loaded.logits}
+        if self.loaded.layer_norm_eps != self.spec.layer_norm_eps:
+            found[WITH_ORIGINAL_EPSILON] = self._with_original_epsilon
+        return found
+
+    def _with_original_epsilon(self, features: Tensor) -> Tensor:
+        with self.loaded.with_epsilon(self.spec.layer_norm_eps):
+            return self.loaded.logits(features)

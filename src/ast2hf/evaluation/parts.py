@@ -1,0 +1,179 @@
+"""The parts of a data set: what both models gave for the clips of each, kept on disk once it is done.
+
+A part is a fixed run of clips, whatever shares the work: so a run that was interrupted goes on where it was, the shards
+of a sweep find each other's parts, and their figures are those of one process bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ast2hf.errors import OutputError, printable
+from ast2hf.local_files import read_file, write_atomically
+
+PART_CLIPS = 64
+"""Clips of a part. What is lost by an interruption, and shared between shards; a change of it changes the figures."""
+
+_MAX_PART = 1 << 30
+"""Bytes of the file of a part. One of a model of 527 classes has 300 KB."""
+
+Logits = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip of a part. ``labels``: its true classes; ``sha256``: of its content, empty where it cannot be read.
+
+    ``skipped``: why it could not be heard; None where it was.
+    """
+
+    name: str
+    labels: tuple[int, ...]
+    sha256: str
+    skipped: str | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """All clips of a part, and the logits of those that were heard, in the same order.
+
+    ``logits``: by who gave them, float32 of shape (heard, labels). ``computed``: on what, in words.
+    """
+
+    clips: tuple[Clip, ...]
+    logits: Mapping[str, Logits]
+    computed: str
+
+
+@dataclass(frozen=True)
+class Merged:
+    """All parts as one. ``truth``: bool of shape (heard, labels), as the logits. ``places``: of the heard clips."""
+
+    names: tuple[str, ...]
+    places: tuple[int, ...]
+    logits: Mapping[str, Logits]
+    truth: NDArray[np.bool_]
+    skipped: Mapping[str, str]
+    digest: str
+    computed: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of one data set under one procedure. ``folder``: of these alone. ``givers``: who gives logits."""
+
+    folder: Path
+    clips: int
+    labels: int
+    givers: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return -(-self.clips // PART_CLIPS)
+
+    def places(self, number: int) -> range:
+        """Of the clips of a part in the data set."""
+        return range(number * PART_CLIPS, min(self.clips, (number + 1) * PART_CLIPS))
+
+    def read(self, number: int) -> Part | None:
+        """A part that is done; None where it is not, or its file is damaged."""
+        try:
+            with np.load(io.BytesIO(read_file(self._path(number), _MAX_PART)), allow_pickle=False) as file:
+                about = json.loads(file["about"].tobytes())
+                logits = {giver: file[giver] for giver in self.givers}
+            clips = tuple(Clip(name, tuple(labels), sha, why) for name, labels, sha, why in about["clips"])
+            heard = sum(clip.skipped is None for clip in clips)
+            fits = all(own.shape == (heard, self.labels) and own.dtype == np.float32 for own in logits.values())
+            if fits and len(clips) == len(self.places(number)):
+                return Part(clips, logits, str(about["computed"]))
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+            pass
+        return None
+
+    def write(self, number: int, part: Part) -> None:
+        """Keep a part. Raises OutputError; the parts that are done stay."""
+        clips = [[clip.name, clip.labels, clip.sha256, clip.skipped] for clip in part.clips]
+        about = json.dumps({"clips": clips, "computed": part.computed}).encode()
+        arrays: dict[str, Any] = {"about": np.frombuffer(about, np.uint8), **part.logits}
+        content = io.BytesIO()
+        np.savez(content, **arrays)
+        with self._writing():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(self._path(number), content.getvalue())
+
+    def done(self) -> list[int]:
+        """The numbers of the parts that are done."""
+        return [number for number in range(len(self)) if self.read(number) is not None]
+
+    @contextmanager
+    def merged(self) -> Iterator[Merged]:
+        """All parts, which must be done. The arrays lie in files: memory does not grow with the clips, names aside."""
+        names: list[str] = []
+        places: list[int] = []
+        skipped: dict[str, str] = {}
+        computed: set[str] = set()
+        digest = hashlib.sha256()
+        with ExitStack() as stack:
+            with self._writing():  # without a name: they go however the process ends
+                files = {
+                    name: stack.enter_context(tempfile.TemporaryFile(dir=self.folder))
+                    for name in (*self.givers, "truth")
+                }
+                for number in range(len(self)):
+                    part = self.read(number)
+                    assert part is not None, number
+                    computed.add(part.computed)
+                    truth = []
+                    for place, clip in zip(self.places(number), part.clips, strict=True):
+                        digest.update(json.dumps([clip.name, clip.labels, clip.sha256]).encode() + b"\n")
+                        if clip.skipped is not None:
+                            skipped[clip.name] = clip.skipped
+                            continue
+                        names.append(clip.name)
+                        places.append(place)
+                        truth.append(_row(clip.labels, self.labels))
+                    files["truth"].write(b"".join(row.tobytes() for row in truth))
+                    for giver, logits in part.logits.items():
+                        files[giver].write(logits.tobytes())
+                for file in files.values():
+                    file.flush()
+            shape = (len(names), self.labels)
+            yield Merged(
+                tuple(names), tuple(places), {giver: _mapped(files[giver], np.float32, shape) for giver in self.givers},
+                _mapped(files["truth"], np.bool_, shape), skipped, digest.hexdigest(), frozenset(computed),
+            )  # fmt: skip
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"part-{number:06}.npz"
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(
+                f"what is done of the data set cannot be kept in {printable(self.folder)} ({error.strerror or error})",
+                "make room there, or give paths.cache=… elsewhere, and run it again: the parts that are kept stay",
+            ) from error
+
+
+def _row(labels: Sequence[int], count: int) -> NDArray[np.bool_]:
+    row = np.zeros(count, np.bool_)
+    row[list(labels)] = True
+    return row
+
+
+def _mapped(file: IO[bytes], dtype: Any, shape: tuple[int, int]) -> NDArray[Any]:
+    """The array in ``file``; an empty one cannot be mapped."""
+    return np.memmap(file, dtype, "r", shape=shape) if shape[0] else np.empty(shape, dtype)

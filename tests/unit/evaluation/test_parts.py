@@ -1,0 +1,126 @@
+"""The parts of a data set on disk: kept whole, done again where they are damaged, and merged in order."""
+
+from __future__ import annotations
+
+import errno
+
+import numpy as np
+import pytest
+
+from ast2hf.errors import OutputError
+from ast2hf.evaluation import parts as parts_module
+from ast2hf.evaluation.parts import PART_CLIPS, Clip, Part, Parts
+
+GIVERS = ("original", "converted")
+LABELS = 3
+
+
+def part(number, count, skipped=()):
+    """Part ``number`` of ``count`` clips, those at the places ``skipped`` in it not heard."""
+    clips = tuple(
+        Clip(f"clip {number}/{n}", (n % LABELS,), f"sha {n}", "it is empty" if n in skipped else None)
+        for n in range(count)
+    )
+    random = np.random.default_rng(number)
+    shape = (count - len(skipped), LABELS)
+    return Part(clips, {giver: random.normal(size=shape).astype(np.float32) for giver in GIVERS}, "cpu, 1 threads")
+
+
+@pytest.fixture
+def parts(tmp_path):
+    return Parts(tmp_path / "key", 2 * PART_CLIPS + 5, LABELS, GIVERS)
+
+
+def same(a, b):
+    equal = all(np.array_equal(a.logits[giver], b.logits[giver]) for giver in GIVERS)
+    return (a.clips, a.computed) == (b.clips, b.computed) and equal
+
+
+def test_parts_are_fixed_runs_of_clips(parts):
+    places = [parts.places(number) for number in range(len(parts))]
+    assert [len(p) for p in places] == [PART_CLIPS, PART_CLIPS, 5]
+    assert [place for p in places for place in p] == list(range(parts.clips))
+
+
+def test_what_is_written_is_read_again(parts):
+    own = part(2, 5, skipped=(1, 4))
+    assert parts.read(2) is None
+    parts.write(2, own)
+    assert same(parts.read(2), own)
+    assert parts.read(0) is None
+
+
+def test_a_part_of_which_nothing_could_be_heard(parts):
+    own = part(2, 5, skipped=range(5))
+    parts.write(2, own)
+    assert same(parts.read(2), own)
+
+
+def damaged(path):
+    """Ways in which a file can be damaged."""
+    whole = path.read_bytes()
+    yield b""
+    yield whole[:100]
+    yield whole[:-10]
+    for place in range(40, len(whole) - 200, len(whole) // 11):  # the values of arrays among them
+        yield whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+
+
+def test_a_damaged_part_is_not_done(parts):
+    own = part(2, 5)
+    parts.write(2, own)
+    (path,) = parts.folder.iterdir()
+    for content in damaged(path):
+        path.write_bytes(content)
+        found = parts.read(2)
+        assert found is None or same(found, own)  # a bit of the time of a file in the archive says nothing
+
+
+def test_a_part_of_another_model_or_length_is_not_done(parts, tmp_path):
+    parts.write(2, part(2, 5))
+    assert Parts(parts.folder, parts.clips, LABELS + 1, GIVERS).read(2) is None
+    assert Parts(parts.folder, parts.clips + 1, LABELS, GIVERS).read(2) is None
+    assert Parts(parts.folder, parts.clips, LABELS, (*GIVERS, "another")).read(2) is None
+
+
+def test_merged_parts_are_all_clips_that_were_heard(parts):
+    made = [part(0, PART_CLIPS, (3,)), part(1, PART_CLIPS), part(2, 5, (0,))]
+    for number, own in reversed(list(enumerate(made))):
+        parts.write(number, own)
+    with parts.merged() as merged:
+        for giver in GIVERS:
+            assert np.array_equal(merged.logits[giver], np.concatenate([own.logits[giver] for own in made]))
+        heard = [clip for own in made for clip in own.clips if clip.skipped is None]
+        assert merged.names == tuple(clip.name for clip in heard)
+        assert [tuple(np.flatnonzero(row)) for row in merged.truth] == [clip.labels for clip in heard]
+        assert merged.skipped == {"clip 0/3": "it is empty", "clip 2/0": "it is empty"}
+        assert [place for place in range(parts.clips) if place not in merged.places] == [3, 2 * PART_CLIPS]
+        digest = merged.digest
+        assert isinstance(merged.truth, np.memmap)
+    assert sorted(path.suffix for path in parts.folder.iterdir()) == [".npz"] * 3
+    parts.write(1, part(1, PART_CLIPS, (8,)))
+    with parts.merged() as merged:
+        assert merged.digest == digest  # the clips are the same, heard or not
+    other = part(2, 5)
+    parts.write(2, Part((*other.clips[:-1], Clip("clip 2/4", (1,), "another sha")), other.logits, other.computed))
+    with parts.merged() as merged:
+        assert merged.digest != digest
+
+
+def test_nothing_heard_at_all_is_merged_too(tmp_path):
+    parts = Parts(tmp_path / "key", 2, LABELS, GIVERS)
+    parts.write(0, part(0, 2, (0, 1)))
+    with parts.merged() as merged:
+        assert merged.truth.shape == merged.logits["original"].shape == (0, LABELS)
+
+
+def test_a_full_disk_is_said_and_done_parts_stay(parts, monkeypatch):
+    parts.write(0, part(0, PART_CLIPS))
+
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(parts_module, "write_atomically", full)
+    with pytest.raises(OutputError, match=r"cannot be kept in .* \(No space left on device\)"):
+        parts.write(1, part(1, PART_CLIPS))
+    assert parts.read(0) is not None
