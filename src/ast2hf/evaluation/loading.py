@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import itertools
 import multiprocessing
+import os
 import signal
+import subprocess
+import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ast2hf import audio, local_files
 from ast2hf.errors import InputError, printable
@@ -35,8 +39,11 @@ _TOGETHER = 4
 _AHEAD = 3
 """How many times as much as all processes have in hand may lie ready, so that a batch need not be waited for."""
 
-_PRELOADED = ("ast2hf.evaluation.loading", "ast2hf.formats.huggingface.extraction", "torchaudio", "soundfile")
-"""What the processes import: once, before they part, where the system can."""
+_PRELOADED = ("ast2hf.formats.huggingface.extraction", "torchaudio.compliance.kaldi", "soundfile")
+"""What the processes import: once, before they part."""
+
+_CAN_FORK = sys.platform == "linux"
+"""Elsewhere a process that has loaded torch and forks may crash; each then has its own imports."""
 
 
 @dataclass(frozen=True)
@@ -116,21 +123,27 @@ def _hear_beside(
 class _Processes:
     """Processes that hear clips, each with a pipe of its own: one that is killed leaves the pipe closed, and no lock.
 
-    When this one ends, however it does, they read the end of theirs, and end too.
+    Not those of multiprocessing, which run the caller's script again, and cannot begin in the jobs of joblib. When this
+    process ends, however it does, they read the end of their pipes, and end too. A Ctrl-C does not reach them.
     """
 
     def __init__(self, front_ends: FrontEnds, count: int) -> None:
         self._idle: SimpleQueue[Connection] = SimpleQueue()
-        self._processes: list[BaseProcess] = []
-        context = _context()
-        with _uninterruptible():
-            for _ in range(count):
-                own, other = context.Pipe()
-                process = context.Process(target=_serve, args=(other, front_ends), daemon=True)
-                process.start()
-                other.close()
-                self._processes.append(process)
-                self._idle.put(own)
+        pipes = [multiprocessing.Pipe() for _ in range(count)]
+        ends = [str(other.fileno()) for _, other in pipes]
+        program = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; serve(sys.argv[1:])"
+        self._parents = [
+            subprocess.Popen(
+                [sys.executable, "-c", program, *together], stdin=subprocess.DEVNULL, process_group=0,
+                pass_fds=[int(end) for end in together],
+            )
+            for together in ([ends] if _CAN_FORK else [[end] for end in ends])
+        ]  # fmt: skip
+        for own, other in pipes:
+            other.close()
+            with suppress(OSError):  # it is killed already: the first clips say so
+                own.send(front_ends)
+            self._idle.put(own)
 
     def __call__(self, examples: tuple[Example, ...]) -> list[Heard | Unheard]:
         """Have one of them hear ``examples``. May be called in as many threads as there are processes."""
@@ -154,42 +167,36 @@ class _Processes:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in self._processes:
-            process.terminate()
-        for process in self._processes:
-            process.join()
+        for parent in self._parents:
+            with suppress(ProcessLookupError):
+                os.killpg(parent.pid, signal.SIGKILL)  # with those that it has begun
+            parent.wait()
 
 
-@contextmanager
-def _uninterruptible() -> Iterator[None]:
-    """What is started here has SIGINT blocked: a Ctrl-C reaches all processes of a terminal, and this one ends them."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def serve(ends: Sequence[str]) -> None:
+    """What such a process does: one for each of ``ends``, file descriptors, which have the imports in common."""
+    for module in _PRELOADED:
+        import_module(module)
+    gc.freeze()  # a collection would copy every page of the imports
+    for place, end in enumerate(ends):
+        if len(ends) == 1 or not os.fork():
+            for other in ends[place + 1 :]:
+                os.close(int(other))
+            _serve(Connection(int(end)))
+            os._exit(0)
+        os.close(int(end))
+    for _ in ends:
+        os.wait()
 
 
-def _context() -> Any:
-    """Not fork: this process has threads, and perhaps a GPU."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(_PRELOADED))
-    return context
-
-
-def _serve(connection: Connection, front_ends: FrontEnds) -> None:
-    """What a process does: hear what comes, until nothing can come any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be blocked
+def _serve(connection: Connection) -> None:
+    """Hear what comes, until nothing can come any more."""
     import torch
 
     torch.set_num_threads(1)
     hearing: _Hearing | None = None
     with suppress(EOFError, OSError):
+        front_ends = connection.recv()
         while True:
             examples = connection.recv()
             try:
