@@ -25,13 +25,14 @@ demo: $(SOUNDS) $(DEMO)
 $(CLIPS)/eval.json: examples/sounds/sounds.py | .venv/ready
 	$(BIN)/python examples/sounds/sounds.py $(CLIPS)
 
-# A model that tells ten kinds of sounds apart, proved on 200 clips that it was not trained on.
 $(SOUNDS): | $(CLIPS)/eval.json
+	@echo "A small model that was trained to tell ten kinds of sounds apart, proved over 200 clips it has not heard before"
 	$(BIN)/python convert.py model=custom model.name=sounds checkpoint=examples/sounds/sounds.pth \
 		labels=examples/sounds/labels.csv loss=ce model.mean=-5.7428329 model.std=3.8301974 model.max_length=100 \
 		model.family=ast audio=$(CLIPS)/0003.wav data=manifest data.path=$(CLIPS)/eval.json data.labels=examples/sounds/labels.csv
 
 $(DEMO): | .venv/ready
+	@echo "A model of published size, with synthetic weights: its labels mean nothing, its proof is as good"
 	$(BIN)/python convert.py model=ast_16_16 experiment=offline
 
 # The tests are shared among processes, each with one core to compute on. Where commands wait for servers and for each

@@ -58,7 +58,10 @@ def log_mel(seed: int, start: int, stop: int) -> tuple[Tensor, Tensor]:
 
 
 def statistics() -> tuple[float, float]:
-    """Mean and standard deviation of the features of the training, padding included, as the authors take them."""
+    """Mean and standard deviation of the features of the training, padding included, as the authors take them.
+
+    Rounded before the training uses them, so that what is written is exact.
+    """
     features = log_mel(TRAINING, 0, CLIPS_FOR_STATISTICS)[0].double()
     return round(features.mean().item(), 7), round(features.std().item(), 7)
 

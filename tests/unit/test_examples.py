@@ -13,6 +13,7 @@ import torch
 from conftest import ROOT
 
 import ast2hf
+from ast2hf.errors import VerificationError
 from ast2hf.families.ast import AST
 from ast2hf.families.ast.front_end import KaldiFbank
 from ast2hf.formats.huggingface import HUGGING_FACE
@@ -36,11 +37,15 @@ def reference():
     return AST.reference(train.GEOMETRY, {name.removeprefix("module."): t for name, t in checkpoint().items()})
 
 
-def converted(folder: Path, **more):
+def settings(mean=FACTS["mean"], std=FACTS["std"]):
+    sizes = ["model.family=ast", f"model.max_length={FACTS['max_length']}"]
+    return {"model": "custom", "loss": "ce", "overrides": [*sizes, f"model.mean={mean}", f"model.std={std}"]}
+
+
+def converted(folder: Path, audio="packaged", **statistics):
+    own = settings(**statistics)
     return ast2hf.convert(
-        FOLDER / "sounds.pth", model="custom", labels=FOLDER / "labels.csv", loss="ce", output_dir=folder, **more,
-        overrides=["model.family=ast", f"model.max_length={FACTS['max_length']}",
-                   f"model.mean={FACTS['mean']}", f"model.std={FACTS['std']}"],
+        FOLDER / "sounds.pth", labels=FOLDER / "labels.csv", output_dir=folder, audio=audio, **own
     )  # fmt: skip
 
 
@@ -51,7 +56,7 @@ def test_it_is_small_and_needs_no_code_to_be_read():
 
 def test_original_and_folder_hear_what_the_clips_are(tmp_path):
     """Clips that it was not trained on, each model on its own front end."""
-    done = converted(tmp_path / "out", audio="packaged")
+    done = converted(tmp_path / "out")
     assert done.report.status == "passed"
     original, loaded = reference(), HUGGING_FACE.load(done.folder, torch.device("cpu"))
     front_end = KaldiFbank(
@@ -73,6 +78,14 @@ def test_a_clip_has_the_label_that_a_newcomer_expects(tmp_path):
     best = done.report.top5[0]
     assert best.label == "Tone"
     assert min(best.original, best.converted) > 0.5
+
+
+def test_a_folder_with_rounded_statistics_differs_from_the_original_with_those_of_its_training(tmp_path):
+    rounded = converted(tmp_path / "out", mean=round(FACTS["mean"], 1), std=round(FACTS["std"], 1))
+    assert rounded.report.status == "passed"  # both models get the same wrong figures
+    with pytest.raises(VerificationError, match="the proof failed at") as caught:
+        ast2hf.verify(rounded.folder, FOLDER / "sounds.pth", audio="packaged", **settings())
+    assert caught.value.report.checks["last_hidden_state"].status != "failed"
 
 
 def test_clips_are_the_same_each_time_and_differ_from_those_of_the_training():
@@ -115,3 +128,8 @@ def test_the_command_gives_the_statistics_of_the_training_in_full(paper):
     text = (ROOT / paper).read_text(encoding="utf-8")
     for key in ("mean", "std", "max_length"):
         assert set(re.findall(rf"model\.{key}=(\S+)", text)) == {str(FACTS[key])}
+
+
+def test_the_accuracy_that_the_readme_tells_is_the_one_that_was_measured():
+    assert f"hears {FACTS['accuracy']:.1%}".replace("%", " %") in (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert FACTS["accuracy"] >= 0.95
