@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: demo test test-full lint compat browser server scale ray faults fuzz dist bench clean
 
 demo: $(SOUNDS) $(DEMO)
-	@echo "The converted models are in $^. To convert them again: rm -r $^ && make demo"
+	@echo "The converted models are in $(SOUNDS) and $(DEMO). To convert them again: rm -r $^ && make demo"
 
 $(CLIPS)/eval.json: examples/sounds/sounds.py | .venv/ready
 	$(BIN)/python examples/sounds/sounds.py $(CLIPS)
