@@ -1,4 +1,4 @@
-# make demo   environment, then one conversion with no network
+# make demo   environment, then two conversions with no network: of a small trained model, and of a model of published size
 # make test   environment, then the unit tests and a handful of commands
 # The rest: make test-full (all other commands, and models of published size), make lint, make compat (transformers 4.57), make browser (the report in the MLflow UI), make server (a
 # team's tracking server), make scale and make ray (launchers), make faults (bad input), make fuzz, make dist (wheel and sdist), make bench, make clean.
@@ -7,6 +7,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 COMPAT := .venv-compat/bin
 DEMO := outputs/models/ast-finetuned-audioset-16-16-0.442
+CLIPS := outputs/sounds
+SOUNDS := outputs/models/sounds
 # Only a few thousand of the twenty thousand modules are ever imported; those are compiled then.
 INSTALL := install --quiet --no-compile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -17,10 +19,20 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-full lint compat browser server scale ray faults fuzz dist bench clean
 
-demo: $(DEMO)
-	@echo "The converted model is in $(DEMO). To convert it again: rm -r $(DEMO) && make demo"
+demo: $(SOUNDS) $(DEMO)
+	@echo "The converted models are in $(SOUNDS) and $(DEMO). To convert them again: rm -r $^ && make demo"
+
+$(CLIPS)/eval.json: examples/sounds/sounds.py | .venv/ready
+	$(BIN)/python examples/sounds/sounds.py $(CLIPS)
+
+$(SOUNDS): | $(CLIPS)/eval.json
+	@echo "A small model that was trained to tell ten kinds of sounds apart, proved over 200 clips it has not heard before"
+	$(BIN)/python convert.py model=custom model.name=sounds checkpoint=examples/sounds/sounds.pth \
+		labels=examples/sounds/labels.csv loss=ce model.mean=-5.7428329 model.std=3.8301974 model.max_length=100 \
+		model.family=ast audio=$(CLIPS)/0003.wav data=manifest data.path=$(CLIPS)/eval.json data.labels=examples/sounds/labels.csv
 
 $(DEMO): | .venv/ready
+	@echo "A model of published size, with synthetic weights: its labels mean nothing, its proof is as good"
 	$(BIN)/python convert.py model=ast_16_16 experiment=offline
 
 # The tests are shared among processes, each with one core to compute on. Where commands wait for servers and for each

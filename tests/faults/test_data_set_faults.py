@@ -100,7 +100,7 @@ def running(pid: int) -> bool:
         return False
 
 
-@pytest.mark.fault(140, "Ctrl-C in the middle of a data set, and the command again")
+@pytest.mark.fault(131, "Ctrl-C in the middle of a data set, and the command again")
 def test_an_interrupted_pass_goes_on_where_it_was(scene, came_out):
     command = scene.start()
     os.kill(command.pid, signal.SIGINT)
@@ -117,7 +117,7 @@ def test_an_interrupted_pass_goes_on_where_it_was(scene, came_out):
     came_out(again, parts_kept=len(before), parts_in_the_end=len(after))
 
 
-@pytest.mark.fault(141, "a process that decodes clips is killed")
+@pytest.mark.fault(132, "a process that decodes clips is killed")
 def test_a_killed_worker_is_told_and_done_parts_stay(scene, came_out):
     command = scene.start("data.workers=2")
     victim = max(below(command.pid))
@@ -131,7 +131,7 @@ def test_a_killed_worker_is_told_and_done_parts_stay(scene, came_out):
     came_out(result)
 
 
-@pytest.mark.fault(142, "SIGTERM, SIGINT or SIGKILL, while processes decode clips")
+@pytest.mark.fault(133, "SIGTERM, SIGINT or SIGKILL, while processes decode clips")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_no_process_is_left(scene, number, code, came_out):
     command = scene.start("data.workers=2")
@@ -145,7 +145,7 @@ def test_no_process_is_left(scene, number, code, came_out):
     came_out(exit_code=result.code, processes_left=0)
 
 
-@pytest.mark.fault(143, "a disk that is full in the middle of a data set, and the command again")
+@pytest.mark.fault(134, "a disk that is full in the middle of a data set, and the command again")
 def test_a_full_disk_keeps_what_is_done(scene, disk, came_out):  # noqa: F811
     disk.leave(8)
     cache = f"paths.cache={disk.folder}"
@@ -163,7 +163,7 @@ def test_a_full_disk_keeps_what_is_done(scene, disk, came_out):  # noqa: F811
     came_out(result, parts_kept=len(before))
 
 
-@pytest.mark.fault(144, "more broken and missing clips than data.max_skipped")
+@pytest.mark.fault(135, "more broken and missing clips than data.max_skipped")
 def test_too_many_broken_clips(cli, tmp_path, came_out):
     path = write(tmp_path / "sounds", 20, LABELS)
     (path.parent / "clip003.wav").write_bytes(b"RIFF")
@@ -190,7 +190,7 @@ def settings(cli, sounds, *overrides):
     )  # fmt: skip
 
 
-@pytest.mark.fault(145, "a batch that memory does not suffice for")
+@pytest.mark.fault(136, "a batch that memory does not suffice for")
 def test_too_large_a_batch(cli, sounds, monkeypatch, came_out):
     monkeypatch.setattr(loading.HuggingFaceModel, "logits", lambda *_: torch.empty(1 << 50))
     conversion, error = attempted(settings(cli, sounds, "data.batch_size=32"))
@@ -201,7 +201,7 @@ def test_too_large_a_batch(cli, sounds, monkeypatch, came_out):
     came_out(error)
 
 
-@pytest.mark.fault(146, "a part of a data set that was damaged since")
+@pytest.mark.fault(137, "a part of a data set that was damaged since")
 def test_a_damaged_part_is_done_again(scene, came_out):
     assert scene.cli(*scene.arguments).code == 0
     before = scene.parts()
@@ -219,7 +219,7 @@ def test_a_damaged_part_is_done_again(scene, came_out):
     came_out(again, done_again=redone)
 
 
-@pytest.mark.fault(147, "a shard of a data set whose job was lost")
+@pytest.mark.fault(138, "a shard of a data set whose job was lost")
 def test_a_lost_shard_is_missed_and_can_be_made_up_for(scene, came_out):
     made = scene.cli("output_dir=model", *(a for a in scene.arguments if not a.startswith("data")))
     assert made.code == 0, made.err
@@ -234,7 +234,7 @@ def test_a_lost_shard_is_missed_and_can_be_made_up_for(scene, came_out):
     came_out(reason=checks[-1]["reason"], without_shards=report["checks"]["data_set"]["status"])
 
 
-@pytest.mark.fault(148, "labels that the model does not have, beside a long conversion")
+@pytest.mark.fault(139, "labels that the model does not have, beside a long conversion")
 def test_wrong_labels_cost_no_conversion(cli, tmp_path, came_out):
     path = write(tmp_path / "sounds", 5, ["dog", "cat"])
     result = cli.tiny("checkpoint=synthetic:1", "data=manifest", f"data.path={path}")

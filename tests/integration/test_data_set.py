@@ -77,7 +77,7 @@ def test_a_conversion_is_proved_over_a_data_set(made):
     assert json.loads((parent / "model" / "conversion_report.json").read_text())["evaluation"] == found
 
 
-@pytest.mark.fault(149, "a class that no clip has")
+@pytest.mark.fault(140, "a class that no clip has")
 def test_a_class_without_clips_has_no_figure_and_is_left_out(made, came_out):
     _, _, report = made
     (without,) = (c for c in report["evaluation"]["classes"] if c["label"] == UNHEARD)

@@ -16,7 +16,7 @@ import pytest
 
 from support.result import Result
 
-CASES = range(1, 131)
+CASES = range(1, 141)
 
 _SHOWN = 200
 """Characters of what came out."""

@@ -83,13 +83,17 @@ def _hear(results: Iterator[Result], pair: Pair, settings: Data, models: Mapping
     logits: dict[str, list[Logits]] = {name: [np.empty((0, labels), np.float32)] for name in models}
     heard = (h for h in (_noted(result, clips) for result in results) if h is not None)
     while batch := list(itertools.islice(heard, settings.batch_size)):
-        smaller = f"data.batch_size={len(batch) // 2}" if len(batch) > 1 else None
-        with devices.enough_memory(str(pair.device), smaller):
+        with devices.enough_memory(str(pair.device), _smaller(len(batch))):
             for name, model in models.items():
                 features = np.stack([h.original if name == ORIGINAL else h.converted for h in batch])
                 on_device = torch.from_numpy(features).to(pair.device, getattr(torch, settings.dtype))
                 logits[name].append(model(on_device).float().cpu().numpy())
     return Part(tuple(clips), {name: np.concatenate(batches) for name, batches in logits.items()}, _where(pair.device))
+
+
+def _smaller(batch: int) -> str | None:
+    """The setting that needs less memory than a batch of this size."""
+    return f"data.batch_size={batch // 2}" if batch > 1 else None
 
 
 def _noted(result: Result, clips: list[Clip]) -> Heard | None:
