@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ast2hf.config import Data
-from ast2hf.evaluation.loading import FrontEnds
+from ast2hf.evaluation.hearing import FrontEnds
 from ast2hf.evaluation.source import Source
 from ast2hf.formats.base import Loaded, Spec
 from ast2hf.progress import Progress

@@ -17,7 +17,7 @@ from ast2hf.checkpoint import synthetic
 from ast2hf.config import MULTI_LABEL, ExpectedLogits
 from ast2hf.evaluation.evaluate import Outcome, evaluate
 from ast2hf.evaluation.gates import FULL
-from ast2hf.evaluation.loading import FrontEnds
+from ast2hf.evaluation.hearing import FrontEnds
 from ast2hf.evaluation.pair import DataSet, Pair
 from ast2hf.families.base import MEAN, Activations
 from ast2hf.formats.base import Format, Loaded, Spec

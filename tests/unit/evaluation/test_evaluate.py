@@ -15,7 +15,7 @@ from ast2hf.config import MULTI_LABEL, Data, Gates
 from ast2hf.errors import ConfigurationError, InputError, VerificationError
 from ast2hf.evaluation import gates, parts
 from ast2hf.evaluation.evaluate import evaluate
-from ast2hf.evaluation.loading import FrontEnds
+from ast2hf.evaluation.hearing import FrontEnds
 from ast2hf.evaluation.pair import DataSet, Pair
 from ast2hf.evaluation.source import Example
 from ast2hf.families.ast.front_end import KaldiFbank

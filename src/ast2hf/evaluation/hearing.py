@@ -1,0 +1,73 @@
+"""From a clip to the features of both front ends."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ast2hf import audio, local_files
+from ast2hf.errors import InputError, printable
+from ast2hf.evaluation.source import Example
+from ast2hf.families.base import FrontEnd
+from ast2hf.formats.base import Format
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class FrontEnds:
+    """The authors' front end, and the folder whose own extractor is the other one."""
+
+    original: FrontEnd
+    format: Format
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Heard:
+    """``original``: the features of the authors' front end; ``converted``: of the folder's, both (frames, bins)."""
+
+    sha256: str
+    original: NDArray[np.float32]
+    converted: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Unheard:
+    """A clip that cannot be read or decoded. ``sha256``: empty where it cannot be read."""
+
+    sha256: str
+    reason: str
+
+
+class Hearing:
+    """Both front ends, ready."""
+
+    def __init__(self, front_ends: FrontEnds) -> None:
+        self._original = front_ends.original
+        self._extract: Callable[[Tensor], Tensor] = front_ends.format.extractor(
+            front_ends.folder, front_ends.original.sampling_rate
+        )
+
+    def __call__(self, example: Example) -> Heard | Unheard:
+        try:
+            content = (
+                example.audio
+                if isinstance(example.audio, bytes)
+                else local_files.read_file(example.audio, audio.MAX_FILE)
+            )
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            return Unheard("", f"it cannot be read ({printable(why, 100)})")
+        sha256 = hashlib.sha256(content).hexdigest()
+        try:
+            waveform = audio.decode(content, example.name, self._original.sampling_rate).waveform
+        except InputError as error:
+            return Unheard(sha256, error.cause)
+        return Heard(sha256, self._original(waveform)[0].numpy(), self._extract(waveform)[0].numpy())
