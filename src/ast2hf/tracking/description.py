@@ -10,6 +10,7 @@ from ast2hf.render import sweep_page
 from ast2hf.render.rows import rows
 from ast2hf.render.template import cell
 from ast2hf.results import Evaluation, Report
+from ast2hf.tracking import view
 
 if TYPE_CHECKING:
     from ast2hf.sweep.job import Job
@@ -59,9 +60,12 @@ def of_sweep(jobs: Sequence[Job]) -> str:
     overrides = ["overrides"] if any(row["overrides"] for row in texts) else []
     shown = ["job", "model", *overrides, "status", *checks, "seconds"]
     errors = ["error"] if any(row["error"] for row in texts) else []
-    lines = [f"**{sum(not job.code for job in jobs)} of {len(jobs)} jobs passed**", ""]
+    passed = f"**{sum(not job.code for job in jobs)} of {len(jobs)} jobs passed**"
+    links = [_link(job) for job in jobs]
+    experiment = next((link.rpartition("/")[0] for link in links if link), None)
+    lines = [passed + (f" · [compare them in the list of runs]({experiment}?{view.QUERY})" if experiment else ""), ""]
     header = [name.replace("_", " ") for name in (*shown, *errors)]
-    lines += table(header, [[row[name] for name in (*shown, *errors)] for row in texts], [_link(job) for job in jobs])
+    lines += table(header, [[row[name] for name in (*shown, *errors)] for row in texts], links)
     return _within_limit(lines, "summary.csv has all jobs")
 
 

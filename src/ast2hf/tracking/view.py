@@ -27,8 +27,8 @@ _CHOSEN = {
 }
 """Columns by MLflow's names for them, in their order, and how many pixels wide they are."""
 
-QUERY = f"viewStateShareKey={_KEY}"
-"""What an address of the list ends with."""
+QUERY = f"viewStateShareKey={_KEY}&workflowType=machine_learning"
+"""What an address of the list ends with; the second part asks for the pages of models, not those of prompts."""
 
 TAGS = {
     f"mlflow.sharedViewState.{_KEY}": json.dumps(
@@ -42,7 +42,7 @@ TAGS = {
     ),
     "mlflow.experimentKind": "custom_model_development",
 }
-"""Of the experiment: the view, and that it is one of models, not of prompts."""
+"""Of the experiment: the view, and that it is about models."""
 
 
 def install(client: Any, experiment: Any) -> None:
