@@ -136,7 +136,8 @@ def test_another_conversion_becomes_version_2_and_takes_the_alias(client, record
 def test_the_name_is_one_that_the_registry_takes_and_addresses_hold(
     record, send, config, monkeypatch, name, registered
 ):
-    assert send(dataclasses.replace(record, model=dataclasses.replace(record.model, name=name))).model == f"models:/{registered}/1 (alias verified)"
+    named = dataclasses.replace(record, model=dataclasses.replace(record.model, name=name))
+    assert send(named).model == f"models:/{registered}/1 (alias verified)"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", config.tracking.uri)
     assert mlflow.models.get_model_info(f"models:/{registered}@verified").signature is not None
 
@@ -159,7 +160,7 @@ def test_no_model_without_a_proof_or_unasked(proved):
     def model(report, published):
         return records.build(report, "m", time.time(), params={}, artifacts=[], published=published).model
 
-    assert model(report, target) == records.ProvedModel(str(target), report.files)
+    assert model(report, target) == records.ProvedModel(str(target), "m", report.files)
     assert model(failed, None) is None
     assert model(failed, target) is None
     assert model(report, None) is None
