@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ast2hf.render import sweep_page
+from ast2hf.render import data_set, sweep_page
 from ast2hf.render.rows import rows
 from ast2hf.render.template import cell
 from ast2hf.results import Evaluation, Report
@@ -40,17 +40,12 @@ def of_run(report: Report) -> str:
 
 
 def _figures(evaluation: Evaluation) -> Iterator[str]:
-    yield f"On {evaluation.clips:,} clips of {cell(evaluation.name)}, {len(evaluation.skipped):,} skipped:"
+    heard = f"On {cell(data_set.clips(evaluation))}, in {evaluation.dtype}"
+    yield heard + (f"; not heard: {cell(data_set.skipped(evaluation))}" if evaluation.skipped else "")
     yield ""
-    found = [
-        (name, *(_figure(value) for value in (metric.original, metric.converted, metric.difference)))
-        for name, metric in evaluation.metrics.items()
-    ]
-    yield from table(["figure", "original", "converted", "difference"], found)
-
-
-def _figure(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.6g}"
+    yield from table(["figure", "original", "converted", "difference"], data_set.rows(evaluation))
+    yield ""
+    yield from (f"- {name}: {cell(text)}" for name, text in data_set.summary(evaluation))
 
 
 def of_sweep(jobs: Sequence[Job]) -> str:
