@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 from collections.abc import Sequence
@@ -59,13 +60,15 @@ _BEGINNINGS = {
 class Clip:
     """``waveform``: float32 of shape (samples,) in [-1, 1].
 
-    ``uri``: of a local file its name alone. ``official``: the clip that the published logits belong to.
+    ``uri``: of a local file its name alone. ``official``: the clip that the published logits belong to. ``sha256``: of
+    the file; None for one of the many clips of a data set.
     """
 
     waveform: Tensor
     uri: str
     official: bool
     notes: tuple[str, ...]
+    sha256: str | None = None
 
 
 _INSTEAD = "audio=PATH or audio=packaged"
@@ -96,7 +99,8 @@ def load_clip(audio: str | None, variant: Variant, cache: Path) -> Clip:
 
 @lru_cache(maxsize=1)  # the jobs of a sweep share it
 def _decoded(content: bytes, uri: str, rate: int, official: bool = False) -> Clip:
-    return replace(decode(content, uri, rate, FORMATS), official=official)
+    clip = decode(content, uri, rate, FORMATS)
+    return replace(clip, official=official, sha256=hashlib.sha256(content).hexdigest())
 
 
 def decode(content: bytes, name: str, rate: int, formats: Sequence[str] = DATA_SET_FORMATS) -> Clip:

@@ -48,7 +48,7 @@ class Variant:
     ``family``: one of :data:`ast2hf.families.FAMILIES`; ``pooling``: ``cls`` (the mean of the two class tokens) or
     ``mean`` (of the patches). ``head``: ``classification``, or ``none`` for the encoder. ``head_norm``: ``plain`` where
     the classifier's layer norm has no parameters, which no tensor shows. ``exact_epsilon``: scale weights so that one
-    epsilon serves all layer norms exactly.
+    epsilon serves all layer norms exactly. ``license``: of the file at ``url``, as the Hub spells it.
     """
 
     name: str = MISSING
@@ -58,6 +58,7 @@ class Variant:
     head_norm: str | None = None
     exact_epsilon: bool = False
     url: str | None = None
+    license: str | None = None
     sha256: str | None = None
     hidden_size: int | None = None
     num_hidden_layers: int | None = None
@@ -201,6 +202,7 @@ class Config:
     folder: str | None = None
     output_dir: str | None = None
     labels: str | None = None
+    license: str | None = None
     audio: str | None = None
     overwrite: bool = False
     skip_existing: bool = False

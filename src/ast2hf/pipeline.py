@@ -27,9 +27,6 @@ from ast2hf.progress import Progress
 from ast2hf.proof import checks
 from ast2hf.results import INTERRUPTED, CheckResult, Conversion, Report
 
-OFFICIAL_LICENCE = "bsd-3-clause"
-"""Of the authors' repository, which the official checkpoints are linked from."""
-
 
 def run(conversion: Conversion, config: Config, progress: Progress) -> None:
     """Do what ``config.task`` says. ``conversion`` is filled in as far as it comes.
@@ -79,7 +76,7 @@ def convert(conversion: Conversion, config: Config, progress: Progress) -> None:
         identify(report, opened, progress)
         proving.prove(conversion, config, opened, staged, clip, clips, progress)
         with progress("publish", "Publish the model folder"):
-            _describe(report, staged, opened, progress)
+            _describe(report, staged, opened, config, progress)
             place.publish(config.overwrite)
     conversion.folder = target
 
@@ -151,15 +148,15 @@ def _is_current(report: Report, config: Config, spec: Spec, target: Path, progre
     return True
 
 
-def _describe(report: Report, staged: Path, opened: Opened, progress: Progress) -> None:
+def _describe(report: Report, staged: Path, opened: Opened, config: Config, progress: Progress) -> None:
     """Write card and report of the proved folder."""
     from ast2hf.render import card
 
     report.files = up_to_date.file_hashes(staged, HUGGING_FACE.model_files(opened.spec))
     proved = replace(report, status="passed", timings_s=progress.seconds)
-    licence = OFFICIAL_LICENCE if opened.source.official else None
+    licence = config.license or (config.model.license if opened.source.official else None)
     write_json(staged / names.REPORT, proved.as_dict())
-    write_text(staged / names.CARD, card.render(proved, licence))
+    write_text(staged / names.CARD, card.render(proved, licence, opened.spec.family.citation))
 
 
 def _temporary_folder(stack: ExitStack) -> Path:

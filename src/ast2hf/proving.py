@@ -42,7 +42,7 @@ def import_and_load_clip(report: Report, config: Config, spec: Spec, progress: P
 
         cache = local_files.expand(config.paths.cache).absolute()
         clip = load_clip(config.audio, config.model, cache)
-    report.clip = clip.uri
+    report.clip, report.clip_sha256 = clip.uri, clip.sha256
     note(report, *clip.notes)
     return clip
 

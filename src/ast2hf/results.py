@@ -213,6 +213,7 @@ class Report:
     configuration_sha256: str | None = None
     files: dict[str, str] = field(default_factory=dict)
     clip: str | None = None
+    clip_sha256: str | None = None
     labels: str | None = None
     geometry: dict[str, int] = field(default_factory=dict)
     front_end: dict[str, Any] = field(default_factory=dict)

@@ -12,6 +12,8 @@ from conftest import Cli
 from support import browser
 from support.mlflow_server import MlflowServer
 
+from ast2hf.tracking import view
+
 pytestmark = pytest.mark.browser
 
 
@@ -55,6 +57,32 @@ def test_the_ui_lists_the_parent_and_on_its_page_the_children(ui, tmp_path):
     assert "Child runs" in shown
     for name in names(ui.children):
         assert name in shown
+
+
+def test_the_list_opens_with_the_jobs_beside_each_other_and_the_figures_that_compare_them(ui, tmp_path):
+    """By its printed address; as MLflow opens it, the jobs are folded into their sweep, and no column has a metric."""
+    address = ui.page(f"runs?{view.QUERY}")
+    shown = browser.dom(address, tmp_path / "list")
+    for name in names(ui.children):
+        assert name in shown
+    for column in ("failed", "tolerance_used"):  # those beyond the window are not drawn
+        assert f">{column}<" in shown
+    assert "Error loading shared view state" not in shown
+    assert browser.screenshot(address, tmp_path / "list.png", tmp_path / "picture").stat().st_size > 20_000
+
+
+def test_a_run_begins_with_its_verdict_and_checks_and_leads_to_what_it_heard(ui, tmp_path):
+    for run in ui.children:
+        shown = browser.dom(ui.page("runs", run.info.run_id), tmp_path / run.info.run_id)
+        assert f"<strong>{run.data.tags['status']}</strong>" in shown
+        assert re.search(r"<t[dh][^>]*>all logits</t[dh]>", shown)
+        assert "packaged (" in shown
+
+
+def test_the_sweep_leads_to_each_of_its_runs(ui, tmp_path):
+    shown = browser.dom(ui.page("runs", ui.parent.info.run_id), tmp_path / "sweep")
+    for run in ui.children:
+        assert f'href="#/experiments/{ui.experiment}/runs/{run.info.run_id}"' in shown
 
 
 def test_the_ui_shows_the_report_and_the_table_inline(ui, tmp_path):

@@ -38,7 +38,7 @@ def check_whole(cli, result):
     (parent,) = (run for run in found if "mlflow.parentRunId" not in run.data.tags)
     children = [run for run in found if run is not parent]
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
-    assert sorted(run.info.run_name for run in children) == sorted(names)
+    assert sorted(run.data.tags["model"] for run in children) == sorted(names)
     assert {run.info.status for run in found} == {"FINISHED"}
     assert parent.data.metrics == {"jobs": 4, "jobs.passed": 4}
 

@@ -85,7 +85,8 @@ def test_in_a_sweep_what_is_proved_is_registered_with_its_child_run_and_what_is_
     assert registered.name == f"{NAME}_model.layer_norm_eps=1e-06"
     (version,) = client.search_model_versions()
     run = client.get_run(version.run_id)
-    assert (run.info.run_name, run.info.status) == (registered.name, "FINISHED")
+    assert (run.data.tags["model"], run.info.status) == (NAME, "FINISHED")
+    assert registered.name.endswith(run.info.run_name)
     parent = client.get_run(run.data.tags["mlflow.parentRunId"])
     assert parent.data.metrics == {"jobs": 2, "jobs.passed": 1}
     assert len(client.search_logged_models([run.info.experiment_id])) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import socket
@@ -11,6 +12,7 @@ from dataclasses import replace
 import mlflow
 import pytest
 from conftest import compose
+from support import reports
 
 from ast2hf.errors import TrackingError
 from ast2hf.results import INTERRUPTED, Block, CheckResult, Report
@@ -29,6 +31,7 @@ def outputs(tmp_path_factory):
 def report():
     return Report(
         model="m", status="passed", device="cpu", source={"uri": "synthetic:0", "sha256": "ab12", "bytes": 7},
+        clip="packaged", clip_sha256="0123456789abcdef0123",
         blocks=[Block("embeddings", 0.0, 0.0), Block("blocks.0", 1e-6, 2e-7), Block("pooled", math.nan, math.inf)],
         timings_s={"read": 0.5, "total": 2.0}, geometry={"hidden_size": 768},
         checks={
@@ -73,10 +76,14 @@ def test_everything_is_recorded(record, outputs):
     assert run.data.params["verify.tolerances.pooled.cpu.atol"] == "5e-06"
     assert run.data.tags["source.sha256"] == "ab12"
     assert run.data.tags["version.torch"]
+    assert run.data.tags["mlflow.source.name"] == "ast2hf"
+    assert run.data.tags["mlflow.note.content"].startswith("**passed** · m")
+    assert run.data.tags["mlflow.user"]
     metrics = run.data.metrics
-    assert metrics["pooled.max_abs_diff"] == 1e-6
+    assert metrics["pooled.diff"] == 1e-6
     assert metrics["pooled.atol"] == 5e-6
-    assert metrics["pooled.diff_over_tolerance"] == pytest.approx(0.2)
+    assert metrics["pooled.tolerance_used"] == metrics["tolerance_used"] == pytest.approx(0.2)
+    assert (metrics["passed"], metrics["failed"], metrics["not_checked"]) == (2, 1, 1)
     assert (metrics["pooled.passed"], metrics["logits.passed"]) == (1, 0)
     assert metrics["weights.bit_exact"] == 160
     assert metrics["logits.atol"] == 2e-5
@@ -96,15 +103,52 @@ def test_what_the_configuration_leaves_to_the_checkpoint_is_recorded_as_it_was_f
     assert run.data.params["checkpoint"] == "best.pth"
 
 
+def test_what_the_proof_heard_is_an_input(record, report):
+    _, run = record()
+    report.evaluation = reports.evaluation()
+    _, with_data = record()
+    heard = [[(i.dataset.name, i.dataset.digest) for i in r.inputs.dataset_inputs] for r in (run, with_data)]
+    assert heard[0] == [("packaged", "0123456789abcdef")]
+    assert sorted(heard[1]) == [("esc50", "fedcba9876543210"), ("packaged", "0123456789abcdef")]
+    assert json.loads(with_data.inputs.dataset_inputs[0].dataset.profile)["num_rows"] in (1, 2000)
+    assert [tag.value for i in with_data.inputs.dataset_inputs for tag in i.tags] == ["proof", "proof"]
+    assert with_data.data.metrics["mAP.difference"] == pytest.approx(-1e-4)
+    assert with_data.data.tags["data_set"] == "esc50"
+
+
+def test_what_a_sweep_came_to_is_told_at_its_end(outputs, record, tmp_path):
+    """Its run was begun long before; sent again, it stays as it is."""
+    client, run = record()
+    settings = compose(f"paths.outputs={outputs}").tracking
+    begun = records.start_parent(["model", "device"])
+    runs.begin(begun, settings, str(outputs))
+    ended = records.finish_parent(begun, True, {"jobs": 2}, [], "a table")
+    for _ in range(2):
+        runs.send(ended, settings, str(outputs), tmp_path)
+    (found,) = client.search_runs([run.info.experiment_id], "attributes.run_name = 'sweep over model, device'")
+    assert found.data.tags["mlflow.note.content"] == "a table"
+    assert (found.data.tags["status"], found.info.status) == ("passed", "FINISHED")
+
+
+def test_the_list_of_runs_opens_with_what_is_compared(record, outputs):
+    client, run = record()
+    tags = client.get_experiment(run.info.experiment_id).tags
+    shown = json.loads(tags["mlflow.sharedViewState.ast2hf"])
+    assert {name.split("`")[1] for name in shown["selectedColumns"]} & set(run.data.metrics) >= {"tolerance_used"}
+    client.set_experiment_tag(run.info.experiment_id, "mlflow.sharedViewState.ast2hf", "of another version")
+    record()
+    assert client.get_experiment(run.info.experiment_id).tags == tags
+
+
 def test_layers_are_steps(record):
     client, run = record()
-    history = client.get_metric_history(run.info.run_id, "block_max_abs_diff")
+    history = client.get_metric_history(run.info.run_id, "block.diff")
     assert [(m.step, m.value) for m in history] == [(0, 0.0), (1, 1e-6)]
 
 
 def test_what_is_not_finite_is_left_to_the_report(record):
     _, run = record()
-    assert "logits.max_abs_diff" not in run.data.metrics
+    assert "logits.diff" not in run.data.metrics
     assert all(math.isfinite(value) for value in run.data.metrics.values())
 
 
@@ -151,7 +195,7 @@ def orphan(outputs, record):
         client, run = record()
         opened = client.create_run(run.info.experiment_id, tags={f"ast2hf.{k}": v for k, v in tags.items()})
         settings = compose(f"paths.outputs={outputs}").tracking
-        runs.begin(records.start_parent(outputs / "next"), settings, str(outputs))
+        runs.begin(records.start_parent(["next"]), settings, str(outputs))
         return client.get_run(opened.info.run_id).info.status
 
     return orphan
@@ -182,12 +226,14 @@ def test_what_could_not_be_sent_is_sent_later_and_once(outputs, record, report):
     records.save(made, folder_of_run)
     assert runs.replay(settings.tracking, str(outputs)) == 1
     assert [r.data.metrics["pooled.atol"] for r in named_late()] == [5e-6]
+    assert [len(r.inputs.dataset_inputs) for r in named_late()] == [1]
     assert not (folder_of_run / records.UNSENT).exists()
     records.save(made, folder_of_run)  # as if the process had been killed before it removed the file
     assert runs.replay(settings.tracking, str(outputs)) == 1
     (once,) = named_late()
     assert once.info.status == "FINISHED"
-    assert len(client.get_metric_history(once.info.run_id, "block_max_abs_diff")) == 2
+    assert len(once.inputs.dataset_inputs) == 1
+    assert len(client.get_metric_history(once.info.run_id, "block.diff")) == 2
 
 
 def test_what_cannot_be_sent_does_not_keep_back_the_rest(tmp_path, record, outputs):
@@ -195,7 +241,7 @@ def test_what_cannot_be_sent_does_not_keep_back_the_rest(tmp_path, record, outpu
     settings = compose(f"paths.outputs={outputs}")
     for name in ("a", "b", "c"):
         (tmp_path / "runs" / name).mkdir(parents=True)
-    made = records.start_parent(tmp_path / "good")
+    made = records.start_parent(["good"])
     records.save(made, tmp_path / "runs" / "a")
     (tmp_path / "runs" / "b" / records.UNSENT).write_text('{"key": ')
     records.save(replace(made, key="other", parent="gone"), tmp_path / "runs" / "c")
@@ -209,7 +255,7 @@ def test_a_conversion_whose_process_is_killed_while_it_sends_is_sent_later(tmp_p
     """Killed, or interrupted: nothing runs after that but what is on disk."""
     client, run = record()
     settings = compose(f"paths.outputs={outputs}").tracking
-    made = records.start_parent(tmp_path / "interrupted")
+    made = records.start_parent(["interrupted"])
     folder_of_run = tmp_path / "runs" / "a"
 
     def interrupted(*_: object, **__: object) -> None:
@@ -219,5 +265,5 @@ def test_a_conversion_whose_process_is_killed_while_it_sends_is_sent_later(tmp_p
         patched.setattr(mlflow.MlflowClient, "log_batch", interrupted)
         runs.send(made, settings, str(outputs), folder_of_run)
     assert runs.replay(settings, str(tmp_path)) == 1
-    (once,) = client.search_runs([run.info.experiment_id], "attributes.run_name = 'interrupted'")
+    (once,) = client.search_runs([run.info.experiment_id], "attributes.run_name = 'sweep over interrupted'")
     assert once.info.status == "KILLED"

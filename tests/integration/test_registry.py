@@ -85,7 +85,7 @@ def test_the_version_tells_of_its_proof_and_belongs_to_its_run(client, record, s
     assert version.tags["status"] == "passed"
     assert version.tags["source.sha256"] == record.tags["source.sha256"]
     assert (version.tags["device"], version.tags["dtype"]) == ("cpu", "float32")
-    assert float(version.tags["logits.max_abs_diff"]) <= float(version.tags["logits.atol"])
+    assert float(version.tags["logits.diff"]) <= float(version.tags["logits.atol"])
     (output,) = client.get_run(run_id).outputs.model_outputs
     logged = client.get_logged_model(output.model_id)
     assert (logged.status, logged.source_run_id) == ("READY", run_id)
@@ -136,7 +136,8 @@ def test_another_conversion_becomes_version_2_and_takes_the_alias(client, record
 def test_the_name_is_one_that_the_registry_takes_and_addresses_hold(
     record, send, config, monkeypatch, name, registered
 ):
-    assert send(dataclasses.replace(record, name=name)).model == f"models:/{registered}/1 (alias verified)"
+    named = dataclasses.replace(record, model=dataclasses.replace(record.model, name=name))
+    assert send(named).model == f"models:/{registered}/1 (alias verified)"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", config.tracking.uri)
     assert mlflow.models.get_model_info(f"models:/{registered}@verified").signature is not None
 
@@ -159,7 +160,7 @@ def test_no_model_without_a_proof_or_unasked(proved):
     def model(report, published):
         return records.build(report, "m", time.time(), params={}, artifacts=[], published=published).model
 
-    assert model(report, target) == records.ProvedModel(str(target), report.files)
+    assert model(report, target) == records.ProvedModel(str(target), "m", report.files)
     assert model(failed, None) is None
     assert model(failed, target) is None
     assert model(report, None) is None
@@ -222,7 +223,8 @@ def test_what_stopped_at_any_step_goes_on_there_and_nothing_is_there_twice(
     client, config, record, send, monkeypatch, tmp_path, step
 ):
     for after in (False, True):  # it fails before the step, or with the answer lost on the way back
-        made = dataclasses.replace(record, name=f"{step}-{after}", key=f"{step}-{after}")
+        name = f"{step}-{after}"
+        made = dataclasses.replace(record, name=name, key=name, model=dataclasses.replace(record.model, name=name))
         with monkeypatch.context() as broken:
             real = getattr(mlflow.MlflowClient, step)
 

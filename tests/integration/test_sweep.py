@@ -43,7 +43,7 @@ def test_one_parent_run_with_a_child_per_variant_and_one_table(cli):
     (parent,) = (run for run in found if "mlflow.parentRunId" not in run.data.tags)
     children = [run for run in found if run is not parent]
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
-    assert sorted(run.info.run_name for run in children) == [row["model"] for row in rows]
+    assert sorted(run.data.tags["model"] for run in children) == [row["model"] for row in rows]
     assert {run.info.status for run in found} == {"FINISHED"}
     assert parent.data.metrics == {"jobs": 2, "jobs.passed": 2}
     assert sorted(a.path for a in client.list_artifacts(parent.info.run_id)) == ["summary.csv", "summary.html"]

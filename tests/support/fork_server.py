@@ -28,7 +28,6 @@ from support.result import Result
 
 _LATE = (
     "alembic.command",
-    "matplotlib.backends.backend_agg",
     "matplotlib.backends.backend_svg",
     "matplotlib.figure",
     "mlflow",

@@ -7,6 +7,7 @@ import json
 
 import pytest
 import torch
+import yaml
 from conftest import TINY, TINY_OVERRIDES, compose
 from support.conversions import attempted
 
@@ -465,3 +466,18 @@ def test_on_the_gpu(run):
     assert error is None
     assert conversion.report.device in ("cuda", "mps")
     assert conversion.report.checks["attention"].status == "passed"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "licence"),
+    [((), None), (("license=cc-by-4.0",), "cc-by-4.0"), (("model.license=mit",), None)],
+    ids=["unsaid", "said", "of the published file, which this is not"],
+)
+def test_the_card_has_the_licence_that_the_user_says(run, overrides, licence):
+    conversion, error = run(*overrides)
+    assert error is None
+    card = (conversion.folder / "README.md").read_text()
+    metadata = yaml.safe_load(card.split("---\n")[1])
+    assert metadata.get("license") == licence
+    assert ("is not known to the conversion" in card) == (licence is None)
+    assert AST.citation in card

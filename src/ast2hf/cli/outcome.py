@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 NEEDED = (
     "matplotlib.backends.backend_svg",
-    "matplotlib.backends.backend_agg",
     "mlflow.store.tracking.sqlalchemy_store",
     "mlflow",
     "ast2hf.render.page",
@@ -35,7 +34,7 @@ NEEDED = (
 """What a recorded task imports in the end, two seconds' worth."""
 
 PAGE = "report.html"
-DIFFERENCES = "differences.png"
+CLASSES = "classes.csv"
 
 
 @dataclass(frozen=True)
@@ -178,14 +177,15 @@ def _record(task: Task, required: bool) -> Recorded | None:
 
 
 def _artifacts(task: Task) -> Iterator[Path]:
-    """The files that are logged with the run. Draws the plot. Raises OutputError."""
+    """The files that are logged with the run. Writes the table of classes. Raises OutputError."""
     yield task.run_folder / names.REPORT
     yield task.run_folder / PAGE
-    if task.conversion.report.blocks:
-        from ast2hf.render import plots
+    evaluation = task.conversion.report.evaluation
+    if evaluation is not None:
+        from ast2hf.tracking import classes
 
-        path = task.run_folder / DIFFERENCES
+        path = task.run_folder / CLASSES
         with writing(path):
-            yield plots.differences(task.conversion.report, path)
+            yield classes.write(path, evaluation)
     if task.conversion.folder is not None:
         yield task.conversion.folder / names.CARD

@@ -52,9 +52,10 @@ def import_in_background(modules: Sequence[str]) -> None:
     """Import ``modules`` in a thread, beside work that leaves Python's lock free. What is missing is left out."""
 
     def run() -> None:
-        for module in modules:
-            with suppress(ImportError):
-                import_module(module)
+        with without_garbage_collection():
+            for module in modules:
+                with suppress(ImportError):
+                    import_module(module)
 
     threading.Thread(target=run, name="imports").start()
 
@@ -78,7 +79,7 @@ def without_scipy() -> Iterator[None]:
 
 @contextmanager
 def without_garbage_collection() -> Iterator[None]:
-    """For the imports of torch and transformers, which make millions of objects that live for ever.
+    """For the imports of torch, transformers and mlflow, which make millions of objects that live for ever.
 
     Without collections among them, and with the objects set aside afterwards, a command takes about a second and a
     half less, most of it at its exit.

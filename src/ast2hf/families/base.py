@@ -80,7 +80,7 @@ class Family(Protocol):
     the prefix. ``classifier``: the name of the module that is its head. ``poolings``: what such a model may do with its
     tokens, the likeliest first. ``expressible``: whether ASTFeatureExtractor computes the features that it was trained
     on. ``num_mel_bins``: of all its models; None where they differ. ``lengths``: of the inputs in its authors' recipes,
-    in frames, the likeliest first.
+    in frames, the likeliest first. ``citation``: of its paper, as BibTeX.
     """
 
     @property
@@ -99,6 +99,8 @@ class Family(Protocol):
     def num_mel_bins(self) -> int | None: ...
     @property
     def lengths(self) -> tuple[int, ...]: ...
+    @property
+    def citation(self) -> str: ...
 
     def fits(self, shapes: Mapping[str, Sizes]) -> bool:
         """Whether tensors of these names (prefix taken off) and shapes can be of this family. Others may fit, too."""

@@ -39,10 +39,12 @@ _NOT_INSTALLED = "not installed"
 _PLACEHOLDER = 'folder = "path/to/this/folder"  # or its name on the Hub'
 
 
-def render(report: Report, licence: str | None = None) -> str:
+def render(report: Report, licence: str | None = None, citation: str | None = None) -> str:
     """Markdown with the metadata that the Hub reads. It names no place: a folder may be moved.
 
-    ``licence``: of the weights, as the Hub spells it (``bsd-3-clause``), where it is known.
+    ``licence``: of the weights, as the Hub spells it (``bsd-3-clause``), where it is known. ``citation``: of the paper
+    of the original, as BibTeX. The original is no repository of the Hub, so there is no ``base_model``: the text has
+    its address and its SHA-256.
     """
     from huggingface_hub import ModelCardData
 
@@ -63,6 +65,7 @@ def render(report: Report, licence: str | None = None) -> str:
         report=report,
         placeholder=_PLACEHOLDER,
         licence=licence,
+        citation=citation,
         metadata=metadata.to_yaml().strip(),
         rows=list(rows(report)),
         data_set=_data_set(evaluation) if evaluation else None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import ceil, floor, isfinite, log10
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ast2hf.errors import printable
@@ -51,21 +50,8 @@ def shown_check(checks: Mapping[str, tuple[float | None, float | None]]) -> str 
     return LOGITS if LOGITS in measured else next(reversed(measured), None)
 
 
-def differences(report: Report, path: Path) -> Path:
-    """Write a PNG of the relative difference after each block, with the rounding of float32 as a scale."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    figure = new_figure(8, 4)
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    _blocks(axes, report.blocks)
-    axes.set_title(f"{printable(report.model, _MAX_LABEL)}: converted against original", fontsize=11, parse_math=False)
-    figure.savefig(path, dpi=120)
-    return path
-
-
 def blocks(report: Report) -> Figure:
-    """The same for the page, at the width of a phone."""
+    """The relative difference after each block, with the rounding of float32 as a scale; at the width of a phone."""
     figure = new_figure(5.4, 3.3)
     _blocks(figure.add_subplot(), report.blocks)
     return figure

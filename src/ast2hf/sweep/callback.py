@@ -34,6 +34,7 @@ from ast2hf.sweep.job import FILENAME, NOT_STARTED, Job
 
 if TYPE_CHECKING:
     from ast2hf.tracking.record import MlflowRecord
+    from ast2hf.tracking.runs import Recorded
 
 
 class Sweep(Callback):
@@ -82,7 +83,7 @@ class Sweep(Callback):
 
         assert self.folder is not None
         self.tracking, self.outputs = tracking, outputs
-        self.record = record.start_parent(self.folder)
+        self.record = record.start_parent(self.axes)
         try:
             runs.begin(self.record, tracking, outputs)
         except TrackingError as error:
@@ -127,22 +128,22 @@ class Sweep(Callback):
         jobs = [job for job in self.jobs() if not (refused and job.error == NOT_STARTED)]
         files = table.write(jobs, self.folder) if jobs else []
         code = next((job.code for job in jobs if job.code), 0)
-        address = self._finish_parent(jobs, files, passed=bool(jobs) and not code)
+        recorded = self._finish_parent(jobs, files, passed=bool(jobs) and not code)
         if not jobs:
             raise ConfigurationError("the sweep has no jobs", "does a glob match nothing? See --help for the choices")
         with printing(self.folder):
-            table.show(jobs, files, address)
+            table.show(jobs, files, recorded)
         return code
 
-    def _finish_parent(self, jobs: Sequence[Job], files: Sequence[Path], passed: bool) -> str | None:
+    def _finish_parent(self, jobs: Sequence[Job], files: Sequence[Path], passed: bool) -> Recorded | None:
         if self.record is None or self.tracking is None or self.folder is None:
             return None
-        from ast2hf.tracking import record, runs
+        from ast2hf.tracking import description, record, runs
 
         counts = {"jobs": len(jobs), "jobs.passed": sum(not job.code for job in jobs)}
-        closed = record.finish_parent(self.record, passed, counts, files)
+        closed = record.finish_parent(self.record, passed, counts, files, description.of_sweep(jobs))
         try:
-            return runs.send(closed, self.tracking, self.outputs, self.folder).run
+            return runs.send(closed, self.tracking, self.outputs, self.folder)
         except TrackingError as error:
             print(f"warning: {error}", file=sys.stderr)
             return None

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -16,6 +17,9 @@ from rich.text import Text
 from ast2hf.errors import printable
 from ast2hf.render import sweep_page
 from ast2hf.sweep.job import Job
+
+if TYPE_CHECKING:
+    from ast2hf.tracking.runs import Recorded
 
 _WIDTH = 110
 """Columns where stdout is not a terminal."""
@@ -30,8 +34,8 @@ _BAD = ("failed", "lost", "not pushed")
 _STYLES = {"passed": "green", "skipped": "cyan", "planned": "cyan", **dict.fromkeys(_BAD, "bold red")}
 
 
-def show(jobs: Sequence[Job], files: Sequence[Path], tracked: str | None) -> None:
-    """Print the table to stdout, with folders and errors below it. ``tracked``: the address of the sweep's MLflow run.
+def show(jobs: Sequence[Job], files: Sequence[Path], recorded: Recorded | None) -> None:
+    """Print the table to stdout, with folders and errors below it. ``recorded``: where the sweep is in MLflow.
 
     Raises OSError.
     """
@@ -62,8 +66,9 @@ def show(jobs: Sequence[Job], files: Sequence[Path], tracked: str | None) -> Non
                 console.print(Text(f"{f'job {job.number}':<10} {what}: {printable(known, 400)}"), soft_wrap=True)
     for path in files:
         console.print(Text(f"table      {printable(path)}"), soft_wrap=True)
-    if tracked:
-        console.print(Text(f"mlflow     {tracked}"), soft_wrap=True)
+    if recorded:
+        console.print(Text(f"mlflow     {recorded.run}"), soft_wrap=True)
+        console.print(Text(f"compare    {recorded.runs}"), soft_wrap=True)
 
 
 def write(jobs: Sequence[Job], folder: Path) -> list[Path]:

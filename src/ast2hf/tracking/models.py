@@ -17,7 +17,7 @@ from ast2hf.audio import PACKAGED_CLIP
 from ast2hf.errors import printable
 from ast2hf.formats.huggingface import names
 from ast2hf.output.up_to_date import file_hashes, model_files
-from ast2hf.tracking.record import MlflowRecord
+from ast2hf.tracking.record import NOTE, MlflowRecord
 
 ALIAS = "verified"
 """Of the latest version; only models that passed their proof become one."""
@@ -39,7 +39,7 @@ def register(client: Any, experiment: str, run_id: str, record: MlflowRecord) ->
     if not _is_intact(source, record.model.files):
         print(f"warning: {printable(source)} is no longer what was published: it is not logged", file=sys.stderr)
         return None
-    name = registered_name(record.name)
+    name = registered_name(record.model.name)
     found = client.search_model_versions(f"run_id = '{run_id}'")
     number = found[0].version if found else _new_version(client, experiment, run_id, record, source, name)
     client.set_registered_model_alias(name, ALIAS, number)
@@ -79,7 +79,9 @@ def _new_version(client: Any, experiment: str, run_id: str, record: MlflowRecord
             raise
     # Not models:/<id>, which a local registry looks up in the store of the process.
     where = logged.artifact_location
-    return str(client.create_model_version(name, where, run_id, _tags(record), model_id=logged.model_id).version)
+    about = record.tags.get(NOTE)
+    made = client.create_model_version(name, where, run_id, _tags(record), description=about, model_id=logged.model_id)
+    return str(made.version)
 
 
 def _logged_model(client: Any, experiment: str, run_id: str) -> Any:
@@ -151,5 +153,5 @@ def _link(source: Path, path: Path) -> None:
 
 def _tags(record: MlflowRecord) -> dict[str, str]:
     """Those of the run, and what was measured against which tolerance."""
-    proof = {name: f"{value:.3g}" for name, value, _ in record.metrics if name.endswith((".max_abs_diff", "tol"))}
-    return {**record.tags, **proof}
+    proof = {name: f"{value:.3g}" for name, value, _ in record.metrics if name.endswith((".diff", "tol"))}
+    return {name: value for name, value in record.tags.items() if not name.startswith("mlflow.")} | proof

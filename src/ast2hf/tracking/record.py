@@ -6,12 +6,13 @@ import json
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from math import isfinite
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path, PurePath
 
+from ast2hf.errors import printable
 from ast2hf.output.files import write_json
-from ast2hf.results import INTERRUPTED, CheckResult, Report
+from ast2hf.results import INTERRUPTED, Report
+from ast2hf.tracking import description, metrics, source
 
 UNSENT = "unsent_record.json"
 
@@ -19,12 +20,35 @@ MAX_PARAM = 6000
 """Characters of a parameter's value; MLflow cuts or refuses longer ones."""
 
 
+NOTE = "mlflow.note.content"
+"""The tag that MLflow shows as the description of a run."""
+
+_DIGEST = 16
+"""Characters of a SHA-256 that identify an input; MLflow takes up to 36."""
+
+_CUSTOM = "custom"
+"""The name of every variant that is no published one."""
+
+_BEGINNINGS = ("ast-finetuned-", "audioset-")
+"""What the names of the published models begin with alike: the list of runs cuts a name after fifteen characters."""
+
+
 @dataclass(frozen=True)
 class ProvedModel:
-    """The published folder, and the SHA-256 of each of its files as they were proved."""
+    """The published folder, its name in the registry, and the SHA-256 of each of its files as they were proved."""
 
     folder: str
+    name: str
     files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a proof heard: a clip, or a data set of ``clips``. ``digest``: the beginning of its SHA-256."""
+
+    name: str
+    digest: str
+    clips: int
 
 
 @dataclass(frozen=True)
@@ -32,7 +56,7 @@ class MlflowRecord:
     """One MLflow run. Times in milliseconds since the epoch; ``metrics``: name, value, step.
 
     ``key`` identifies the record, so that sending it twice makes one run; ``parent``: the key of its sweep's record;
-    ``model``: to be logged with the run.
+    ``model``: to be logged with the run; ``inputs``: what its proof heard.
     """
 
     key: str
@@ -46,6 +70,7 @@ class MlflowRecord:
     tags: dict[str, str]
     artifacts: list[str]
     model: ProvedModel | None = None
+    inputs: list[Input] = field(default_factory=list)
 
 
 def build(
@@ -60,40 +85,53 @@ def build(
 ) -> MlflowRecord:
     """The record of a conversion that ends now.
 
-    ``started``: seconds since the epoch; ``parent``: the key of the sweep's record; ``published``: the folder whose
-    model is to be logged as well. It is only where the proof passed.
+    ``name``: of the model, with what distinguishes the job in its sweep; ``started``: seconds since the epoch;
+    ``parent``: the key of the sweep's record; ``published``: the folder whose model is to be logged as well. It is only
+    where the proof passed.
     """
-    model = ProvedModel(str(published), report.files) if published and report.status == "passed" else None
+    model = ProvedModel(str(published), name, report.files) if published and report.status == "passed" else None
     return MlflowRecord(
         key=uuid.uuid4().hex,
-        name=name,
+        name=run_name(name, report.source["uri"]),
         parent=parent,
         status="FINISHED" if report.status == "passed" else "KILLED" if report.error == INTERRUPTED else "FAILED",
         started=int(started * 1000),
         ended=int(time.time() * 1000),
         params={key: value[:MAX_PARAM] for key, value in params.items()},
-        metrics=list(_metrics(report)),
-        tags=_tags(report),
+        metrics=list(metrics.of_report(report)),
+        tags={**_tags(report), **source.tags(), NOTE: description.of_run(report)},
         artifacts=[str(path) for path in artifacts],
         model=model,
+        inputs=list(_inputs(report)),
     )
 
 
-def start_parent(sweep_folder: Path) -> MlflowRecord:
-    """The record of a sweep that begins. Sent without ever being finished, it is that of a killed one."""
+def run_name(name: str, uri: str | None) -> str:
+    """``name`` of a model as the list of runs can tell it from others, of a custom one by its checkpoint ``uri``."""
+    for beginning in _BEGINNINGS:
+        name = name.removeprefix(beginning)
+    if uri and (name == _CUSTOM or name.startswith(f"{_CUSTOM}_")):
+        return printable(PurePath(uri).stem) + name.removeprefix(_CUSTOM)
+    return name
+
+
+def start_parent(axes: Sequence[str]) -> MlflowRecord:
+    """The record of a sweep over ``axes`` that begins. Sent without being finished, it is that of a killed one."""
     now = int(time.time() * 1000)
-    return MlflowRecord(uuid.uuid4().hex, sweep_folder.name, None, "KILLED", now, now, {}, [], {}, [])
+    name = f"sweep over {', '.join(axes)}"
+    return MlflowRecord(uuid.uuid4().hex, name, None, "KILLED", now, now, {}, [], source.tags(), [])
 
 
 def finish_parent(
-    record: MlflowRecord, passed: bool, metrics: Mapping[str, float], artifacts: Sequence[Path]
+    record: MlflowRecord, passed: bool, counts: Mapping[str, float], artifacts: Sequence[Path], table: str
 ) -> MlflowRecord:
-    """The record of a sweep at its end."""
+    """The record of a sweep at its end. ``table``: of its jobs, in Markdown."""
     return replace(
         record,
+        tags={**record.tags, "status": "passed" if passed else "failed", NOTE: table},
         status="FINISHED" if passed else "FAILED",
         ended=int(time.time() * 1000),
-        metrics=[(name, value, 0) for name, value in metrics.items()],
+        metrics=[(name, value, 0) for name, value in counts.items()],
         artifacts=[str(path) for path in artifacts],
     )
 
@@ -109,8 +147,8 @@ def save(record: MlflowRecord, run_folder: Path) -> Path:
 def saved(path: Path) -> MlflowRecord:
     """The record that :func:`save` wrote to ``path``."""
     fields = json.loads(path.read_text(encoding="utf-8"))
-    model = fields.pop("model")
-    return MlflowRecord(**fields, model=ProvedModel(**model) if model else None)
+    model, inputs = fields.pop("model"), [Input(**known) for known in fields.pop("inputs")]
+    return MlflowRecord(**fields, model=ProvedModel(**model) if model else None, inputs=inputs)
 
 
 def pending(outputs: Path) -> list[Path]:
@@ -123,7 +161,9 @@ def _tags(report: Report) -> dict[str, str]:
     tags = {f"version.{name}": value for name, value in report.environment.items()}
     known = {"model": report.model, "status": report.status, "family": report.family, "head": report.head}
     known |= {"device": report.device, "dtype": report.dtype, "error": report.error}
+    known |= {"pooling": report.pooling, "problem_type": report.problem_type, "clip": report.clip}
     known |= {"first_divergence": report.first_divergence}
+    known |= {"data_set": report.evaluation.name} if report.evaluation else {}
     known |= {f"source.{name}": _text(value) for name, value in report.source.items()}
     return tags | {name: value for name, value in known.items() if value}
 
@@ -134,22 +174,8 @@ def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _metrics(report: Report) -> Iterator[tuple[str, float, int]]:
-    """Every difference, tolerance and stage time. What is not finite cannot be stored; the report has it."""
-    found = [(name, value, 0) for check in report.checks.values() for name, value in _of_check(check)]
-    found += [(f"seconds.{stage}", seconds, 0) for stage, seconds in report.timings_s.items()]
-    for step, block in enumerate(report.blocks):
-        found.append(("block_max_abs_diff", block.max_abs_diff, step))
-        found.append(("block_relative_diff", block.relative_diff, step))
-    return (metric for metric in found if isfinite(metric[1]))
-
-
-def _of_check(check: CheckResult) -> Iterator[tuple[str, float]]:
-    """What ``check`` measured; a check that was not made has no metric that says it failed."""
-    if check.status in ("passed", "failed"):
-        yield f"{check.name}.passed", float(check.status == "passed")
-    for key, value in {**check.measured, **check.tolerance}.items():
-        if isinstance(value, int | float):
-            yield f"{check.name}.{key}", float(value)
-    if check.max_abs_diff is not None and check.atol:
-        yield f"{check.name}.diff_over_tolerance", check.max_abs_diff / check.atol
+def _inputs(report: Report) -> Iterator[Input]:
+    if report.clip is not None and report.clip_sha256 is not None:
+        yield Input(report.clip, report.clip_sha256[:_DIGEST], 1)
+    if report.evaluation is not None:
+        yield Input(report.evaluation.name, report.evaluation.digest[:_DIGEST], report.evaluation.clips)

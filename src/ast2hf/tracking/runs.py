@@ -6,6 +6,7 @@ that no record is lost where a server fails or the process is killed: ``replay``
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,8 @@ from ast2hf.config import Tracking
 from ast2hf.errors import TrackingError, printable
 from ast2hf.tracking import models
 from ast2hf.tracking import record as records
-from ast2hf.tracking.record import MlflowRecord
-from ast2hf.tracking.store import address, as_tracking_error, connect, experiment_id, owner
+from ast2hf.tracking.record import Input, MlflowRecord
+from ast2hf.tracking.store import address, address_of_list, as_tracking_error, connect, experiment_id, owner
 
 _PARENT_TAG = "mlflow.parentRunId"
 _RECORD_TAG = "ast2hf.record"
@@ -25,10 +26,12 @@ _RECORD_TAG = "ast2hf.record"
 
 @dataclass(frozen=True)
 class Recorded:
-    """``run``: the address of the run; ``model``: that of the registered version of its model."""
+    """``run``: the address of the run; ``model``: that of the registered version of its model; ``runs``: that of the
+    list of all runs, with the figures by which they are compared."""
 
     run: str
     model: str | None
+    runs: str
 
 
 def begin(record: MlflowRecord, tracking: Tracking, outputs: str) -> None:
@@ -81,16 +84,29 @@ def replay(tracking: Tracking, outputs: str) -> int:
 
 def _send(client: Any, experiment: str, record: MlflowRecord, tracking: Tracking) -> Recorded:
     """Every step may be repeated: doing it again changes nothing."""
-    from mlflow.entities import Metric, Param
+    from mlflow.entities import Metric, Param, RunTag
 
     run_id = _open(client, experiment, record)
     metrics = [Metric(name, value, record.ended, step) for name, value, step in record.metrics]
-    client.log_batch(run_id, metrics=metrics, params=[Param(*item) for item in record.params.items()])
+    params = [Param(*item) for item in record.params.items()]
+    tags = [RunTag(*item) for item in record.tags.items()]  # of a sweep they are others at its end
+    client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
+    if record.inputs:
+        client.log_inputs(run_id, [_dataset(known) for known in record.inputs])
     for path in filter(os.path.exists, record.artifacts):
         client.log_artifact(run_id, path)
     model = models.register(client, experiment, run_id, record) if record.model is not None else None
     client.set_terminated(run_id, status=record.status, end_time=record.ended)
-    return Recorded(address(tracking, experiment, run_id), model)
+    return Recorded(address(tracking, experiment, run_id), model, address_of_list(tracking, experiment))
+
+
+def _dataset(known: Input) -> Any:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    source = json.dumps({"uri": known.name})
+    profile = json.dumps({"num_rows": known.clips})
+    described = Dataset(known.name, known.digest, source_type="audio", source=source, profile=profile)
+    return DatasetInput(described, [InputTag("mlflow.data.context", "proof")])
 
 
 def _open(client: Any, experiment: str, record: MlflowRecord) -> str:

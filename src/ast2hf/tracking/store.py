@@ -8,13 +8,14 @@ sends its clients to a bucket, boto3's own limits hold. MLflow's own environment
 
 from __future__ import annotations
 
+import getpass
 import logging
 import os
 import shutil
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from urllib.parse import urlsplit
 from ast2hf.config import Tracking
 from ast2hf.errors import TrackingError, printable
 from ast2hf.secrets import redact
+from ast2hf.tracking import view
 
 PROBE_TIMEOUT = 5.0
 """Seconds that a server has to answer before anything is sent to it."""
@@ -101,6 +103,8 @@ def is_server(uri: str) -> bool:
 def experiment_id(client: Any, tracking: Tracking, outputs: str) -> str:
     """The id of ``tracking.experiment``, created where it does not exist; orphaned runs in it are ended.
 
+    It is given the view of its list of runs (see :mod:`ast2hf.tracking.view`) where it lacks it.
+
     ``outputs``: where a new local experiment keeps its artifacts.
     """
     from mlflow.exceptions import MlflowException
@@ -110,11 +114,12 @@ def experiment_id(client: Any, tracking: Tracking, outputs: str) -> str:
         local = not is_server(str(tracking.uri))
         artifacts = (Path(outputs).expanduser().absolute() / "mlartifacts").as_uri() if local else None
         try:
-            return str(client.create_experiment(tracking.experiment, artifact_location=artifacts))
+            return str(client.create_experiment(tracking.experiment, artifact_location=artifacts, tags=view.TAGS))
         except MlflowException:
             found = client.get_experiment_by_name(tracking.experiment)  # another process may have been first
             if found is None:
                 raise
+    view.install(client, found)
     _end_orphans(client, str(found.experiment_id))
     return str(found.experiment_id)
 
@@ -148,16 +153,28 @@ def _is_alive(pid: int) -> bool:
 
 
 def owner() -> dict[str, str]:
-    return {_HOST_TAG: socket.gethostname(), _PID_TAG: str(os.getpid())}
+    """The tags that say whose process sends a run."""
+    tags = {_HOST_TAG: socket.gethostname(), _PID_TAG: str(os.getpid())}
+    with suppress(ImportError, KeyError, OSError):  # a container may run as a number without a name
+        tags["mlflow.user"] = getpass.getuser()
+    return tags
 
 
 def address(tracking: Tracking, experiment: str, run_id: str) -> str:
     """Where a person finds the run: of a local store, the command that shows it first."""
-    uri = redact(str(tracking.uri))
-    if is_server(uri):
-        return f"{uri.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
-    page = f"http://127.0.0.1:5000/#/experiments/{experiment}/runs/{run_id}"
-    return f"{_program()} ui --backend-store-uri {uri}  then  {page}"
+    page = f"{_pages(tracking)}/#/experiments/{experiment}/runs/{run_id}"
+    if is_server(str(tracking.uri)):
+        return page
+    return f"{_program()} ui --backend-store-uri {redact(str(tracking.uri))}  then  {page}"
+
+
+def address_of_list(tracking: Tracking, experiment: str) -> str:
+    """Where the runs are compared; of a local store, once the command that shows it runs."""
+    return f"{_pages(tracking)}/#/experiments/{experiment}/runs?{view.QUERY}"
+
+
+def _pages(tracking: Tracking) -> str:
+    return redact(str(tracking.uri)).rstrip("/") if is_server(str(tracking.uri)) else "http://127.0.0.1:5000"
 
 
 def _program() -> str:

@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 from samples import HOSTILE
 
 from ast2hf.errors import printable
+from ast2hf.families import FAMILIES
 from ast2hf.render import card
 from ast2hf.results import CheckResult, Metric
 
@@ -186,13 +187,28 @@ def test_and_is_not_invented_where_it_is_not(report):
     assert "whatever their author says" in text
 
 
-def test_it_cites_the_authors_and_explains_the_epsilon(report):
-    _, tokens = read(card.render(report))
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_it_cites_the_authors(report, family):
+    _, tokens = read(card.render(report, citation=family.citation))
     (citation,) = (token.content for token in tokens if token.info == "bibtex")
-    assert "{{AST: Audio Spectrogram Transformer}}" in citation
+    assert citation.startswith("@inproceedings{")
+    assert citation.rstrip() == family.citation
     assert citation.count("{") == citation.count("}")
-    text = card.render(report)
-    assert "one epsilon for all; 1e-06 is used" in text
+    assert all(f" {field} " in citation for field in ("author", "title", "booktitle", "year"))
+
+
+def test_each_family_has_the_paper_of_its_own():
+    papers = {family.name: family.citation for family in FAMILIES.values()}
+    assert papers.pop("ssast_frame") == papers["ssast"]
+    assert len(set(papers.values())) == len(papers)
+
+
+def test_it_cites_nobody_where_no_paper_is_given(report):
+    assert "bibtex" not in card.render(report)
+
+
+def test_it_explains_the_epsilon(report):
+    assert "one epsilon for all; 1e-06 is used" in card.render(report)
 
 
 @pytest.mark.parametrize(

@@ -23,12 +23,23 @@ if TYPE_CHECKING:
 SIBLING = "classifier"
 """The classifier of a model that keeps it beside the encoder, whose own ``mlp_head`` was then not trained."""
 
+_CITATION = """\
+@inproceedings{gong21b_interspeech,
+  author    = {Yuan Gong and Yu-An Chung and James Glass},
+  title     = {{AST: Audio Spectrogram Transformer}},
+  booktitle = {Proc. Interspeech 2021},
+  pages     = {571--575},
+  year      = {2021},
+  doi       = {10.21437/Interspeech.2021-698}
+}"""
+
 
 class Ast:
     """See :class:`ast2hf.families.base.Family`. Models that differ in little inherit from it."""
 
     name = "ast"
     title = "Audio Spectrogram Transformer"
+    citation = _CITATION
     anchors: tuple[str, ...] = ("v.cls_token", "v.dist_token", "v.pos_embed", "v.patch_embed.proj.weight")
     classifier = "mlp_head"
     poolings: tuple[str, ...] = (CLS,)

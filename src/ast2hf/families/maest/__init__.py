@@ -14,12 +14,23 @@ from ast2hf.mapping.rules import Drop
 
 _BUFFER = "constant of the front end, which is no part of the model"
 
+_CITATION = """\
+@inproceedings{alonso2023efficient,
+  author    = {Pablo Alonso-Jim{\\'e}nez and Xavier Serra and Dmitry Bogdanov},
+  title     = {{Efficient Supervised Training of Audio Transformers for Music Representation Learning}},
+  booktitle = {Proceedings of the International Society for Music Information Retrieval Conference (ISMIR)},
+  year      = {2023},
+  eprint    = {2309.16418},
+  archivePrefix = {arXiv}
+}"""
+
 
 class Maest(Passt):
     """See :class:`ast2hf.families.base.Family`."""
 
     name = "maest"
     title = "MAEST"
+    citation = _CITATION
     num_mel_bins = 96
     lengths: tuple[int, ...] = (316, 626, 1256, 1876)
     drops = (

@@ -28,6 +28,16 @@ if TYPE_CHECKING:
 PATCH = 16
 """Side of a patch in all models of this kind."""
 
+_CITATION = """\
+@inproceedings{koutini22_interspeech,
+  author    = {Khaled Koutini and Jan Schl{\\"u}ter and Hamid Eghbal-zadeh and Gerhard Widmer},
+  title     = {{Efficient Training of Audio Transformers with Patchout}},
+  booktitle = {Proc. Interspeech 2022},
+  pages     = {2753--2757},
+  year      = {2022},
+  doi       = {10.21437/Interspeech.2022-227}
+}"""
+
 
 class Passt:
     """See :class:`ast2hf.families.base.Family`. A family that is built alike is a subclass with other figures.
@@ -39,6 +49,7 @@ class Passt:
 
     name = "passt"
     title = "PaSST"
+    citation = _CITATION
     anchors = (table.TOKENS, table.ROWS, table.COLUMNS, "dist_token", "patch_embed.proj.weight")
     classifier = table.HEAD
     poolings: tuple[str, ...] = (CLS,)

@@ -21,12 +21,24 @@ _UNTRAINED = (
     "classifier of the encoder's class, which Patch-Mix does not train; the trained one lies beside the encoder"
 )
 
+_CITATION = """\
+@inproceedings{bae23_interspeech,
+  author    = {Sangmin Bae and June-Woo Kim and Won-Yang Cho and Hyerim Baek and Soyoun Son and Byungjo Lee and
+               Changwan Ha and Kyongpil Tae and Sungnyun Kim and Se-Young Yun},
+  title     = {{Patch-Mix Contrastive Learning with Audio Spectrogram Transformer on Respiratory Sound Classification}},
+  booktitle = {Proc. Interspeech 2023},
+  year      = {2023},
+  eprint    = {2305.14032},
+  archivePrefix = {arXiv}
+}"""
+
 
 class PatchMix(Ast):
     """See :class:`ast2hf.families.base.Family`."""
 
     name = "patchmix"
     title = "Patch-Mix AST"
+    citation = _CITATION
     classifier = SIBLING
 
     def fits(self, shapes: Mapping[str, Sizes]) -> bool:

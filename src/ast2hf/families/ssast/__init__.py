@@ -39,12 +39,24 @@ _PRETRAINING = {
 }  # fmt: skip
 """The beginning of the names that pretraining leaves, and why the forward does not need them."""
 
+_CITATION = """\
+@inproceedings{gong2022ssast,
+  author    = {Yuan Gong and Cheng-I Lai and Yu-An Chung and James Glass},
+  title     = {{SSAST: Self-Supervised Audio Spectrogram Transformer}},
+  booktitle = {Proceedings of the AAAI Conference on Artificial Intelligence},
+  volume    = {36},
+  number    = {10},
+  pages     = {10699--10709},
+  year      = {2022}
+}"""
+
 
 class Ssast(Ast):
     """Square patches. See :class:`ast2hf.families.base.Family`."""
 
     name = "ssast"
     title = "SSAST"
+    citation = _CITATION
     poolings = (MEAN, CLS)
 
     def fits(self, shapes: Mapping[str, Sizes]) -> bool:
