@@ -20,7 +20,7 @@ import torch
 import ast2hf
 from ast2hf.evaluation import one_pass
 from ast2hf.evaluation.hearing import Heard
-from ast2hf.evaluation.loading import listening
+from ast2hf.evaluation.listening import listening
 from ast2hf.evaluation.pair import ORIGINAL, DataSet, Model, Pair
 from ast2hf.evaluation.parts import Parts
 

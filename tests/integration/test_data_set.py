@@ -16,7 +16,7 @@ import ast2hf
 from ast2hf.checkpoint import synthetic
 from ast2hf.errors import VerificationError
 from ast2hf.evaluation.hearing import FrontEnds
-from ast2hf.evaluation.loading import listening
+from ast2hf.evaluation.listening import listening
 from ast2hf.evaluation.source import Example
 from ast2hf.families.ast import AST
 from ast2hf.formats.huggingface import HUGGING_FACE

@@ -13,7 +13,7 @@ from ast2hf.evaluation import metrics, one_pass
 from ast2hf.evaluation.differences import differences
 from ast2hf.evaluation.gates import FULL
 from ast2hf.evaluation.hearing import FrontEnds, Heard
-from ast2hf.evaluation.loading import listening
+from ast2hf.evaluation.listening import listening
 from ast2hf.evaluation.pair import CONVERTED, ORIGINAL, WITH_ORIGINAL_EPSILON, DataSet, Pair
 from ast2hf.evaluation.parts import Merged, Parts
 from ast2hf.evaluation.source import Source

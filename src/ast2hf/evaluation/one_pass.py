@@ -13,7 +13,7 @@ from ast2hf import device as devices
 from ast2hf.config import Data
 from ast2hf.errors import InputError, printable
 from ast2hf.evaluation.hearing import Heard
-from ast2hf.evaluation.loading import Result, listening
+from ast2hf.evaluation.listening import Result, listening
 from ast2hf.evaluation.pair import ORIGINAL, DataSet, Model, Pair
 from ast2hf.evaluation.parts import PART_CLIPS, Clip, Logits, Part, Parts
 from ast2hf.progress import CLIPS

@@ -12,7 +12,7 @@ from support.data_sets import RATE, sound
 
 from ast2hf.errors import VerificationError
 from ast2hf.evaluation.hearing import FrontEnds, Heard, Unheard
-from ast2hf.evaluation.loading import listening
+from ast2hf.evaluation.listening import listening
 from ast2hf.evaluation.source import Example
 from ast2hf.families.ast.front_end import KaldiFbank
 
