@@ -163,12 +163,12 @@ def test_unknown_tensors_are_listed_and_the_command_asks_about_them():
 @pytest.mark.parametrize(
     ("shapes", "values", "said", "reason"),
     [
-        ({"weight": (3, 3)}, {}, {}, "looks like another model"),
+        ({"weight": (3, 3)}, {}, {}, "looks like an unknown model"),
         ({**ast_shapes(), "v.blocks.0.attn.qkv.lora_A": (4, 192)}, {}, {}, "unknown tensors inside the model"),
         ({**ast_shapes(), "v.norm.weight": (3,)}, {}, {}, "v.norm.weight has shape [3], expected [192]"),
-        (ast_shapes(width=100), {}, {}, "does not say how many attention heads"),
-        (ast_shapes(), {}, {"family": "passt"}, "model.family=passt says PaSST"),
-        (ast_shapes(), {}, {"max_length": 999}, "say model.max_length=999"),
+        (ast_shapes(width=100), {}, {}, "number of attention heads cannot be derived"),
+        (ast_shapes(), {}, {"family": "passt"}, "model.family=passt means PaSST"),
+        (ast_shapes(), {}, {"max_length": 999}, "are model.max_length=999"),
     ],
 )
 def test_what_would_not_convert_is_refused_with_the_reason(shapes, values, said, reason):
@@ -195,7 +195,7 @@ def test_a_plain_norm_is_named_as_a_way_and_stays_in_the_command_once_it_is_said
 def test_a_plain_norm_that_is_said_against_the_tensors_is_refused_with_both():
     found = look(FakeCheckpoint({(): ast_shapes(patches=1212)}), head_norm="plain")
     assert found.verdict == "refused"
-    assert "has no parameters, and the checkpoint has them (mlp_head.0.*)" in found.reason
+    assert "has no parameters, but the checkpoint has them (mlp_head.0.*)" in found.reason
     assert found.remedy == "leave out model.head_norm"
 
 

@@ -55,4 +55,4 @@ def test_it_orders_the_answers_and_settles_nothing():
         assert found.strides is not None
         assert found.readings[0].columns == grid[1]
         assert "the position embeddings" in found.strides.choices[0].evidence
-        assert any(f"alike every {grid[1]} patches" in note for note in found.notes)
+        assert any(f"repeat every {grid[1]} patches" in note for note in found.notes)

@@ -128,10 +128,10 @@ def test_a_shorter_input_of_summed_positions_is_the_same_function(summed):
     assert error is None, error
     assert conversion.report.geometry["max_length"] == conversion.report.front_end["max_length"] == 44
     assert not conversion.report.resized
-    assert any("take the first positions" in note for note in conversion.report.notes)
+    assert any("use the first positions" in note for note in conversion.report.notes)
     _, error = summed("resize.num_mel_bins=64", "overwrite=true")
     assert isinstance(error, ConfigurationError)
-    assert "no rule that fits positions" in error.cause
+    assert "no rule to resize positions" in error.cause
 
 
 def test_a_longer_input_of_summed_positions_is_refused_with_the_longest_that_there_is(summed, tmp_path):

@@ -92,8 +92,8 @@ def test_equal_strides_alone_are_no_reading_where_no_recipe_has_such_a_length():
 
 def test_what_was_read_is_said():
     notes = " ".join(settled(1212).notes)
-    assert "strides 10 x 10, 1016 to 1025 frames: 12 x 101 patches; other strides have as many patches" in notes
-    assert "max_length 1024: every length from 1016 to 1025 is the same function" in notes
+    assert "strides 10 x 10, 1016 to 1025 frames: 12 x 101 patches; other strides also give it" in notes
+    assert "max_length 1024: any length from 1016 to 1025 gives the same function" in notes
     assert "128 mel bins" in notes
     said = {"frequency_stride": 10, "time_stride": 10, "max_length": 1024, "num_mel_bins": 128}
     assert settled(1212, **said).notes == ()
@@ -109,8 +109,8 @@ def test_a_published_variant_leaves_nothing_open_and_nothing_to_say(variant):
 @pytest.mark.parametrize(
     ("patches", "words"),
     [
-        (1212, r"say model.frequency_stride=16, .* 1214 position embeddings, .* strides 10 x 10, 1016 to 1025 frames"),
-        (1213, "which no strides of such an input give"),
+        (1212, r"are model.frequency_stride=16, .* 1214 position embeddings, .* strides 10 x 10, 1016 to 1025 frames"),
+        (1213, "which no strides give for such an input"),
     ],
 )
 def test_a_published_variant_for_the_file_of_another_is_refused_with_both(patches, words):
@@ -169,7 +169,7 @@ def test_a_pretraining_says_its_sizes():
         values=lambda name: np.array(float(stored[name])) if name in stored else None,
     )  # fmt: skip
     assert geometry(found) == (16, 16, 1024)
-    assert "1024 frames: the file says so" in found.notes
+    assert "max_length 1024: read from the file" in found.notes
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 100.5])
@@ -178,7 +178,7 @@ def test_a_size_of_a_pretraining_that_is_no_whole_number_says_nothing(value):
         None, family=FAMILIES["ssast"], shapes=family_shapes("ssast_patch_pretrained", prefix=False),
         values=lambda name: np.array(value) if name.startswith("p_input") else None,
     )  # fmt: skip
-    assert not any("the file says so" in note for note in found.notes)
+    assert not any("read from the file" in note for note in found.notes)
 
 
 def test_position_embeddings_of_another_batch_speak_for_no_columns():

@@ -74,11 +74,11 @@ def test_the_refusal_says_what_it_is_and_why_and_what_to_do(name):
 
 
 def test_what_nobody_knows_is_another_model():
-    assert "looks like another model (its first tensors: weight)" in foreign.refusal({"weight": (3,)}).cause
+    assert "looks like an unknown model (its first tensors: weight)" in foreign.refusal({"weight": (3,)}).cause
 
 
 def test_a_changed_model_of_a_family_is_said_to_be_one():
-    assert "looks like a changed SSAST" in foreign.refusal({"v.cls": (3,)}, "SSAST").cause
+    assert "looks like a modified SSAST" in foreign.refusal({"v.cls": (3,)}, "SSAST").cause
 
 
 def test_hostile_names_are_shown_in_part():

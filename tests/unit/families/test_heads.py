@@ -48,10 +48,10 @@ def test_norm_and_linear_layer_with_dropout_between_or_around(modules, norm, lin
 @pytest.mark.parametrize(
     ("module", "words"),
     [
-        (LINEAR, "is one linear layer"),
-        (nn.Sequential(LINEAR), "no parameters of a norm"),
-        (nn.Sequential(nn.Dropout(), LINEAR), "no parameters of a norm"),
-        (nn.Sequential(nn.LayerNorm(WIDTH, elementwise_affine=False), LINEAR), "no parameters of a norm"),
+        (LINEAR, "is a single linear layer"),
+        (nn.Sequential(LINEAR), "no parameters of a layer norm"),
+        (nn.Sequential(nn.Dropout(), LINEAR), "no parameters of a layer norm"),
+        (nn.Sequential(nn.LayerNorm(WIDTH, elementwise_affine=False), LINEAR), "no parameters of a layer norm"),
         (nn.Sequential(nn.BatchNorm1d(WIDTH), LINEAR), "has a batch norm"),
         (nn.Sequential(NORM, nn.Linear(WIDTH, WIDTH), nn.ReLU(), LINEAR), "has 2 linear layers"),
         (nn.Sequential(NORM, nn.Linear(WIDTH, WIDTH), LINEAR), "has 2 linear layers"),
@@ -62,7 +62,7 @@ def test_norm_and_linear_layer_with_dropout_between_or_around(modules, norm, lin
         (nn.Sequential(NORM, nn.Conv1d(WIDTH, LABELS, 1)), "is not a layer norm followed by a linear layer"),
         (nn.Sequential(NORM, nn.Linear(WIDTH, LABELS, bias=False)), "has no bias"),
         (nn.Sequential(NORM, nn.GELU(), nn.Dropout(), LINEAR), "2 modules without tensors lie between"),
-        (nn.Sequential(NORM, nn.Sequential(LINEAR)), "has a part 1.0"),
+        (nn.Sequential(NORM, nn.Sequential(LINEAR)), "has a module 1.0"),
         (nn.Identity(), "has no classifier"),
     ],
 )
@@ -108,18 +108,18 @@ def test_a_linear_layer_that_is_said_to_have_a_plain_norm_before_it(modules, lin
     with pytest.raises(InputError) as caught:
         AST.table(CLASSIFICATION, shapes)
     assert "model.head=none" in caught.value.remedy
-    assert "say model.head_norm=plain" in caught.value.remedy
+    assert "set model.head_norm=plain" in caught.value.remedy
 
 
 @pytest.mark.parametrize(
     ("module", "words"),
     [
-        (LINEAR, "is one linear layer"),
-        (nn.Sequential(LINEAR), "nothing lies before the linear layer"),
-        (nn.Sequential(PLAIN_NORM, nn.Linear(WIDTH, LABELS, bias=False)), "other parameters than a weight and a bias"),
+        (LINEAR, "is a single linear layer"),
+        (nn.Sequential(LINEAR), "nothing precedes the linear layer"),
+        (nn.Sequential(PLAIN_NORM, nn.Linear(WIDTH, LABELS, bias=False)), "parameters other than a weight and a bias"),
         (nn.Sequential(PLAIN_NORM, LINEAR, nn.ReLU(), nn.Linear(LABELS, LABELS)), "has 2 linear layers"),
         (nn.Sequential(nn.BatchNorm1d(WIDTH), LINEAR), "has a batch norm"),
-        (nn.Sequential(PLAIN_NORM, nn.Sequential(LINEAR)), "has a part 1.0"),
+        (nn.Sequential(PLAIN_NORM, nn.Sequential(LINEAR)), "has a module 1.0"),
     ],
 )
 def test_other_heads_stay_refused_whatever_is_said_and_are_not_told_to_say_it(module, words):

@@ -44,7 +44,7 @@ def test_an_uneven_split_is_refused():
 
 @pytest.mark.parametrize("sources", [((2, 1),), ((2, 1), (3, 1))])
 def test_only_as_many_tensors_of_one_shape_are_joined(sources):
-    with pytest.raises(ValueError, match="are not 2 tensors of one shape"):
+    with pytest.raises(ValueError, match="are not 2 tensors of the same shape"):
         Concatenate(2).shapes(*sources)
 
 
@@ -138,5 +138,5 @@ def test_what_is_filled_in_is_as_wide_as_the_model_and_of_no_source():
     assert torch.equal(made, torch.ones(3))
     assert (op.inverse, undone(op), op.copies) == (None, None, False)
     for wrong in (lambda: Filled(1.0).shapes(), lambda: op.shapes((3,))):
-        with pytest.raises(ValueError, match="a size of its own and no source"):
+        with pytest.raises(ValueError, match="needs its size and has no source"):
             wrong()

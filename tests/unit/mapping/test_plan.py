@@ -92,7 +92,7 @@ def test_any_table_inverts(table_and_shapes, seed):
 
 def test_a_missing_tensor_is_named_with_its_shape():
     shapes = {k: v for k, v in SHAPES.items() if k != "v.norm.bias"}
-    with pytest.raises(InputError, match=r"1 tensors differ: missing v\.norm\.bias \[64\]"):
+    with pytest.raises(InputError, match=r"1 tensor differs: missing v\.norm\.bias \[64\]"):
         plan_for(shapes)
 
 
