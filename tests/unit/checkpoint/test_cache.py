@@ -72,7 +72,7 @@ def test_what_is_fetched_again_must_be_the_same(server, tmp_path, another):
         fetch(url, tmp_path)
     found, pin = cache.hashlib.sha256(another).hexdigest(), cache.pin_path(path)
     assert caught.value.cause == f"{url} now has SHA-256 {found}, but had {SHA256} when it was first downloaded"
-    assert caught.value.remedy == f"if its publisher changed it, set model.sha256={found} once, or delete {pin}"
+    assert caught.value.remedy == f"if its publisher has changed it, set model.sha256={found} once, or delete {pin}"
     assert path.read_bytes() == OTHER
     assert fetch(url, tmp_path, sha256=found).read_bytes() == another
     assert fetch(url, tmp_path).read_bytes() == another

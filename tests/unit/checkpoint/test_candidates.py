@@ -101,8 +101,8 @@ def optimizer() -> torch.optim.Optimizer:
 def test_an_optimizer_has_none(value):
     assert find({**value, "model": W}) == {("model",): ["w"]}
     assert "contains no state dict (its keys: o)" in refusal(value)
-    assert "is an optimizer state" in refusal(optimizer().state_dict())
-    assert "is an optimizer state" in refusal(optimizer())
+    assert "is the state of an optimizer" in refusal(optimizer().state_dict())
+    assert "is the state of an optimizer" in refusal(optimizer())
 
 
 def test_what_an_optimizer_shares_with_the_rest_is_found():
@@ -208,11 +208,11 @@ def test_what_is_no_tensor_in_a_module_is_unusable():
     [
         # M1's _modules = {"a": M1}
         (b"cm\nM\n)\x81q\x00" + mapping(_parameters=b"}", _buffers=b"}", _modules=mapping(a=b"h\x00")) + b"b", "deep"),
-        (module(mapping(w=tensor()), mapping(w=tensor())), "have two tensors of one name"),
+        (module(mapping(w=tensor()), mapping(w=tensor())), "have two tensors with the same name"),
         (
             module(b"}", b"}", b"}(" + text("a.b") + module(mapping(w=tensor())) + text("a")
                    + module(b"}", b"}", mapping(b=module(mapping(w=tensor())))) + b"u"),
-            "have two tensors of one name",
+            "have two tensors with the same name",
         ),
         (module(b"}K\x01" + tensor() + b"s"), "a name that is not text"),
         (module(mapping(**{"x" * 2000: tensor()})), "or is too long"),

@@ -256,8 +256,8 @@ def test_the_size_is_capped(server, tmp_path, monkeypatch):
     monkeypatch.setattr(download, "MAX_FILE", 100_000)
     server.replies["/sized"] = [Reply(body=b"x" * 100_001)]
     server.replies["/endless"] = [Reply(body=b"x" * 10_000, unsized=True, endless=True)]
-    assert "sends more than 100,000 bytes" in failure(f"{server.url}/sized", tmp_path)
-    assert "sends more than 100,000 bytes" in failure(f"{server.url}/endless", tmp_path)
+    assert "sent more than 100,000 bytes" in failure(f"{server.url}/sized", tmp_path)
+    assert "sent more than 100,000 bytes" in failure(f"{server.url}/endless", tmp_path)
 
 
 def test_silence_ends_an_attempt(server, tmp_path, waits):

@@ -302,4 +302,4 @@ def test_deep_nesting_needs_no_recursion():
 @pytest.mark.parametrize("kept", [0, 1, 2, 3, 10, -1])
 def test_a_cut_pickle_is_incomplete(kept):
     data = pickle.dumps({"a": [1, 2, 3]}, 2)
-    assert "incomplete or damaged: download it again" in refusal(data[:kept])
+    assert "download the file again: it is incomplete or damaged" in refusal(data[:kept])

@@ -19,7 +19,7 @@ def test_a_prefix_is_taken_off_and_the_rest_is_outside():
     chosen = choose(BOTH, [Part(("model",), "module.")])
     assert {name: found.name for name, found in chosen.tensors.items()} == {"a": "module.a", "b": "module.b"}
     assert chosen.outside == {"loss.weight": (3,)}
-    assert chosen.notes == ("the state dict was found under model", "prefix of the names removed: module.")
+    assert chosen.notes == ("the state dict was found under model", "removed from the tensor names: prefix module.")
 
 
 def test_parts_of_several_candidates_make_one_state_dict():
@@ -47,8 +47,8 @@ def test_the_whole_of_a_file_without_wrapper_needs_no_notes():
         ([Part(("other",))], "no state dict under other"),
         ([Part(("model",), "net.")], r"no tensor whose name begins with net\."),
         ([Part(("model",), "module.", only=[])], r"no tensor whose name begins with module\."),
-        ([Part(("model",)), Part(("model",))], "two tensors of the checkpoint would be called loss.weight"),
-        ([Part(("model",), "module."), Part(("classifier",), "0.weight", "a")], "would be called a"),
+        ([Part(("model",)), Part(("model",))], "two tensors of the checkpoint would have the name loss.weight"),
+        ([Part(("model",), "module."), Part(("classifier",), "0.weight", "a")], "would have the name a"),
     ],
 )
 def test_what_cannot_be_chosen(parts, words):

@@ -8,7 +8,7 @@ import pytest
 from ast2hf.checkpoint import watched
 from ast2hf.errors import InputError
 
-CHANGED = "the checkpoint changed while it was read; wait until nothing writes to it"
+CHANGED = "the checkpoint changed while it was being read; wait until nothing writes to it"
 
 
 @pytest.fixture
