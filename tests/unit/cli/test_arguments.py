@@ -59,13 +59,13 @@ def test_flags_come_first():
     [
         (
             'checkpoint="https://h/a.pth?k=v"',
-            "export CHECKPOINT_URL='…', and give checkpoint='${oc.env:CHECKPOINT_URL}'",
+            "export CHECKPOINT_URL='…', and set checkpoint='${oc.env:CHECKPOINT_URL}'",
         ),
-        ("checkpoint=https://u:p@h/a.pth", "give checkpoint='${oc.env:CHECKPOINT_URL}'"),
-        ("https://u:p@h/a.pth", "give checkpoint='${oc.env:CHECKPOINT_URL}'"),
+        ("checkpoint=https://u:p@h/a.pth", "set checkpoint='${oc.env:CHECKPOINT_URL}'"),
+        ("https://u:p@h/a.pth", "set checkpoint='${oc.env:CHECKPOINT_URL}'"),
         ("+model.url=https://h/a.pth?k=v", "export MODEL_URL='…'"),
-        ("tracking.uri=http://u:p@h:5000", "export TRACKING_URI='…', and give tracking.uri='${oc.env:TRACKING_URI}'"),
-        ("checkpoint=a.pth,'https://h/b?k=1'", "give checkpoint="),
+        ("tracking.uri=http://u:p@h:5000", "export TRACKING_URI='…', and set tracking.uri='${oc.env:TRACKING_URI}'"),
+        ("checkpoint=a.pth,'https://h/b?k=1'", "set checkpoint="),
         ("labels=hf_abcdefghijkl", "export HF_TOKEN"),
     ],
 )
