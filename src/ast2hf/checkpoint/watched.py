@@ -24,7 +24,7 @@ class Watch:
         self._before = _state(fd)
 
     def begin(self) -> None:
-        """Begin the hash, which would else begin when it is asked for."""
+        """Start computing the hash now instead of when it is requested."""
         _ = self._first
 
     @cached_property
