@@ -24,7 +24,7 @@ REASONS = (
             "needs more data",
             "axes",
             "state dict",
-            "its tensors need",
+            "its tensors require",
         ),
     ),
     ("plan", ("does not fit the model", "original AST code", "no usable tensor", "classifier", "over the limit")),

@@ -31,7 +31,7 @@ def halted(cli, arguments):
 def test_one_of_two_runs_wins_and_the_other_is_told_which(cli, halted, arguments, came_out):
     result = cli(*arguments, "overwrite=true")
     assert result.code == 6
-    holder = f"is being written by another run (process {halted.pid} on {socket.gethostname()}); wait for it to end"
+    holder = f"is being written by another run (process {halted.pid} on {socket.gethostname()}); wait for it to finish"
     assert holder in result.error_line
     assert "Import torch" not in result.err
     came_out(result)

@@ -162,7 +162,7 @@ def test_bad_redirects_are_refused(cli, run, server, came_out, location):
 def test_an_endless_body_is_ended(cli, run, server, came_out, size):
     server.replies["/tiny.pth"] = [Reply(body=b"x" * 10_000, endless=True, pause=0.001, **size)]
     result = run() if "promise" in size else run("download.deadline_s=2")
-    words = "sends more than 17,179,869,184 bytes" if "promise" in size else "was not downloaded in 2 s"
+    words = "sent more than 17,179,869,184 bytes" if "promise" in size else "was not downloaded in 2 s"
     assert words in failed(cli, result)
     came_out(result)
 

@@ -103,14 +103,14 @@ def test_what_is_no_file_is_refused_at_once(cli, refused, came_out):
         cwd=cli.folder, check=True,
     )  # fmt: skip
     for setting, words in (
-        ("labels=pipe", "label file pipe cannot be read (it is a pipe, not a file)"),
-        ("labels=/dev/zero", "it is a device, not a file"),
-        ("labels=socket", "it is a socket, not a file"),
-        ("audio=pipe", "clip pipe cannot be read (it is a pipe, not a file)"),
-        ("audio=/dev/urandom", "it is a device, not a file"),
-        ("audio=folder", "it is a folder, not a file"),
-        ("checkpoint=pipe", "not a file"),
-        ("checkpoint=/dev/zero", "not a file"),
+        ("labels=pipe", "label file pipe cannot be read (it is a pipe, not a regular file)"),
+        ("labels=/dev/zero", "it is a device, not a regular file"),
+        ("labels=socket", "it is a socket, not a regular file"),
+        ("audio=pipe", "clip pipe cannot be read (it is a pipe, not a regular file)"),
+        ("audio=/dev/urandom", "it is a device, not a regular file"),
+        ("audio=folder", "it is a folder, not a regular file"),
+        ("checkpoint=pipe", "not a regular file"),
+        ("checkpoint=/dev/zero", "not a regular file"),
     ):
         result = refused(setting)
         assert words in result.error_line

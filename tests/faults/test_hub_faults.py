@@ -117,7 +117,7 @@ def test_a_commit_of_somebody_else_is_not_buried(push, hub, came_out):
     result = push()
     assert result.code == 8
     assert "status 412: A commit has happened since" in result.error_line
-    assert "someone else has committed in the meantime" in result.error_line
+    assert "someone else has made in the meantime" in result.error_line
     assert history(hub) == ["theirs"]
     came_out(result)
 

@@ -37,7 +37,7 @@ def refused(cli):
 def test_the_number_of_labels(cli, refused, came_out):
     (cli.folder / "labels.csv").write_bytes(csv(*(f"{i},label {i}" for i in range(8))))
     result = refused("labels=labels.csv")
-    assert "labels.csv has 8 labels, the checkpoint 7 classes" in result.error_line
+    assert "labels.csv has 8 labels, but the checkpoint has 7 classes" in result.error_line
     came_out(result)
 
 
@@ -131,8 +131,8 @@ def test_no_clip_no_proof(cli, came_out, tmp_path):
     sizes = [override for override in TINY_OVERRIDES if override.partition("=")[0] not in left_out]
     arguments = ["model=ast_speech_commands_v2", *sizes, "checkpoint=synthetic", "tracking=off"]
     for rows, code, message in (
-        (None, 4, "the first clip of google/speech_commands v0.02 cannot be fetched"),
-        ([], 4, "the first clip of google/speech_commands v0.02 cannot be fetched"),
+        (None, 4, "the first clip of google/speech_commands v0.02 cannot be downloaded"),
+        ([], 4, "the first clip of google/speech_commands v0.02 cannot be downloaded"),
         ([b"RIFF, and then no more"], 3, "clip hf://datasets/google/speech_commands/v0.02/validation[0]"),
     ):
         with HubServer(tmp_path / f"hub{code}{rows is None}") as hub:

@@ -113,7 +113,7 @@ def test_a_disk_that_is_full_for_the_folder_of_the_run(cli, disk, tiny_checkpoin
         result = cli(*tiny(tiny_checkpoint), f"paths.outputs={disk.folder / 'outputs'}", "output_dir=model")
         if result.code:
             assert result.code == 6
-            assert "the run's folder cannot be written" in result.error_line
+            assert "the run folder cannot be written" in result.error_line
             assert not (cli.folder / "model").exists()
             found.append("refused")
         else:
@@ -182,7 +182,7 @@ def test_a_parent_that_is_read_only_is_refused_before_anything_is_loaded(cli, di
     assert "Import torch" not in result.err
     result = cli.tiny(f"checkpoint={tiny_checkpoint}", f"paths.outputs={disk.folder / 'outputs'}", "output_dir=model")
     assert result.code == 6
-    assert "the run's folder cannot be written" in result.error_line
+    assert "the run folder cannot be written" in result.error_line
     assert not (cli.folder / "model").exists()
 
 
@@ -223,7 +223,7 @@ def test_what_exists_is_refused_or_replaced_whole(cli, tiny_checkpoint, make, ca
     result = cli(*tiny(tiny_checkpoint))
     came_out(result)
     assert result.code == 6
-    assert "exists; give another output_dir=…, or overwrite=true" in result.error_line
+    assert "already exists; set another output_dir=…, or overwrite=true" in result.error_line
     assert cli(*tiny(tiny_checkpoint), "overwrite=true").code == 0
     assert sorted(os.listdir(target)) == sorted(ORDER)
     assert not target.is_symlink()

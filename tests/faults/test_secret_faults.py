@@ -59,7 +59,7 @@ def test_a_token_in_the_environment(seen, came_out):
 def test_a_token_on_the_command_line(seen, cli, argument):
     result, places = seen("experiment=offline", argument)
     assert result.code == 2, result.err
-    assert "the command line gives a token or password" in result.error_line
+    assert "the command line contains a token or password" in result.error_line
     assert places == []
     assert list(cli.folder.iterdir()) == []  # refused before Hydra writes anything
 
@@ -101,7 +101,7 @@ def test_an_address_with_a_secret_on_the_command_line(seen, cli, came_out, argum
     result, places = seen("experiment=offline", argument, "debug=true")
     assert result.code == 2, result.err
     if CANARY in argument:
-        assert "the command line gives a token or password" in result.error_line
+        assert "the command line contains a token or password" in result.error_line
     else:
         assert f"export {variable}='…'" in result.error_line
         assert f"='${{oc.env:{variable}}}'" in result.error_line

@@ -39,7 +39,7 @@ def test_a_file_is_fetched_once_and_then_served_from_the_cache(hub):
 def check_refusal():
     with pytest.raises(DownloadError) as caught:
         fetch()
-    assert caught.value.cause.startswith("label file a/labels.json of owner/labels cannot be fetched")
+    assert caught.value.cause.startswith("label file a/labels.json of owner/labels cannot be downloaded")
     assert str(caught.value).endswith("check the network, or set labels=PATH")
 
 
@@ -72,7 +72,7 @@ def test_a_clip_in_the_cache_that_is_no_file_is_streamed_again(tmp_path, monkeyp
 def test_a_model_folder_with_something_that_is_no_file_is_refused(tmp_path, name, make):
     assert hub_download.model_folder(str(tmp_path), ["a.json", "b"]) == tmp_path
     make(tmp_path / name)
-    with pytest.raises(InputError, match=rf"{name} cannot be read \(it is a (pipe|folder), not a file\)"):
+    with pytest.raises(InputError, match=rf"{name} cannot be read \(it is a (pipe|folder), not a regular file\)"):
         hub_download.model_folder(str(tmp_path), ["a.json", "b"])
     (tmp_path / "c").mkdir()
     assert hub_download.model_folder(str(tmp_path), ["c.json"]) == tmp_path

@@ -222,7 +222,7 @@ def test_a_commit_of_somebody_else_is_never_buried(server, folder, what):
     server.faults.append(Fault("PUT", "/lfs/", lambda: repo.commit("main", "theirs", {"config.json": b"theirs"}), 1))
     if what:
         server.faults.append(Fault("POST", "/commit/", what, times=1))
-    with pytest.raises(HubError, match=r"status 412.*someone else has committed in the meantime"):
+    with pytest.raises(HubError, match=r"status 412.*someone else has made in the meantime"):
         hub_upload.push(folder, settings())
     (commit,) = repo.history()
     assert commit.summary == "theirs"

@@ -396,7 +396,7 @@ def test_scores_by_another_loss_than_that_of_the_training_are_found(run, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "words"), [("sampling_rate", 8000, "8000 samples a second"), ("mean", None, "does not work")]
+    ("key", "value", "words"), [("sampling_rate", 8000, "8000 Hz"), ("mean", None, "does not work")]
 )
 def test_an_extractor_that_does_not_take_the_clip_is_told(run, tmp_path, key, value, words):
     run()

@@ -10,7 +10,7 @@ from ast2hf.privacy import setting, without_paths
 NAMES = st.text(string.ascii_letters + string.digits + "-_äß", min_size=3, max_size=12)
 PARTS = st.lists(NAMES, min_size=2, max_size=5, unique=True)
 BEFORE = st.sampled_from(["", "checkpoint ", "checkpoint=", "(", "'", '"', "error: ", "[Errno 2] x: '"])
-AFTER = st.sampled_from(["", " is not a file", ".", ", or", ")", "; try again", "'", ": x"])
+AFTER = st.sampled_from(["", " is not a regular file", ".", ", or", ")", "; try again", "'", ": x"])
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,7 @@ def test_a_dry_run_writes_nothing(folder, tmp_path):
         (lambda t: t.update(extra=torch.zeros(1)), "has extra"),
         (
             lambda t: t.update({"classifier.dense.bias": torch.zeros(3)}),
-            r"has shape \[3\], its .* says \[7\]",
+            r"has shape \[3\], but its .* requires \[7\]",
         ),
     ],
 )
@@ -220,14 +220,14 @@ def test_a_configuration_without_sizes_is_refused(folder, tmp_path):
     path.write_text(json.dumps({**json.loads(path.read_text()), "hidden_size": "64"}))
     _, error = restored(tmp_path)
     assert isinstance(error, InputError)
-    assert "no whole number as hidden_size" in error.cause
+    assert "hidden_size in config.json of model is not a whole number" in error.cause
 
 
 @pytest.mark.parametrize(
     ("file", "key", "value", "words"),
     [
-        ("conversion_report.json", "family", ["ast"], "a file of the family"),
-        ("conversion_report.json", "pooling", "max", "says the pooling max"),
+        ("conversion_report.json", "family", ["ast"], "models of the family"),
+        ("conversion_report.json", "pooling", "max", "has the unknown pooling max"),
         ("config.json", "num_hidden_layers", 10**9, "1,000,000,000 layers"),
     ],
 )
@@ -258,4 +258,4 @@ def test_positions_that_are_sums_are_not_restored(folder, tmp_path):
     path.write_text(json.dumps({"family": "passt"}))
     _, error = restored(tmp_path)
     assert isinstance(error, ConfigurationError)
-    assert "passt is not restored" in error.cause
+    assert "passt cannot be restored" in error.cause
