@@ -374,7 +374,7 @@ def test_labels_in_another_order_than_those_of_the_training_are_found(run, tmp_p
     path.write_text(json.dumps([*names[:5], names[6], names[5]]))
     _, error = verified(run, tmp_path, f"labels={path}")
     assert isinstance(error, VerificationError)
-    assert "class 5 is sound 5 in the folder, sound 6 in the label file" in error.cause
+    assert "class 5 is sound 5 in the folder, but sound 6 in the label file" in error.cause
 
 
 def test_one_class_has_no_softmax(run, tmp_path):

@@ -221,7 +221,7 @@ def test_a_layer_norm_without_parameters_is_written_where_it_is_said(plain, tmp_
     report = conversion.report
     assert statuses(report, "weights", "loading", "pooled", "logits", "end_to_end") == ["passed"] * 5
     assert report.checks["weights"].measured["recomputed"] == 2
-    assert any("as model.head_norm=plain says" in note for note in report.notes)
+    assert any("according to model.head_norm=plain" in note for note in report.notes)
     written = load_file(tmp_path / "model" / "model.safetensors")
     assert torch.equal(written["classifier.layernorm.weight"], torch.ones(TINY.hidden_size))
     assert torch.equal(written["classifier.layernorm.bias"], torch.zeros(TINY.hidden_size))
