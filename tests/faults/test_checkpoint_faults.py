@@ -241,7 +241,7 @@ def test_views_beyond_their_storage(cli, tmp_path, came_out):
 
 
 @pytest.mark.fault(17, "keys: a path, ESC, NUL, __metadata__, 1 MB of text, a number")
-def test_keys_that_are_no_names(cli, came_out):
+def test_keys_that_are_not_names(cli, came_out):
     model = synthetic.state_dict(AST, TINY, 1)
     for key in ("x" * 1_000_000, 7, "module.../../etc/passwd", "module.v.\x00", "module.v.\x1b[31m\x1b]0;title\x07"):
         result = refused(cli, saved({**model, key: torch.ones(1)}))

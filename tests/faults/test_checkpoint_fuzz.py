@@ -98,7 +98,7 @@ def test_the_comparison_notices_a_torch_that_reads_something_else(examine, monke
 
 
 @pytest.mark.parametrize("broken", [RecursionError, MemoryError, pickle.UnpicklingError])
-def test_the_fuzzing_notices_what_is_no_clean_error(examine, monkeypatch, broken):
+def test_the_fuzzing_notices_errors_that_are_not_clean(examine, monkeypatch, broken):
     def fail(*_: object) -> None:
         raise broken
 

@@ -28,7 +28,7 @@ def halted(cli, arguments):
 
 
 @pytest.mark.fault(56, "two runs with one output")
-def test_one_of_two_runs_wins_and_the_other_is_told_which(cli, halted, arguments, came_out):
+def test_one_of_two_runs_wins_and_the_other_names_it(cli, halted, arguments, came_out):
     result = cli(*arguments, "overwrite=true")
     assert result.code == 6
     holder = f"is being written by another run (process {halted.pid} on {socket.gethostname()}); wait for it to finish"

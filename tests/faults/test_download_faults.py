@@ -85,7 +85,7 @@ def test_a_body_that_breaks_off_is_retried_and_then_given_up(cli, run, server, c
 
 
 @pytest.mark.fault(24, "the connection is dropped in the middle, once")
-def test_a_download_goes_on_after_a_dropped_connection(cli, run, server, content, came_out):
+def test_a_download_resumes_after_a_dropped_connection(cli, run, server, content, came_out):
     half = len(content) // 2
     whole = Reply(body=content, etag='"v1"')
     server.replies["/tiny.pth"] = [Reply(body=content, etag='"v1"', cut=half, promise=len(content)), whole]
@@ -107,7 +107,7 @@ def test_a_short_body_of_unknown_length_is_noticed(cli, run, server, content, ca
 
 @pytest.mark.fault(26, "200 with an HTML page")
 @pytest.mark.parametrize(("headers", "code"), [({"Content-Type": "text/html"}, 4), ({}, 3)])
-def test_a_page_is_no_checkpoint(cli, run, server, came_out, headers, code):
+def test_a_web_page_is_not_a_checkpoint(cli, run, server, came_out, headers, code):
     server.replies["/tiny.pth"] = [Reply(body=b"<!DOCTYPE html><title>Gone</title>", headers=headers)]
     result = run()
     line = failed(cli, result, code)
@@ -215,7 +215,7 @@ def test_a_damaged_file_in_the_cache_is_fetched_again_and_must_be_the_same(cli, 
     ("number", "etag"),
     [(signal.SIGKILL, '"v1"'), (signal.SIGKILL, None), (signal.SIGTERM, '"v1"'), (signal.SIGINT, '"v1"')],
 )
-def test_after_a_kill_the_next_run_goes_on_or_begins_anew(cli, run, server, content, came_out, number, etag):
+def test_after_a_kill_the_next_run_resumes_or_starts_over(cli, run, server, content, came_out, number, etag):
     half = len(content) // 2
     stalled = Reply(body=content, etag=etag, cut=half, promise=len(content), stalls=True)
     server.replies["/tiny.pth"] = [stalled, Reply(body=content, etag=etag)]

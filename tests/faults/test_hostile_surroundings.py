@@ -95,7 +95,7 @@ def test_a_clip_of_impossible_values_is_the_clip_s_fault_and_not_the_proof_s(cli
 
 
 @pytest.mark.fault(81, "a pipe, a socket, /dev/zero, /dev/urandom, a folder as labels, clip and checkpoint")
-def test_what_is_no_file_is_refused_at_once(cli, refused, came_out):
+def test_a_path_that_is_not_a_file_is_refused_at_once(cli, refused, came_out):
     os.mkfifo(cli.folder / "pipe")
     (cli.folder / "folder").mkdir()
     subprocess.run(
@@ -185,7 +185,7 @@ def test_a_planted_folder_does_not_become_the_model(cli, finished, came_out):
 
 
 @pytest.mark.fault(85, "labels with a sign that turns the direction of text, that has no width; in CSV, JSON and text")
-def test_labels_with_what_cannot_be_seen(cli, refused, came_out):
+def test_labels_with_invisible_characters(cli, refused, came_out):
     for name, content, message in (
         ("labels.csv", "index,display_name\n0,good\n1,\u202edoog", r"line 3: label \u202edoog has an invisible"),
         ("labels.json", '["good", "go\\u200bod"]', r"entry 1: label go\u200bod has an invisible character (U+200B)"),
@@ -239,7 +239,7 @@ def test_names_of_files_have_no_meaning_in_the_card(cli, finished, came_out):
 
 
 @pytest.mark.fault(88, "a checkpoint of which torch warns; one named ${oc.env:SECRET}.pth, from Python")
-def test_what_torch_warns_of_does_not_reach_the_terminal(cli, finished, tiny_checkpoint, came_out):
+def test_warnings_of_torch_do_not_reach_the_terminal(cli, finished, tiny_checkpoint, came_out):
     torch.save(torch.load(tiny_checkpoint), cli.folder / "strange.pth", pickle_protocol=3)
     result = finished("checkpoint=strange.pth")
     assert result.code == 0, result.err

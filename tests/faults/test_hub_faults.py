@@ -111,7 +111,7 @@ def test_a_commit_that_fails_once_is_made_once(push, hub, came_out, what):
 
 
 @pytest.mark.fault(66, "somebody else commits while the weights are sent")
-def test_a_commit_of_somebody_else_is_not_buried(push, hub, came_out):
+def test_a_commit_by_someone_else_is_not_overwritten(push, hub, came_out):
     repo = hub.repo("me/tiny")
     hub.faults.append(Fault("PUT", "", lambda: repo.commit("main", "theirs", {"a": b"b"}), times=1))
     result = push()

@@ -88,7 +88,7 @@ def test_a_clip_with_nan(cli, refused, came_out):
 
 
 @pytest.mark.fault(39, "a clip in stereo, int16, at 44.1 kHz")
-def test_other_clips_are_adapted_and_that_is_said(cli, came_out):
+def test_other_clips_are_adapted_with_a_note(cli, came_out):
     stereo = np.stack([TONE, -TONE / 2], axis=1)
     soundfile.write(cli.folder / "clip.wav", stereo, 44100, "PCM_16")
     result = cli.tiny("audio=clip.wav")

@@ -217,7 +217,7 @@ def dangling_link(path):
 
 @pytest.mark.fault(51, "a folder, a link, a file, a dangling link in its place")
 @pytest.mark.parametrize("make", [old_folder, old_link, old_file, dangling_link])
-def test_what_exists_is_refused_or_replaced_whole(cli, tiny_checkpoint, make, came_out):
+def test_an_existing_target_is_refused_or_replaced_entirely(cli, tiny_checkpoint, make, came_out):
     target = cli.model_folder()
     make(target)
     result = cli(*tiny(tiny_checkpoint))

@@ -162,7 +162,7 @@ def test_open_strides(cli, came_out):
 
 
 @pytest.mark.fault(116, "normalisation and loss of the training that nobody said; a placeholder left in")
-def test_what_no_file_says(cli, came_out):
+def test_facts_that_no_file_contains(cli, came_out):
     result, answers = asked(cli, saved(PLAIN), "model=custom", *GEOMETRY)
     assert "stats=esc50" in answers
     assert "loss=ce" in answers

@@ -143,7 +143,7 @@ def test_tensors_that_do_not_fit(cli, came_out):
 
 
 @pytest.mark.fault(16, "a tensor of a block that a model cannot have")
-def test_a_block_number_is_no_depth(cli):
+def test_a_block_number_is_not_the_depth(cli):
     result = refused(cli, saved(changed(**{"v.blocks.99999999999.norm1.bias": torch.ones(64)})))
     assert "unexpected v.blocks.99999999999.norm1.bias [64]" in result.error_line
 

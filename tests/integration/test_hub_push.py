@@ -120,7 +120,7 @@ def test_jobs_of_a_sweep_may_not_share_a_repository(cli, hub):
     assert not (cli.outputs / "models").exists()
 
 
-def test_jobs_may_be_told_apart_by_their_number(cli, hub):
+def test_jobs_may_be_distinguished_by_their_number(cli, hub):
     arguments = ["experiment=offline", "tracking=off", *TINY_OVERRIDES, "-m", "checkpoint=synthetic:1,synthetic:2"]
     result = cli(*arguments, "hub=push", "hub.repo_id=me/tiny-${hydra:job.num}", **hub.environment())
     assert result.code == 0, result.err

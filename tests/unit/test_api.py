@@ -106,7 +106,7 @@ def test_an_inspection_needs_no_hash_of_the_file(tiny_checkpoint, monkeypatch):
         ast2hf.convert(tiny_checkpoint, output_dir=tiny_checkpoint.parent / "out", **TINY)
 
 
-def test_what_is_no_model_is_refused_in_an_inspection_and_a_broken_file_is_an_error(tmp_path):
+def test_an_unconvertible_model_is_refused_but_a_broken_file_is_an_error(tmp_path):
     torch.save({"conv1.weight": torch.zeros(3)}, tmp_path / "other.pth")
     found = ast2hf.inspect(tmp_path / "other.pth")
     assert (found.verdict, found.command) == ("refused", None)

@@ -92,7 +92,7 @@ def test_strides_and_attention_heads_are_those_of_the_file(planned, wrap):
 
 
 @pytest.mark.parametrize("between", [(nn.Dropout(0.5),), (nn.Identity(),)])
-def test_what_does_nothing_in_use_may_lie_in_the_head(planned, between):
+def test_modules_without_effect_are_allowed_in_the_head(planned, between):
     assert planned(model(between=between)).geometry.num_labels == TINY.num_labels
 
 
@@ -105,7 +105,7 @@ def test_a_layer_norm_without_parameters_is_seen_in_the_file(planned, between, s
     assert planned(model(between=between)).head_norm is None
 
 
-def test_a_layer_norm_without_parameters_is_not_believed_where_the_file_has_none(planned):
+def test_a_plain_layer_norm_is_refused_if_the_pickled_model_has_none(planned):
     module = model(affine=False)
     module.mlp_head[0] = nn.Dropout()
     with pytest.raises(
@@ -128,7 +128,7 @@ def test_a_layer_norm_without_parameters_is_not_believed_where_the_file_has_none
         ({"affine": False, "between": (nn.GELU(),)}, r"GELU \(mlp_head\.1\)"),
     ],
 )
-def test_what_computes_something_else_is_refused(planned, changes, words):
+def test_a_model_that_computes_something_else_is_refused(planned, changes, words):
     with pytest.raises(InputError, match=words):
         planned(model(**changes))
 
@@ -143,7 +143,7 @@ def test_what_computes_something_else_is_refused(planned, changes, words):
         ),
     ],
 )
-def test_what_is_said_against_the_file_is_an_error(planned, said, words):
+def test_settings_that_contradict_the_file_are_an_error(planned, said, words):
     with pytest.raises(ConfigurationError, match=words):
         planned(model(), *said)
 

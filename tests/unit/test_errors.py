@@ -37,7 +37,7 @@ SIGNS = "\u202e \u202a \u2066 \u2069 \u200e \u061c \u200b \u200d \u2060 \ufeff \
 
 
 @pytest.mark.parametrize("sign", SIGNS.split(" "))
-def test_what_has_no_width_or_turns_the_direction_is_escaped(sign):
+def test_zero_width_and_direction_characters_are_escaped(sign):
     text = f"a{sign}b"
     escaped = sign.encode("unicode_escape").decode()
     assert printable(text) == f"a{escaped}b"
@@ -50,7 +50,7 @@ def test_what_has_no_width_or_turns_the_direction_is_escaped(sign):
     "text",
     ["Speech", "Gebr\u00fcll", "\u0639\u0631\u0628\u064a", "\u65e5\u672c\u8a9e", "\u2764\ufe0f", "a\u00a0b", "e\u0301"],
 )
-def test_what_can_be_seen_is_left_as_it_is(text):
+def test_visible_characters_are_unchanged(text):
     assert printable(text) == text
     assert invisible(text) is None
 

@@ -115,7 +115,7 @@ def test_faults_in_a_text_file_are_located(text, words):
     assert words in caught.value.cause
 
 
-def test_a_name_a_line_in_another_file_is_told_what_to_do():
+def test_one_name_per_line_in_another_file_has_a_remedy():
     with pytest.raises(InputError, match=r"one name per line in a \.txt file"):
         parse(TEXT.encode(), "labels.lst")
 

@@ -77,7 +77,7 @@ def no_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", [*NO_FILES, "a device"])
-def test_what_is_no_file_is_named_and_not_waited_for(no_file, kind):
+def test_a_path_that_is_not_a_file_is_named_without_blocking(no_file, kind):
     path = no_file(kind)
     for opened in (path, Path("link")):
         if opened != path:
@@ -90,7 +90,7 @@ def test_what_is_no_file_is_named_and_not_waited_for(no_file, kind):
         read(str(path), "label file", "give one", 100)
 
 
-def test_a_pipe_that_takes_the_place_of_a_file_meanwhile(tmp_path, monkeypatch):
+def test_a_pipe_that_replaces_a_file_does_not_block(tmp_path, monkeypatch):
     path = tmp_path / "file"
     path.write_bytes(b"")
     found = path.stat()
@@ -111,7 +111,7 @@ def test_a_file_is_read_up_to_a_size(tmp_path):
         read_file(tmp_path / "file", 3_000_000)
 
 
-def test_a_file_that_says_it_is_empty_is_read_all_the_same():
+def test_a_file_that_claims_to_be_empty_is_still_read():
     assert Path("/proc/self/status").stat().st_size == 0
     assert read_file(Path("/proc/self/status"), 1 << 20).startswith(b"Name:")
 
@@ -126,7 +126,7 @@ def test_a_file_of_two_names_is_not_opened_for_writing(tmp_path, mode, make):
     assert (tmp_path / "victim").read_bytes() == b"kept"
 
 
-def test_a_link_is_not_followed_even_if_it_appears_meanwhile(tmp_path, monkeypatch):
+def test_a_link_created_after_the_check_is_not_followed(tmp_path, monkeypatch):
     (tmp_path / "victim").write_bytes(b"kept")
     (tmp_path / "file").symlink_to(tmp_path / "victim")
     monkeypatch.setattr("ast2hf.local_files.require_unshared", lambda path: None)

@@ -273,7 +273,7 @@ def test_too_little_memory_for_the_proof_is_said_and_nothing_is_published(run, t
 
         monkeypatch.setattr(AutoModelForAudioClassification, "from_pretrained", full)
     report = fails(run, tmp_path, ConfigurationError)
-    assert report.error.startswith("there is not enough memory on cpu (CUDA out of memory.")
+    assert report.error.startswith("cpu ran out of memory (CUDA out of memory.")
 
 
 def test_the_tolerances_of_a_gpu_are_those_of_its_kind(run, tmp_path, monkeypatch):

@@ -44,7 +44,7 @@ def test_a_path_becomes_its_name(text, expected):
         "/", "", "12:30", "a: b", "~", "best.pth", "version 1.2/3",
     ],
 )  # fmt: skip
-def test_what_is_no_path_stays(text):
+def test_text_that_is_not_a_path_is_unchanged(text):
     assert without_paths(text) == text
 
 

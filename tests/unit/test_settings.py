@@ -147,7 +147,7 @@ def test_no_key_invites_a_secret():
         (["+hub.token=hf_x"], "unknown key hub.token"),
     ],
 )
-def test_a_wrong_configuration_is_told_in_one_line(overrides, message):
+def test_a_wrong_configuration_is_explained_on_one_line(overrides, message):
     with pytest.raises(Exception) as caught:  # noqa: PT011  Hydra's, OmegaConf's and ours
         validation.validate(compose(*overrides))
     error = caught.value if isinstance(caught.value, ConfigurationError) else hydra_errors.explain(caught.value)
@@ -190,7 +190,7 @@ def test_composing_leaves_no_unresolved_value():
         ("threads=3", "threads", 3),
     ],
 )
-def test_what_is_set_is_not_computed(override, key, value):
+def test_set_values_are_not_computed(override, key, value):
     config = compose(override)
     settings.resolve(config, "_suffix", {"n_jobs": 1})
     assert OmegaConf.select(OmegaConf.structured(config), key) == value

@@ -28,6 +28,6 @@ def test_a_broken_pipe_is_an_output_error(how):
     assert "OutputError: cannot write to stdout (Broken pipe); see the result in runs" in done.stderr
 
 
-def test_termination_while_printing_is_no_output_error():
+def test_termination_while_printing_is_not_an_output_error():
     with pytest.raises(SystemExit), printing(Path("runs")):
         sys.exit(143)

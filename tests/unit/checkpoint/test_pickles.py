@@ -282,7 +282,7 @@ def test_the_steps_are_counted(body):
     assert "takes more than 500,000 steps" in refusal(pickled(body))
 
 
-def test_what_is_used_again_and_again_is_not_read_each_time():
+def test_repeatedly_used_objects_are_read_once():
     many = TENSOR + b"q\x000(" + storage() + number(0) + numbers((2, 2)) + numbers((2, 1)) + b"\x89}" + b"N" * 100_000
     named = text("m") + b"q\x020" + text("a." * 480) + b"q\x030"
     started = time.perf_counter()

@@ -183,7 +183,7 @@ def test_readings_that_differ_are_noticed(tmp_path, monkeypatch, change, words):
         read(path)
 
 
-def test_no_storage_is_read_twice_and_none_that_is_not_needed(tmp_path, monkeypatch):
+def test_only_needed_storages_are_read_and_only_once(tmp_path, monkeypatch):
     path = save({"a": BASE, "b": BASE[1:], "c": torch.ones(3), "optimizer": [torch.ones(5)]}, tmp_path / "w.pth")
     sizes = []
     records = second_reading._tensors

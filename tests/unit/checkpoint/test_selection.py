@@ -36,7 +36,7 @@ def test_two_parts_of_one_candidate():
     assert not any("outside" in note for note in chosen.notes)
 
 
-def test_the_whole_of_a_file_without_wrapper_needs_no_notes():
+def test_a_file_without_wrapper_has_no_notes():
     assert choose([Candidate((), {"a": meta(1)})], [Part()]) == ({"a": ("a", meta(1))}, {}, ())
 
 
@@ -51,7 +51,7 @@ def test_the_whole_of_a_file_without_wrapper_needs_no_notes():
         ([Part(("model",), "module."), Part(("classifier",), "0.weight", "a")], "would have the name a"),
     ],
 )
-def test_what_cannot_be_chosen(parts, words):
+def test_invalid_selections_are_refused(parts, words):
     with pytest.raises(InputError, match=words):
         choose(BOTH, parts)
 
@@ -70,7 +70,7 @@ def test_a_state_dict_with_other_keys_than_text_is_none():
         choose([candidate], [Part(prefix="net.")])
 
 
-def test_what_was_left_unread_is_one_line_however_much_it_is():
+def test_unread_objects_are_one_line_however_many():
     assert list(unread_note({})) == []
     assert list(unread_note({"a.B": 1, "c.D": 2000})) == ["left unread: a.B (1), c.D (2,000)"]
     many = {f"a\x1b{i}": 1 for i in range(100)}

@@ -180,7 +180,7 @@ def test_what_has_no_state_dict_is_refused(tmp_path, zip_format, value, words):
         ({"x" * 1000: torch.ones(1)}, "x… is not a valid tensor name"),
     ],
 )
-def test_what_is_no_weight_is_refused_where_it_is_chosen(tmp_path, zip_format, value, words):
+def test_an_unusable_tensor_is_refused_only_if_it_is_chosen(tmp_path, zip_format, value, words):
     path = save({"model": value, "other": PLAIN}, tmp_path / "w.pth", zip_format)
     with open_checkpoint(path) as checkpoint, pytest.raises(InputError, match=words) as caught:
         assert list(checkpoint.select([Part(("other",))]).tensors) == list(PLAIN)
@@ -246,7 +246,7 @@ def test_whole_numbers_matter_only_where_they_are_used(tmp_path, zip_format, dty
 
 
 @both_formats
-def test_what_is_left_unread_is_noted(tmp_path, zip_format):
+def test_unread_objects_are_noted(tmp_path, zip_format):
     args = argparse.Namespace(lr=1, path=pathlib.PurePosixPath("/a"))
     path = save({"model": PLAIN, "args": args, "more": argparse.Namespace()}, tmp_path / "w.pth", zip_format)
     with open_checkpoint(path) as checkpoint:
@@ -274,7 +274,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_an_error(tmp_path):
             state_dict.read("w")
 
 
-def test_paths_that_are_no_file(tmp_path):
+def test_paths_that_are_not_regular_files(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     assert "not a regular file" in refusal(tmp_path / "pipe")
     assert "not a regular file" in refusal(tmp_path)

@@ -250,7 +250,7 @@ def test_an_end_record_may_leave_everything_to_the_other(tmp_path):
         assert checkpoint.select([selection.Part()]).read("w").tolist() == [[1, 2], [3, 4]]
 
 
-def test_what_torch_writes_is_read(tmp_path):
+def test_files_written_by_torch_are_read(tmp_path):
     torch.save({"w": torch.ones(2, 3), "none": torch.zeros(0)}, tmp_path / "some name (1).pth")
     with open_checkpoint(tmp_path / "some name (1).pth") as checkpoint:
         assert checkpoint.select([selection.Part()]).read("w").tolist() == [[1, 1, 1]] * 2

@@ -15,7 +15,7 @@ def test_debug_is_noticed_however_it_is_written(given):
 @pytest.mark.parametrize(
     "given", ["debug=false", "debug=0", "debug=null", "debug=maybe", "debug=", "x.debug=true", "debug"]
 )
-def test_what_is_not_debug(given):
+def test_settings_that_are_not_debug(given):
     assert not arguments.wants_debug(["model=x", given])
 
 
@@ -86,7 +86,7 @@ def test_secrets_on_the_command_line_are_refused_with_the_remedy(argument, remed
         "--help",
     ],
 )
-def test_what_holds_no_secret_is_accepted(argument):
+def test_arguments_without_secrets_are_accepted(argument):
     arguments.require_no_secrets([argument])
 
 

@@ -66,7 +66,7 @@ def test_norm_and_linear_layer_with_dropout_between_or_around(modules, norm, lin
         (nn.Identity(), "has no classifier"),
     ],
 )
-def test_other_heads_are_refused_with_the_reason_and_what_can_be_done(module, words):
+def test_other_heads_are_refused_with_reason_and_remedy(module, words):
     shapes = shapes_of(module)
     with pytest.raises(InputError) as caught:
         AST.table(CLASSIFICATION, shapes)
@@ -89,7 +89,7 @@ PLAIN_NORM = nn.LayerNorm(WIDTH, elementwise_affine=False)
         ((nn.Dropout(), PLAIN_NORM, nn.Dropout(), nn.Linear(WIDTH, 1)), 3),
     ],
 )
-def test_a_linear_layer_that_is_said_to_have_a_plain_norm_before_it(modules, linear):
+def test_a_linear_layer_with_a_plain_norm_set_by_the_user(modules, linear):
     shapes = shapes_of(nn.Sequential(*modules))
     assert heads.layout(shapes, "mlp_head", PLAIN) == Layout(None, f"mlp_head.{linear}")
     for family in (AST, SSAST):
@@ -122,7 +122,7 @@ def test_a_linear_layer_that_is_said_to_have_a_plain_norm_before_it(modules, lin
         (nn.Sequential(PLAIN_NORM, nn.Sequential(LINEAR)), "has a module 1.0"),
     ],
 )
-def test_other_heads_stay_refused_whatever_is_said_and_are_not_told_to_say_it(module, words):
+def test_head_norm_does_not_make_other_heads_acceptable(module, words):
     shapes = shapes_of(module)
     assert words in heads.why_not(shapes, "mlp_head", PLAIN)
     with pytest.raises(InputError) as caught:

@@ -99,7 +99,7 @@ def test_each_fits_its_own_files_and_the_other_only_where_sizes_leave_it_open():
         {"freq_new_pos_embed": (192,)},
     ],
 )
-def test_what_is_built_otherwise_fits_neither(changes):
+def test_other_structures_fit_neither(changes):
     shapes = changed(PASST_SHAPES, **changes)
     assert not PASST.fits(shapes)
     assert not MAEST.fits(shapes)

@@ -64,7 +64,7 @@ def test_the_same_grid_is_the_same_bit_for_bit():
     assert torch.equal(same, torch.from_numpy(value))
 
 
-def test_what_has_another_number_of_tokens_is_no_such_grid():
+def test_another_number_of_tokens_does_not_fit_the_grid():
     with pytest.raises(ValueError, match="no row for each of 2 \\+ 12 x 101"):
         resize.Fit((12, 101), (12, 50)).shapes((1, 1213, 8))
 
