@@ -24,14 +24,14 @@ from ast2hf.families.ast import AST
 PLAIN = {"v.cls_token": torch.ones(1, 1, 64), "v.norm.bias": torch.zeros(64)}
 
 
-@pytest.mark.fault(1, "a file of no bytes")
+@pytest.mark.fault(1, "an empty file")
 def test_an_empty_file(cli, came_out):
     result = refused(cli, b"")
     assert "bad.pth is empty; download it again" in result.error_line
     came_out(result)
 
 
-@pytest.mark.fault(2, "zip and legacy files cut at 3, 4 and 50 % of their bytes, 30 bytes and 1 byte before the end")
+@pytest.mark.fault(2, "zip and legacy files truncated at 3, 4 and 50 %, and 30 bytes and 1 byte before the end")
 def test_cut_files(cli, came_out):
     zip_file, legacy_file = saved(PLAIN), saved(PLAIN, zipped=False)
     for content in (
@@ -183,7 +183,7 @@ def test_zip_bombs(cli, tmp_path, came_out):
     came_out(result)
 
 
-@pytest.mark.fault(8, "a second data.pkl, of the same name and in another folder")
+@pytest.mark.fault(8, "a second data.pkl, with the same name and in another folder")
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_second_pickle(cli, tmp_path, came_out):
     for name, words in (

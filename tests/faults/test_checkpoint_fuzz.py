@@ -48,7 +48,7 @@ def examine(tmp_path_factory):
     return examiner(tmp_path_factory.mktemp("fuzz"))
 
 
-@pytest.mark.fault(19, "2,000 seeded mutations of sound zip and legacy files: bytes, records, opcodes of the pickle")
+@pytest.mark.fault(19, "2,000 seeded mutations of valid zip and legacy files: bytes, records, pickle opcodes")
 @pytest.mark.filterwarnings("ignore:invalid escape sequence")
 def test_damage_gives_a_clean_error_or_verified_weights(examine, came_out):
     zip_file, legacy_file = valid(zipped=True), valid(zipped=False)

@@ -52,7 +52,7 @@ def test_tolerances(refused, came_out):
         came_out(result)
 
 
-@pytest.mark.fault(45, "output_dir at or above the working directory, or home")
+@pytest.mark.fault(45, "output_dir at or above the working directory or the home directory")
 def test_the_working_directory_is_never_the_output(cli, came_out):
     for folder in (".", "..", "/", "x/..", str(cli.folder), "'~'"):
         for overrides in ([], ["overwrite=true"]):
@@ -63,7 +63,7 @@ def test_the_working_directory_is_never_the_output(cli, came_out):
     assert sorted(path.name for path in cli.folder.iterdir()) == ["outputs"]
 
 
-@pytest.mark.fault(45, "output_dir with ~, spaces, umlauts, relative; an empty paths.outputs")
+@pytest.mark.fault(45, "output_dir with ~, spaces or umlauts, or relative; an empty paths.outputs")
 def test_other_folders(cli, refused):
     home = cli.folder / "home"
     home.mkdir()

@@ -212,7 +212,7 @@ def layers(state_dict: dict, count: int) -> dict:
     return rest | {n.replace("blocks.0", f"blocks.{i}"): value for i in range(count) for n, value in first.items()}
 
 
-@pytest.mark.fault(78, "1,000 layers, and 120 layers, that share the tensors of the first")
+@pytest.mark.fault(78, "1,000 layers, and 120 layers, that all share the tensors of the first")
 @pytest.mark.parametrize(
     ("count", "words"), [(1000, "has 1,000 layers, over the limit of 128"), (120, "over the limit of 4 times")]
 )

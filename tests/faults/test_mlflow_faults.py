@@ -51,7 +51,7 @@ def test_values_mlflow_cannot_store_are_left_to_the_report(cli, store, tiny_chec
     )  # fmt: skip
 
 
-@pytest.mark.fault(63, "an exception, SIGTERM; a run that a killed process left RUNNING")
+@pytest.mark.fault(63, "an exception, SIGTERM, and a run that a killed process left RUNNING")
 def test_runs_end(cli, store, came_out):
     assert cli(*TRACKED, "model.layer_norm_eps=1e-12").code == 5
     client, (failed,) = store()

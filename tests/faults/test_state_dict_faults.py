@@ -33,7 +33,7 @@ def plain(tmp_path_factory):
     return converted(Cli.make(tmp_path_factory.mktemp("plain")), saved(PLAIN), "plain").files
 
 
-@pytest.mark.fault(12, "one NaN, one infinity among the weights; an existing folder with overwrite=true")
+@pytest.mark.fault(12, "a NaN and an infinity among the weights; an existing folder with overwrite=true")
 def test_values_that_are_not_finite(cli, came_out):
     target = cli.folder / "model"
     target.mkdir()
@@ -66,7 +66,7 @@ def test_other_tensors(cli, came_out):
     came_out(result)
 
 
-@pytest.mark.fault(14, "fp16 and bf16 are widened exactly, float64 is rounded; the log says so")
+@pytest.mark.fault(14, "fp16 and bf16 are widened exactly, float64 is rounded, with a note in the log")
 def test_other_floats(cli, came_out):
     kinds = (torch.float16, torch.bfloat16, torch.float64)
     mixed = {name: value.to(kinds[i % 3]) for i, (name, value) in enumerate(PLAIN.items())}
@@ -79,7 +79,7 @@ def test_other_floats(cli, came_out):
     came_out(result, same_bytes_as_from_float32=files == float32.files, said=said)
 
 
-@pytest.mark.fault(14, "a float64 beyond float32")
+@pytest.mark.fault(14, "a float64 value beyond the range of float32")
 def test_a_float64_that_overflows(cli, came_out):
     result = refused(cli, saved(changed(**{NAME: with_one(1e300, torch.float64)})))
     assert f"tensor {NAME} has values that are not finite in float32" in result.error_line
@@ -211,7 +211,7 @@ def test_other_models(cli, came_out):
     came_out(result)
 
 
-@pytest.mark.fault(23, "a ViT where a published variant is asked for")
+@pytest.mark.fault(23, "a ViT with an official variant selected")
 def test_another_model_for_a_published_variant(cli):
     result = refused(cli, saved(model("cls_token", "blocks.0.attn.qkv.weight")), "model=ast_16_16")
     assert "looks like a Vision Transformer" in result.error_line
