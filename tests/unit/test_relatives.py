@@ -137,16 +137,16 @@ def test_a_shorter_input_of_summed_positions_is_the_same_function(summed):
 def test_a_longer_input_of_summed_positions_is_refused_with_the_longest_that_there_is(summed, tmp_path):
     _, error = summed("resize.max_length=1000")
     assert isinstance(error, ConfigurationError)
-    assert "1000 frames are 99 patches in time, and the checkpoint has positions for" in error.cause
-    longest = re.search(r"give model.max_length or resize.max_length of at most (\d+)", error.remedy)[1]
+    assert "1000 frames make 99 patches in time, but the checkpoint has positions for only" in error.cause
+    longest = re.search(r"set model.max_length or resize.max_length to at most (\d+)", error.remedy)[1]
     assert not (tmp_path / "model").exists()
     assert summed(f"resize.max_length={longest}")[1] is None
     assert summed(f"resize.max_length={int(longest) + 1}", "overwrite=true")[1] is not None
     _, error = summed("model.max_length=1000", "overwrite=true")
     assert isinstance(error, InputError)
-    assert "say model.frequency_stride=10, model.time_stride=10, model.max_length=1000" in error.cause
-    assert "the checkpoint has positions in frequency and time, which are those of strides 10 x 10" in error.cause
-    assert error.cause.endswith("patches, or of shorter inputs")
+    assert "are model.frequency_stride=10, model.time_stride=10, model.max_length=1000" in error.cause
+    assert "the checkpoint has position embeddings in frequency and time, which fit strides 10 x 10" in error.cause
+    assert error.cause.endswith("patches, or a shorter input")
 
 
 def test_both_epsilons_exactly(ast, tmp_path):
