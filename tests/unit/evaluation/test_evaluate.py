@@ -193,7 +193,7 @@ def test_too_many_broken_clips_are_an_error(tmp_path, done_before):
     clips = Clips(broken=(1, 9))
     if done_before:
         evaluate(data_set(tmp_path, clips, max_skipped=0.5), pair())
-    with pytest.raises(InputError, match=r"2 of 18 clips cannot be heard, more than .*=0.1 .*; the first: clip 1.wav"):
+    with pytest.raises(InputError, match=r"2 of 18 clips cannot be heard, more than .*=0.1 .*, the first: clip 1.wav"):
         evaluate(data_set(tmp_path, clips, max_skipped=0.1), pair())
 
 
