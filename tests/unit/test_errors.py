@@ -105,8 +105,9 @@ FIRST_WORDS = set(
     """
     add apply ask begin build call check choose combine compare connect convert copy correct decode delete download drop
     enable export fix free give grant increase install keep leave list load log lower make match merge mount move name
-    number open pass pick prove provide push put raise re-save read reduce remove rename replace report rerun resample
-    repair resize restart restore retrain run save scale see select send set shorten split start stop try unpack unset update
+    number open pass pick prove provide push put raise re-save read reduce remove rename repair
+    replace report rerun resample
+    resize restart restore retrain run save scale see select send set shorten split start stop try unpack unset update
     upgrade use wait write
     please if for on in to without it
     """.split()  # noqa: SIM905
