@@ -1,7 +1,7 @@
-"""What a pickled module says of how it computes, besides its tensors: classes of its parts, strides, heads, epsilons.
+"""What a pickled module says about its computation beyond the tensors: module classes, strides, heads, epsilons.
 
-A state dict has none of it. Where a file holds the whole module, what it says counts: it fills in what is open, and a
-model that computes something else than its family is refused.
+A state dict has none of this. If a file holds the whole module, these settings fill in what the user left unset, and a
+model that computes something other than its family does is refused.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ _LAYER_NORM = _TORCH + "normalization.LayerNorm"
 _ACTIVATIONS = _TORCH + "activation."
 
 _HARMLESS = {"GELU", "Softmax"}
-"""Activations that a block has: of its feed-forward layers, of its attention."""
+"""Activations that every block has: in its feed-forward layers and in its attention."""
 
 _SILENT = {"Dropout", "AlphaDropout", "FeatureAlphaDropout", "Identity"}
-"""Parts of a head that do nothing in use."""
+"""Parts of a head that do nothing at inference."""
 
-_OTHERWISE = "use it with its own code, or train it as its family computes"
+_OTHERWISE = "use it with its own code, or retrain it with the standard modules of its family"
 
 
 def filled(variant: Variant, match: Match) -> Variant:
-    """``variant`` with strides, attention heads and the head's norm as the file says them, where it says nothing."""
+    """``variant`` with strides, attention heads and the head's norm taken from the file wherever they are unset."""
     modules, encoder = _modules(match), _encoder(match)
     found: dict[str, Any] = {"head_norm": match.head_norm}
     if stride := _pair(modules, f"{encoder}patch_embed.proj", "stride"):
         kernel = match.state_dict.shapes.get(f"{encoder}patch_embed.proj.weight", ())
         found["time_stride"] = stride[1]
-        if kernel[2:3] == kernel[3:4]:  # else there is one row of patches, and no stride of frequency
+        if kernel[2:3] == kernel[3:4]:  # otherwise there is one row of patches and no frequency stride
             found["frequency_stride"] = stride[0]
     if count := _whole(modules, f"{encoder}blocks.0.attn", "num_heads"):
         found["num_attention_heads"] = count
@@ -48,10 +48,10 @@ def filled(variant: Variant, match: Match) -> Variant:
 
 
 def check(match: Match, geometry: Geometry) -> None:
-    """Raise where the file says that the model computes something else before its head.
+    """Raise if, according to the file, the model computes something else before its head.
 
-    InputError where no setting expresses it; ConfigurationError where ``geometry``, in the terms of Hugging Face's AST,
-    came of a setting that contradicts it.
+    InputError if no setting can express it; ConfigurationError if ``geometry``, in the terms of Hugging Face's AST,
+    comes from a setting that contradicts the file.
     """
     modules, encoder = _modules(match), _encoder(match)
     if not modules:
@@ -62,47 +62,50 @@ def check(match: Match, geometry: Geometry) -> None:
         count = _whole(modules, f"{block}attn", "num_heads")
         if count is not None and count != geometry.num_attention_heads:
             raise ConfigurationError(
-                f"model.num_attention_heads is {geometry.num_attention_heads}, and the pickled model has {count}",
-                "correct it, or leave it out",
+                f"model.num_attention_heads is {geometry.num_attention_heads}, but the pickled model has {count}",
+                "correct model.num_attention_heads, or leave it out",
             )
     for name, module in modules.items():
         if name.startswith(f"{encoder}blocks.") and (what := _activation(module)):
-            shown = f"{printable(what, 60)} as {printable(name, 100)}"
-            raise InputError(f"the pickled model has {shown}; its family has GELU", _OTHERWISE)
+            shown = f"{printable(name, 100)} of the pickled model is {printable(what, 60)}"
+            raise InputError(f"{shown}, but its family uses GELU", _OTHERWISE)
     for name in (*(block + norm for block in blocks for norm in ("norm1", "norm2")), f"{encoder}norm"):
         if reason := _why_no_norm(modules, name, BLOCK_EPSILON):
             raise InputError(reason, _OTHERWISE)
 
 
 def head_norm(match: Match) -> str | None:
-    """PLAIN where a layer norm without parameters lies before a linear layer that is the head's only tensors."""
+    """PLAIN if the head is a layer norm without parameters followed by a linear layer, else None."""
     found = heads.linear_alone(match.state_dict.shapes, match.family.classifier) and _plain_norm(match)
     return heads.PLAIN if found else None
 
 
 def why_no_head(match: Match) -> str | None:
-    """Why its head, which has the tensors of one that can be expressed, is none by what the file says; else None."""
+    """Why the head cannot be expressed according to the file, although its tensors would fit; None if it can."""
     modules = _modules(match)
     if not modules:
         return None
     layout = heads.layout(match.state_dict.shapes, match.family.classifier, match.head_norm)
     norm = layout.norm or _plain_norm(match)
     if norm is None:
-        return "the pickled model has no layer norm without parameters before its linear layer, whatever was said"
+        return (
+            "model.head_norm=plain says that a layer norm without parameters precedes the linear layer, "
+            "but the pickled model has none"
+        )
     if reason := _why_no_norm(modules, norm, HEAD_EPSILON):
         return reason
     parent = layout.linear.rpartition(".")[0] + "."
     for name, module in modules.items():
         if name.startswith(parent) and name not in (norm, layout.linear) and _last(module.kind) not in _SILENT:
             return (
-                f"the classifier of the pickled model has {printable(_last(module.kind), 60)} as "
-                f"{printable(name, 100)}; that of Hugging Face's AST is a norm and a linear layer"
+                f"the classifier of the pickled model contains {printable(_last(module.kind), 60)} "
+                f"({printable(name, 100)}), but that of Hugging Face's AST is only a layer norm and a linear layer"
             )
     return None
 
 
 def _modules(match: Match) -> dict[str, Built]:
-    """By name, as the tensors of the state dict are called."""
+    """The modules, keyed by the names that the state dict uses."""
     candidates = {candidate.keys: candidate for candidate in match.state_dict.checkpoint.candidates}
     return {
         part.renamed(name): module
@@ -113,7 +116,7 @@ def _modules(match: Match) -> dict[str, Built]:
 
 
 def _plain_norm(match: Match) -> str | None:
-    """The name of the layer norm without parameters before the head's linear layer; None where there is none."""
+    """The name of the layer norm without parameters before the head's linear layer; None if there is none."""
     parent = match.family.classifier + "."
     linear = heads.layout(match.state_dict.shapes, match.family.classifier, heads.PLAIN).linear.removeprefix(parent)
     for name, module in _modules(match).items():
@@ -126,7 +129,7 @@ def _plain_norm(match: Match) -> str | None:
 
 
 def _encoder(match: Match) -> str:
-    """What stands before the names of the transformer."""
+    """The prefix of the transformer's names."""
     return match.family.anchors[0].rpartition(".")[0] + "." if "." in match.family.anchors[0] else ""
 
 
@@ -135,30 +138,30 @@ def _check_patches(modules: Mapping[str, Built], name: str, geometry: Geometry) 
     rows = geometry.frequency_patches
     if stride and (stride[1] != geometry.time_stride or (rows > 1 and stride[0] != geometry.frequency_stride)):
         raise ConfigurationError(
-            f"the strides are {geometry.frequency_stride} x {geometry.time_stride}, and the pickled model has "
+            f"the strides are set to {geometry.frequency_stride} x {geometry.time_stride}, but the pickled model has "
             f"{stride[0]} x {stride[1]}",
             "correct model.frequency_stride and model.time_stride, or leave them out",
         )
     for setting, plain in (("padding", (0, 0)), ("dilation", (1, 1))):
         if (_pair(modules, name, setting) or plain) != plain:
-            raise InputError(f"the pickled model cuts its input into patches with {setting}", _OTHERWISE)
+            raise InputError(f"the patch embedding of the pickled model uses {setting}", _OTHERWISE)
 
 
 def _why_no_norm(modules: Mapping[str, Built], name: str, epsilon: float) -> str | None:
-    """Why the part ``name`` is no layer norm with ``epsilon``; None where it is one, or the file does not say."""
+    """Why the module ``name`` is not a layer norm with ``epsilon``; None if it is, or if the file does not say."""
     if name not in modules:
         return None
     kind, settings = modules[name]
     if kind.startswith(_TORCH) and _last(kind) != "LayerNorm":
-        return f"the pickled model has {printable(_last(kind), 60)} as {name}, not a layer norm"
+        return f"{name} of the pickled model is {printable(_last(kind), 60)}, not a layer norm"
     own = settings.get("eps")
     if type(own) is float and own != epsilon:
-        return f"{name} of the pickled model has an epsilon of {own:g}; that of its family is {epsilon:g}"
+        return f"{name} of the pickled model has an epsilon of {own:g}, but its family uses {epsilon:g}"
     return None
 
 
 def _activation(module: Built) -> str | None:
-    """The activation that ``module`` is, where a block of the family has none like it."""
+    """The name of the activation ``module``, if the blocks of the family have no such activation; else None."""
     name = _last(module.kind)
     if not module.kind.startswith(_ACTIVATIONS):
         return None

@@ -21,9 +21,9 @@ def left_over(match: Match, table: Table, layers: int, others: Sequence[Place]) 
 def cover(
     match: Match, table: Table, layers: int, dimensions: Mapping[str, int], others: Sequence[Place], unused: str | None
 ) -> tuple[Plan, dict[str, str]]:
-    """The plan for ``match``, and what is left out beside what ``table`` drops, with the reasons.
+    """The plan for ``match``, and the tensors left out in addition to those that ``table`` drops, with reasons.
 
-    Raises InputError where tensors are missing, of other shapes, not floating point, or unknown.
+    Raises InputError if tensors are missing, have other shapes, are not floating point, or are unknown.
     """
     left = left_over(match, table, layers, others)
     tensors = match.state_dict.shapes
@@ -32,6 +32,6 @@ def cover(
     try:
         plan = make_plan(table, layers, dimensions, known)
     except InputError:
-        return make_plan(table, layers, dimensions, shapes), {}  # whose error lists the unknown ones, too
+        return make_plan(table, layers, dimensions, shapes), {}  # so that the error also lists the unknown ones
     match.state_dict.require_floats(plan.sources)
     return plan, left.dropped(unused)

@@ -1,4 +1,4 @@
-"""Where the proof is computed, and in which arithmetic."""
+"""The device of the proof, and its arithmetic."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _NO_MEMORY = re.compile("out of memory|can't allocate memory|CUBLAS_STATUS_ALLOC
 
 
 def resolve(name: str) -> str:
-    """The device to use: ``cpu``, ``cuda`` (or ``cuda:1``) or ``mps``; ``auto`` is the first there of cuda, mps, cpu.
+    """The device to use: ``cpu``, ``cuda`` (or ``cuda:1``) or ``mps``; ``auto``: the first available of cuda, mps, cpu.
 
-    What is asked for and absent is a ConfigurationError. For ``cpu`` torch is not imported.
+    Raises ConfigurationError if the device is not available. For ``cpu``, torch is not imported.
     """
     if name == "cpu":
         return name
@@ -30,14 +30,14 @@ def resolve(name: str) -> str:
     if index >= count:
         there = f"there are {kind}:0 to {kind}:{count - 1}" if count > 1 else f"there is one {kind} device"
         raise ConfigurationError(
-            f"device {name} is not available to this torch ({torch.__version__})" + (f": {there}" if count else ""),
+            f"device {name} is not available in this torch ({torch.__version__})" + (f": {there}" if count else ""),
             "choose device=cpu or device=auto",
         )
     return name
 
 
 def _parsed(name: str) -> tuple[str, int]:
-    """The kind and the index, 0 where none is given; written as torch takes it, and so without leading zeros."""
+    """The kind and the index (default 0), in the notation that torch accepts, so without leading zeros."""
     found = re.fullmatch("(cuda)(?::(0|[1-9][0-9]{0,2}))?|(auto|mps)", name)
     if found is None:
         raise ConfigurationError(f"device {printable(name)} is unknown", "choose cpu, cuda, cuda:1, mps or auto")
@@ -46,7 +46,7 @@ def _parsed(name: str) -> tuple[str, int]:
 
 @contextmanager
 def enough_memory(device: str, smaller: str | None = None) -> Iterator[None]:
-    """Raise ConfigurationError where ``device`` has not the memory for what is inside.
+    """Raise ConfigurationError if ``device`` runs out of memory inside.
 
     ``smaller``: a setting that needs less of it.
     """
@@ -55,26 +55,26 @@ def enough_memory(device: str, smaller: str | None = None) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        settings = ", or ".join(filter(None, [smaller, None if device == "cpu" else "device=cpu"]))
+        settings = " or ".join(filter(None, [smaller, None if device == "cpu" else "device=cpu"]))
         raise ConfigurationError(
-            f"there is not enough memory on {device} ({printable(first_line(error), 120)})",
-            (f"give {settings}, or " if settings else "") + "free some of it",
+            f"{device} ran out of memory ({printable(first_line(error), 120)})",
+            (f"set {settings}, or " if settings else "") + "free some memory",
         ) from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether Python, torch's allocator for the CPU, CUDA, cuBLAS or MPS had no memory left.
 
-    The texts are those of torch 2.13: only CUDA's allocator has a class of its own for it.
+    The texts are those of torch 2.13, in which only CUDA's allocator has a dedicated exception class.
     """
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error))))
 
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Float32 products in full: no TF32 in matrix products, convolutions and attention; no gradients.
+    """Full float32 precision: no TF32 in matrix products, convolutions and attention; no gradients.
 
-    These are settings of the process, so one thread at a time may be inside.
+    These settings are process-wide, so only one thread at a time may be inside.
     """
     import torch
 

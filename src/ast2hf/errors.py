@@ -1,6 +1,6 @@
 """Errors that a user can act on: a cause, a remedy, and the exit code of the process.
 
-Anything else that escapes is a defect of ast2hf and exits with 1.
+Any other exception is a bug in ast2hf and exits with 1.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _INVISIBLE = re.compile(
-    # Direction: U+202E shows what follows it backwards, so that a name reads as another.
+    # Direction: U+202E displays the following text backwards, so that one name looks like another.
     "[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
-    # No width: two names that look the same are not.
+    # No width: two different names look the same.
     "\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065\u206a-\u206f\u3164\ufeff\uffa0"
     "\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
 )
@@ -27,13 +27,13 @@ _SHOWN = 200
 
 
 def printable(text: object, limit: int = _SHOWN) -> str:
-    """``text`` on one line: what cannot be seen escaped, secrets left out, cut to ``limit``. For all from outside."""
+    """``text`` on one line: invisible characters escaped, secrets removed, cut to ``limit``. For all untrusted text."""
     shown = _INVISIBLE.sub(_escape, _CONTROL.sub(_escape, redact(str(text))))
     return shown if len(shown) <= limit else shown[:limit] + "…"
 
 
 def first_line(error: BaseException) -> str:
-    """What ``error`` says, without what it says after that."""
+    """The first line of the message of ``error``."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
@@ -42,7 +42,7 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def invisible(text: str) -> str | None:
-    """What is in ``text`` that cannot be seen, in words: control characters, or the first one of another kind."""
+    """The invisible characters in ``text``, in words: control characters, or the first of another kind; or None."""
     if _CONTROL.search(text):
         return "control characters"
     found = _INVISIBLE.search(text)
@@ -50,17 +50,20 @@ def invisible(text: str) -> str | None:
 
 
 def is_printable(text: str) -> bool:
-    """Whether ``text`` has neither control characters nor others that cannot be seen."""
+    """Whether ``text`` has neither control characters nor other invisible ones."""
     return invisible(text) is None
 
 
 class Ast2hfError(Exception):
-    """Base of all expected errors. ``cause`` says what is wrong, ``remedy`` what to do about it."""
+    """Base of all expected errors. ``cause`` says what is wrong, ``remedy`` what to do about it.
+
+    Both are phrases on one line without a trailing full stop, shown as ``cause; remedy``.
+    """
 
     exit_code = 1
 
     report: Report | None = None
-    """Of the conversion that failed, as far as it came; where the error comes from :mod:`ast2hf.api`."""
+    """The report of the failed conversion, as far as it got; set on errors raised by :mod:`ast2hf.api`."""
 
     def __init__(self, cause: str, remedy: str) -> None:
         super().__init__(cause, remedy)
@@ -79,7 +82,7 @@ class ConfigurationError(Ast2hfError):
 
 @dataclass(frozen=True)
 class Choice:
-    """One answer to a question. ``override``: what to add to the command line; ``evidence``: what speaks for it."""
+    """One answer to a question. ``override``: what to add to the command line; ``evidence``: what supports it."""
 
     override: str
     meaning: str
@@ -91,9 +94,9 @@ class Choice:
 
 @dataclass(frozen=True)
 class Question:
-    """What only the user can say: ``open`` names it in a sentence, ``choices`` are its answers, likeliest first.
+    """A question that only the user can answer: ``open`` states it; ``choices`` are the answers, likeliest first.
 
-    ``placeholder``: what stands in a command for the answer, and is refused where it is not replaced.
+    ``placeholder``: takes the place of the answer in a command, and is refused if it is not replaced.
     """
 
     open: str
@@ -101,24 +104,24 @@ class Question:
     placeholder: str = ""
 
     def shown(self) -> tuple[Choice, ...]:
-        """Those that are put before a person: where there are many, those that something speaks for."""
+        """The choices to show; if there are many, those supported by evidence."""
         likely = tuple(choice for choice in self.choices if choice.evidence)
         return self.choices if len(self.choices) <= SHOWN_CHOICES else (likely or self.choices)[:SHOWN_CHOICES]
 
 
 SHOWN_CHOICES = 8
-"""Of one question; of more, task=inspect shows all."""
+"""Choices shown per question; task=inspect shows all."""
 
 CHOOSE = "CHOOSE"
-"""What stands in a command for a value that only the user knows."""
+"""The placeholder in a command for a value that only the user knows."""
 
 
 class QuestionError(ConfigurationError):
-    """The file does not say all that is needed. Each of ``questions`` is to be answered; nothing is guessed."""
+    """The file does not determine everything. Each of ``questions`` must be answered; nothing is guessed."""
 
     def __init__(self, *questions: Question) -> None:
-        answers = (", or ".join(choice.override for choice in question.shown()) for question in questions)
-        super().__init__("; ".join(question.open for question in questions), f"give {'; and '.join(answers)}")
+        answers = (" or ".join(choice.override for choice in question.shown()) for question in questions)
+        super().__init__(", and ".join(question.open for question in questions), f"set {', and '.join(answers)}")
         self.questions = questions
 
     def __reduce__(self) -> tuple[type[QuestionError], tuple[Question, ...]]:
@@ -130,14 +133,14 @@ class QuestionError(ConfigurationError):
         return self.questions[0]
 
     def lines(self) -> Iterator[str]:
-        """What is open on the first line, and below it each answer on a line of its own."""
-        yield f"{printable(self.cause, 4000)}; give one of" + (" each:" if len(self.questions) > 1 else ":")
+        """The questions on the first line, then each answer on a separate line."""
+        yield f"{printable(self.cause, 4000)}; add one of" + (" each group:" if len(self.questions) > 1 else ":")
         for number, question in enumerate(self.questions):
             if number:
                 yield "  and"
             yield from (f"  {printable(choice, 400)}" for choice in question.shown())
             if left := len(question.choices) - len(question.shown()):
-                yield f"  or one of {left} more, which task=inspect shows"
+                yield f"  or one of {left} more, shown by task=inspect"
 
 
 class InputError(Ast2hfError):
@@ -147,13 +150,13 @@ class InputError(Ast2hfError):
 
 
 class DownloadError(Ast2hfError):
-    """Something could not be fetched."""
+    """Something could not be downloaded."""
 
     exit_code = 4
 
 
 class VerificationError(Ast2hfError):
-    """The proof failed: the converted model is not the original function."""
+    """The proof failed: the converted model does not compute the original function."""
 
     exit_code = 5
 
@@ -171,6 +174,6 @@ class TrackingError(Ast2hfError):
 
 
 class HubError(Ast2hfError):
-    """The model could not be pushed to the Hugging Face Hub; the folder is published on this machine all the same."""
+    """The model could not be pushed to the Hugging Face Hub; the folder is still published on this machine."""
 
     exit_code = 8

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 ATTEMPTS = 3
-"""Of each step. huggingface_hub itself makes up to six attempts at some requests. Those that upload a large file are
-among them, and are therefore not repeated here."""
+"""Attempts for each step. huggingface_hub itself retries some requests up to six times, including uploads of large
+files, which are therefore not repeated here."""
 
 TIMEOUT = 60.0
 """Seconds without a byte after which a request fails; by default huggingface_hub waits forever."""
@@ -31,14 +31,14 @@ _REMEDIES = {
     401: _HINT_TOKEN,
     403: _HINT_TOKEN,
     404: f"check hub.repo_id, or {_HINT_TOKEN}",
-    412: "someone else has committed in the meantime: check that nothing gets lost",
+    412: "check the commit that someone else has made in the meantime, so that nothing gets lost",
 }
 
 _T = TypeVar("_T")
 
 
 def check() -> None:
-    """Raise HubError where a push is certain to fail, before any work is done for it. No network access."""
+    """Raise HubError if a push is certain to fail, before any work is done. No network access."""
     from huggingface_hub import constants, get_token
 
     if constants.HF_HUB_OFFLINE:
@@ -54,11 +54,11 @@ def check() -> None:
 def push(target: Path, settings: Hub, card: bytes | None = None) -> str:
     """Commit the files of the folder ``target``; return the URL of the repository and the commit's hash.
 
-    Those of the model, the card and the report are sent, and nothing else that may lie in the folder.
-    ``card``: sent as README.md instead of the one in the folder, whose snippet may name a folder of this machine.
+    Only the files of the model, the card and the report are sent, whatever else is in the folder.
+    ``card``: sent as README.md instead of the one in the folder, whose snippet may name a local folder.
 
-    What the Hub already has is not sent again, and without changes there is no commit. Raises HubError; the folder is
-    left as it is.
+    Files that the Hub already has are not sent again, and without changes there is no commit. Raises HubError; the
+    folder remains unchanged.
     """
     from huggingface_hub import HfApi
 
@@ -82,8 +82,8 @@ def _push(api: HfApi, target: Path, settings: Hub, card: bytes | None) -> str:
         content[names.CARD] = card
     repo = _retry(lambda: api.create_repo(requested, private=settings.private, exist_ok=True).repo_id)
     parent = _retry(lambda: _head(api, repo, settings.revision))
-    # An attempt whose answer was lost has made the commit. The next attempt then learns from the Hub that nothing is
-    # left to send. As all attempts name the same parent, a commit by someone else in between is refused with 412.
+    # If the answer to an attempt was lost, the commit may exist; the next attempt then learns from the Hub that nothing
+    # is left to send. As all attempts name the same parent, a commit by someone else in between is refused with 412.
     commit = _retry(
         lambda: api.create_commit(
             repo,
@@ -109,7 +109,7 @@ def _head(api: HfApi, repo: str, revision: str) -> str | None:
 
 
 def _retry(step: Callable[[], _T]) -> _T:
-    """The result of ``step``, which is repeated after transient errors."""
+    """The result of ``step``, repeated after transient errors."""
     from tenacity import stop_after_attempt
 
     def attempt() -> _T:
@@ -121,10 +121,10 @@ def _retry(step: Callable[[], _T]) -> _T:
 
 @contextmanager
 def _bounded_silence() -> Iterator[None]:
-    """Have the requests of huggingface_hub fail after TIMEOUT; its API takes no timeout for most of them."""
+    """Make requests of huggingface_hub fail after TIMEOUT; for most of them its API takes no timeout."""
     from huggingface_hub.utils import get_session
 
-    session = get_session()  # for each attempt: after a refused connection there is a new one
+    session = get_session()  # once per attempt: a refused connection is followed by a new session
     before = getattr(session, "timeout", None)
     session.timeout = TIMEOUT
     try:
@@ -148,7 +148,7 @@ def _no_progress_bars() -> Iterator[None]:
 
 
 def _not_pushed(error: Exception, target: Path, settings: Hub) -> HubError:
-    remedy = _REMEDIES.get(status(error) or 0, "see the reason given, and check the network")
+    remedy = _REMEDIES.get(status(error) or 0, "check the reason given and the network")
     return HubError(
         f"saved locally, not pushed to {printable(settings.repo_id)} ({_describe(error)})",
         f"{remedy}; to push {printable(target)} as it is, rerun the same command with skip_existing=true",
@@ -156,7 +156,7 @@ def _not_pushed(error: Exception, target: Path, settings: Hub) -> HubError:
 
 
 def _describe(error: BaseException) -> str:
-    """What the Hub says, without the URLs and request identifiers that huggingface_hub adds."""
+    """The Hub's message, without the URLs and request identifiers that huggingface_hub adds."""
     code, cause = status(error), root_cause(error)
     if code is None:
         return f"{printable(type(cause).__name__)}: {printable(cause, 160)}"

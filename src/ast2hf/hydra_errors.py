@@ -1,7 +1,7 @@
-"""Errors of Hydra and OmegaConf in one line, with the nearest valid name and the remedy.
+"""Errors of Hydra and OmegaConf on one line, with the nearest valid name and the remedy.
 
-Much of it is read from the text of their messages, since their exceptions carry little else. That is safe while
-pyproject.toml pins hydra-core below 1.4 and omegaconf below 2.4; the tests compose every kind of error for real.
+Much is extracted from the text of their messages, since their exceptions carry little else. That is safe while
+pyproject.toml pins hydra-core below 1.4 and omegaconf below 2.4; the tests provoke every kind of error for real.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ast2hf.validation import TASKS
 
 
 def explain(error: Exception) -> ConfigurationError:
-    """An error of Hydra or OmegaConf in one line, with the nearest valid name."""
+    """An error of Hydra or OmegaConf on one line, with the nearest valid name."""
     explained = _explain(error)
     explained.__cause__ = error
     return explained
@@ -38,14 +38,14 @@ def _explain(error: Exception) -> ConfigurationError:
         full_key = re.search(r"full_key: (\S+)", text)
         key = match[1] or (full_key[1] if full_key else match[2])
         if key in GROUPS:
-            return ConfigurationError(f"{key} takes the name of a choice", "see --help for the choices")
+            return ConfigurationError(f"{key} must be set to the name of a choice", "see --help for the choices")
         return unknown_key(key)
     if "Config group override must be a string or a list" in text:
         given = [a for a in sys.argv[1:] if a.partition("=")[0] in GROUPS and a.lower().endswith("=null")]
         return ConfigurationError(f"null is not a choice: {' '.join(given)}", "see --help for the choices")
     if match := re.search(r"full_key: (\S+)", text):
         if "is not Optional" in text:
-            return ConfigurationError(f"{match[1]} may not be null", "see --cfg job for the keys and their types")
+            return ConfigurationError(f"{match[1]} must not be null", "see --cfg job for the keys and their types")
         return ConfigurationError(
             f"{match[1]}: {first_line(_chain(error)[-1])}", "see --cfg job for the keys and their types"
         )
@@ -55,7 +55,7 @@ def _explain(error: Exception) -> ConfigurationError:
 
 
 def _of_a_resolver(error: BaseException | None) -> ConfigurationError | None:
-    """What one of our resolvers raised: OmegaConf raises its own error for it, and not from it."""
+    """The error raised by one of our resolvers: OmegaConf raises its own in its place, without chaining it."""
     while error is not None and not isinstance(error, ConfigurationError):
         error = error.__context__
     return error
@@ -75,7 +75,7 @@ def _unknown_choice(missing: str, options: list[str]) -> ConfigurationError:
 
 
 _LAUNCHERS = {"joblib": "joblib", "ray": "ray", "submitit_local": "slurm_local", "submitit_slurm": "slurm"}
-"""Of each launcher that is a plugin, the choice of scale= that uses it."""
+"""For each plugin launcher, the choice of scale= that uses it."""
 
 
 def _missing_launcher(missing: str) -> ConfigurationError | None:
@@ -85,7 +85,8 @@ def _missing_launcher(missing: str) -> ConfigurationError | None:
     scale = _LAUNCHERS[launcher]
     extra = scale.removesuffix("_local")
     return ConfigurationError(
-        f"scale={scale} needs pip install 'ast2hf[{extra}]'", "without scale=… the jobs run here, one after the other"
+        f"scale={scale} needs an extra that is not installed",
+        f"run pip install 'ast2hf[{extra}]', or leave out scale=… to run the jobs here, one after the other",
     )
 
 
@@ -97,12 +98,12 @@ def _unparsable(override: str | None) -> ConfigurationError:
     quoted = f"""'{key}="{value}"'"""
     return ConfigurationError(
         f"{shown} cannot be parsed",
-        f"put a value with special characters into double quotes, and the whole into single ones: {quoted}",
+        f"put a value with special characters in double quotes, and the whole argument in single quotes: {quoted}",
     )
 
 
 def _named(word: str) -> str:
-    """A question that puts the key before a ``word`` which was given without one, or nothing."""
+    """A question that suggests a key for a ``word`` given without one, or nothing."""
     if word in TASKS:
         return f"did you mean task={word}? "
     if "." in word or "/" in word:

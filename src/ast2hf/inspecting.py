@@ -1,4 +1,4 @@
-"""Say what a checkpoint is and how to convert it, without converting it. Needs no torch, and no hash of the file."""
+"""Describe a checkpoint and how to convert it, without converting it. Needs neither torch nor a hash of the file."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
     from ast2hf.progress import Progress
 
 _OPEN = ("frequency_stride", "time_stride", "max_length", "num_positions")
-"""Sizes that are not known while strides are open."""
+"""Sizes that are unknown while the strides are ambiguous."""
 
 _READINGS = 200
-"""The most that an inspection keeps."""
+"""The largest number that an inspection keeps."""
 
 _PLAIN = re.compile(r"[\w./~+@%-]+")
-"""A value that the grammar of overrides needs no quotes for."""
+"""A value that needs no quotes in an override."""
 
 
 def inspect_file(config: Config, given: Sequence[str], progress: Progress, program: str = "ast2hf") -> Inspection:
-    """What the file that ``config.checkpoint`` names is. ``given``: see :func:`inspect`.
+    """Inspect the file that ``config.checkpoint`` names. ``given``: see :func:`inspect`.
 
-    Raises the errors of a file that cannot be fetched, opened or vetted; what is no model that can be converted is an
-    inspection, too.
+    Raises an error if the file cannot be fetched, opened or vetted. A model that cannot be converted is not an error,
+    but an inspection with the verdict ``refused``.
     """
     from ast2hf.checkpoint.source import locate
     from ast2hf.checkpoint.state_dict import open_checkpoint
@@ -64,7 +64,7 @@ def inspect_file(config: Config, given: Sequence[str], progress: Progress, progr
 
 
 def override(key: str, value: str) -> str:
-    """``key`` and ``value`` as one word of the command line, with the quotes that its grammar needs."""
+    """``key`` and ``value`` as one override, with the quotes that Hydra's grammar needs."""
     if _PLAIN.fullmatch(value):
         return f"{key}={value}"
     escaped = re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + ('\\"' if m[2] else ""), value)
@@ -72,9 +72,9 @@ def override(key: str, value: str) -> str:
 
 
 def inspect(checkpoint: Checkpoint, config: Config, given: Sequence[str], program: str = "ast2hf") -> Inspection:
-    """What ``checkpoint`` is. ``given``: the overrides that led to ``config``, which the command begins with.
+    """Inspect ``checkpoint``. ``given``: the overrides that led to ``config``; the suggested command begins with them.
 
-    Raises nothing of its own: what cannot be converted is ``refused``.
+    A model that cannot be converted raises no error; it is ``refused``.
     """
     found = Inspection(
         "refused", checkpoint.path.name, checkpoint.nbytes, checkpoint.format, opaque=dict(checkpoint.opaque),
@@ -89,7 +89,7 @@ def inspect(checkpoint: Checkpoint, config: Config, given: Sequence[str], progra
 
 
 def _seen(found: Inspection, checkpoint: Checkpoint, recognition: Recognition) -> Inspection:
-    """With what is known of the state dict, whatever its family."""
+    """``found`` with what is known about the state dict, whatever its family."""
     match = recognition.matches[0]
     part = match.state_dict.parts[0]
     tensors = match.state_dict.tensors.values()
@@ -107,7 +107,7 @@ def _seen(found: Inspection, checkpoint: Checkpoint, recognition: Recognition) -
 def _sized(
     found: Inspection, recognition: Recognition, config: Config, given: Sequence[str], program: str
 ) -> Inspection:
-    """With sizes, leftovers, the questions, and the command."""
+    """``found`` with sizes, leftovers, questions, and the command."""
     match = recognition.matches[0]
     head = NO_HEAD if match.no_head and recognition.question is None else config.model.head
     variant = built.filled(replace(config.model, head=head), match)
@@ -144,20 +144,20 @@ def _sized(
 
 
 def _unsaid(found: Inspection, match: Match, settled: Settled, config: Config, unknown: bool) -> Iterator[Question]:
-    """What no file says, and was not said."""
+    """Questions that no file can answer and that the user has not answered."""
     yield from settled.unsaid
     if found.head != NO_HEAD and config.labels is None and config.model.labels is None:
         yield Question(
-            "the names of the classes are not in the file",
+            "the file does not contain the names of the classes",
             (
-                Choice("labels=FILE", "a JSON, CSV or text file with a name for each class, in the training's order"),
+                Choice("labels=FILE", "a JSON, CSV or text file with one name per class, in the order of the training"),
                 Choice("labels=none", "LABEL_0, LABEL_1, …"),
             ),
             f"labels={CHOOSE}",
         )
     if unknown and config.unused is None:
         yield Question(
-            "some tensors belong to no part of the model",
+            "some tensors are not part of the model",
             (Choice("unused=drop", "leave them out, if no result depends on them"),),
             f"unused={CHOOSE}",
         )

@@ -1,4 +1,4 @@
-"""What a checkpoint is and how to convert it: data alone."""
+"""The result of an inspection: what a checkpoint is and how to convert it. Data only."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Verdict = Literal["recognised", "ambiguous", "refused"]
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a checkpoint is, as far as its tensors say it.
+    """What a checkpoint is, as far as its tensors show.
 
-    ``verdict``: ``recognised``; ``ambiguous``: only the user can say which of ``candidates`` it is; ``refused``, for
-    ``reason``. ``geometry``: sizes that are known, by name. ``head``: ``classification`` or ``none``, and why there is
-    no classifier in ``no_head``. ``readings``: every strides and length that fit the count of tokens. ``left_over``:
-    tensors that no part of the model takes, with the reason why they can be left out, or None. ``opaque``: kinds of
-    objects that were left unread, and how many. ``command`` converts it, once each CHOOSE in it is replaced by what
-    ``to_choose`` says; None where it cannot be converted.
+    ``verdict``: ``recognised``; ``ambiguous`` if only the user can say which of ``candidates`` it is; ``refused``, for
+    ``reason``. ``geometry``: the known sizes, by name. ``head``: ``classification`` or ``none``; ``no_head`` says why
+    there is no classifier. ``readings``: all strides and lengths that fit the number of tokens. ``left_over``: tensors
+    that no part of the model uses, each with the reason why it can be left out, or None. ``opaque``: the kinds of
+    objects left unread, with their number. ``command`` converts the file once every CHOOSE in it is replaced by an
+    answer from ``to_choose``; None if the file cannot be converted.
     """
 
     verdict: Verdict

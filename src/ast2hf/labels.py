@@ -21,33 +21,33 @@ _INDEX = re.compile(r"\s*[0-9]{1,9}\s*")
 _NAME_COLUMNS = ("display_name", "label", "name")
 
 _TEXT = ".txt"
-"""How the name of a file ends that may have a name a line. In any other it is taken for a CSV without its header."""
+"""The suffix of a file that may have one name per line. With another suffix it is taken for a CSV without a header."""
 
 _JSON = re.compile(r'\s*(\{|\[\s*["\]])')
 """The beginning of JSON in a text file; ``[noise]`` may be a name."""
 
 MAX_FILE = 64 << 20
-"""Bytes. The labels of AudioSet have 15 KB."""
+"""Bytes. AudioSet's label file has 15 KB."""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Names by class index; ``names`` is None where they are to be LABEL_0, LABEL_1, ...
+    """Names by class index; ``names`` is None for LABEL_0, LABEL_1, ...
 
-    ``uri``: of a local file its name alone.
+    ``uri``: for a local file, only its name.
     """
 
     names: tuple[str, ...] | None
     uri: str
 
     def for_classes(self, count: int) -> tuple[str, ...]:
-        """One name for each of ``count`` classes. Raises InputError where the file has another number."""
+        """One name for each of ``count`` classes. Raises InputError if the file has a different number."""
         if self.names is None:
             return tuple(f"LABEL_{i}" for i in range(count))
         if len(self.names) != count:
             raise InputError(
-                f"{printable(self.uri)} has {len(self.names)} labels, the checkpoint {count} classes",
-                "give the label file of the training as labels=PATH, or labels=none",
+                f"{printable(self.uri)} has {len(self.names)} labels, but the checkpoint has {count} classes",
+                "set labels=PATH to the label file of the training, or labels=none",
             )
         return self.names
 
@@ -62,7 +62,7 @@ def load_labels(labels: str | None, variant: Variant) -> Labels:
         content = local_files.read(path, "label file", "set labels=PATH or labels=none", MAX_FILE)
         return Labels(parse(content, path.name), f"hf://datasets/{variant.labels.repo}/{variant.labels.filename}")
     content = local_files.read(
-        labels, "label file", "give labels=PATH of a JSON, CSV or text file, or labels=none", MAX_FILE
+        labels, "label file", "set labels=PATH to a JSON, CSV or text file, or labels=none", MAX_FILE
     )
     return Labels(parse(content, labels), Path(labels).name)
 
@@ -70,7 +70,7 @@ def load_labels(labels: str | None, variant: Variant) -> Labels:
 def parse(content: bytes, name: str) -> tuple[str, ...]:
     """The names in order of their index. JSON: {"0": "Speech", …} or ["Speech", …]. CSV: with a header line that has
     ``index`` and ``display_name`` (the authors' class_labels_indices.csv; also ``id``, ``label``, ``name``).
-    Text, where ``name`` ends in ``.txt``: a name a line; it may hold JSON or CSV as well.
+    Text, if ``name`` ends in ``.txt``: one name per line; such a file may also hold JSON or CSV.
     """
     shown = printable(name)
     encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
@@ -80,7 +80,7 @@ def parse(content: bytes, name: str) -> tuple[str, ...]:
         line = content[: error.start].count(b"\n") + 1
         raise InputError(f"{shown}, line {line}: not UTF-8 text", "save the label file as UTF-8") from None
     if not text.strip():
-        raise InputError(f"{shown} is empty", "give a label file with labels, or labels=none")
+        raise InputError(f"{shown} is empty", "use a file with labels, or set labels=none")
     return _ordered(_entries(text, name, shown), shown)
 
 
@@ -97,8 +97,8 @@ def _entries(text: str, name: str, shown: str) -> Iterator[tuple[str, object, ob
 
 
 def _line_entries(text: str) -> Iterator[tuple[str, object, object]]:
-    """Every line a name, an empty one included, which is refused for it; but not those at the end of the file."""
-    lines = re.split(r"\r\n|\n|\r", text.rstrip())  # not at the other signs of splitlines(), which no name may have
+    """Every line is a name, even an empty one (which is refused later), except empty lines at the end of the file."""
+    lines = re.split(r"\r\n|\n|\r", text.rstrip())  # splitlines() also splits at characters that no name may contain
     for index, line in enumerate(lines):
         yield f"line {index + 1}", index, line.strip(" ")
 
@@ -126,13 +126,13 @@ def _csv_entries(text: str, shown: str) -> Iterator[tuple[str, object, object]]:
         if index is None or label is None:
             raise InputError(
                 f"{shown}, line 1: the header has no columns index and display_name",
-                f"begin the file with: index,display_name (a name a line: in a file that ends in {_TEXT})",
+                f"begin the file with index,display_name, or write one name per line in a {_TEXT} file",
             )
         for row in reader:
-            if None in row:  # where DictReader puts what the header has no column for
+            if None in row:  # where DictReader puts surplus fields
                 raise InputError(
                     f"{shown}, line {reader.line_num}: more fields than the header",
-                    "put labels with a comma between quotation marks",
+                    "put labels that contain a comma in double quotes",
                 )
             yield f"line {reader.line_num}", row[index], row[label]
     except csv.Error as error:

@@ -1,4 +1,4 @@
-"""Tensors of a checkpoint that no part of the model takes: left out with a reason, or listed and refused."""
+"""Tensors of a checkpoint that no part of the model uses: left out with a reason, or listed and refused."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 DROP = "drop"
 
-_ANOTHER = "of another model in the file, which was not chosen"
-_UNUSED = "belongs to no part of the model; left out by unused=drop"
+_ANOTHER = "part of another model in the file, which was not chosen"
+_UNUSED = "not part of the model; left out by unused=drop"
 
 _SHOWN = 20
-"""Tensors that an error lists."""
+"""The number of tensors that an error lists."""
 
 
 @dataclass(frozen=True)
 class Leftovers:
     """Tensors of a checkpoint that no rule names.
 
-    ``known``: why those can be left out of which it is known. ``inside``: unknown ones among those of the model, names
-    without its prefix; ``outside``: the other unknown ones, names as in the file.
+    ``known``: tensors known to be unnecessary, each with the reason. ``inside``: unknown tensors inside the model,
+    named without its prefix; ``outside``: all other unknown tensors, named as in the file.
     """
 
     known: Mapping[str, str]
@@ -37,27 +37,28 @@ class Leftovers:
     outside: Mapping[str, Sizes]
 
     def dropped(self, unused: str | None) -> dict[str, str]:
-        """All of them with the reason why they are left out; the unknown ones where ``unused`` is drop.
+        """All of them, each with the reason for leaving it out.
 
-        What lies inside the model is part of how it computes (an adapter, a scale), whatever its name: leaving it out
-        would be another function. Raises InputError for these, and where ``unused`` does not say drop.
+        A tensor inside the model is part of its computation (an adapter, a scale), whatever its name: leaving it out
+        would give another function. Raises InputError for such tensors, and for unknown ones outside the model unless
+        ``unused`` is drop.
         """
         if self.inside:
             raise InputError(
-                f"the checkpoint has unknown tensors inside the model ({_listed(self.inside)}), so that it computes "
-                "something other than its family does",
-                "merge what was added to the model (an adapter, for instance) into its weights, and save it again",
+                f"the checkpoint has unknown tensors inside the model ({_listed(self.inside)}), so it does not compute "
+                "what its family does",
+                "merge whatever was added to the model (such as an adapter) into its weights, and save it again",
             )
         if self.outside and unused != DROP:
             raise InputError(
-                f"the checkpoint has tensors that belong to no part of the model ({_listed(self.outside)})",
-                "if no result depends on them, leave them out with unused=drop",
+                f"the checkpoint has tensors that are not part of the model ({_listed(self.outside)})",
+                "set unused=drop to leave them out, if no result depends on them",
             )
         return {**self.known, **dict.fromkeys(self.outside, _UNUSED)}
 
 
 def find(state_dict: StateDict, rules: Sequence[Rule | Drop], others: Sequence[Place]) -> Leftovers:
-    """What ``rules`` (expanded) do not name. ``others``: places of the file that were not chosen."""
+    """The tensors that ``rules`` (expanded) do not name. ``others``: places in the file that were not chosen."""
     sources = {name for rule in rules if isinstance(rule, Rule) for name in rule.sources}
     named = sources | {rule.source for rule in rules if isinstance(rule, Drop)}
     roots = {name.partition(".")[0] for name in sources}
@@ -69,7 +70,7 @@ def find(state_dict: StateDict, rules: Sequence[Rule | Drop], others: Sequence[P
     for name, shape in state_dict.shapes.items():
         if name in named:
             continue
-        if name.partition(".")[0] in roots:  # whatever it is called: nothing in the model is known to be inert
+        if name.partition(".")[0] in roots:  # whatever its name: no tensor inside the model is known to be inert
             inside[name] = shape
         elif (reason := inert.reason(name)) is not None:
             known[name] = reason

@@ -1,7 +1,7 @@
-"""Files that the user names, those of the cache, and those that come with the package.
+"""Files named by the user, files in the cache, and files that come with the package.
 
-What is opened by a name that is not this run's alone goes through :func:`open_file` or :func:`open_unshared`: a pipe
-would be waited for, a device read without end, and through a link a file elsewhere would be written.
+Any path that others may control is opened with :func:`open_file` or :func:`open_unshared`: otherwise a pipe would
+block, a device could be read without end, and a link could redirect writes to another file.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _NO_FILES = (
     (stat.S_ISBLK, "a device"),
     (stat.S_ISLNK, "a link"),
 )
-"""What can be at the path of a file instead of one."""
+"""What can be at a path instead of a regular file."""
 
-_CAREFULLY = os.O_NONBLOCK | os.O_NOCTTY  # a pipe that took the place of the file meanwhile is not waited for
+_CAREFULLY = os.O_NONBLOCK | os.O_NOCTTY  # does not block, even if a pipe has replaced the file since it was checked
 
 _File = TypeVar("_File", bound=IO[Any])
 
@@ -35,7 +35,7 @@ _BLOCK = 1 << 20
 
 
 class NoFileError(OSError):
-    """What is at a path is not a file, or not this path's alone; ``strerror`` says what it is."""
+    """The path does not lead to a regular file, or the file has other hard links; ``strerror`` says which."""
 
 
 def conf_folder() -> Path:
@@ -53,7 +53,7 @@ def expand(path: str) -> Path:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` so that a reader sees all of it or what was there before, never a part.
+    """Write ``content`` to ``path`` so that a reader sees either the old content or all of the new, never a part.
 
     Raises OSError; then nothing is left behind.
     """
@@ -67,29 +67,29 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def open_file(path: Path) -> io.FileIO:
-    """Open ``path``, or the file that it links to, for reading, unbuffered. Never waits.
+    """Open ``path``, or the file that it links to, for reading, unbuffered. Never blocks.
 
-    Raises NoFileError where it is none, other OSErrors as :func:`open` does, ValueError for a name with a NUL.
+    Raises NoFileError if it is not a regular file, other OSErrors like :func:`open`, ValueError for a name with a NUL.
     """
-    _require(path.stat(), alone=False)  # before it is opened: that alone can set a device going
+    _require(path.stat(), alone=False)  # before opening, which alone could activate a device
     return _checked(io.FileIO(path, "r", opener=_opener(0)), alone=False)
 
 
 def open_unshared(path: Path, mode: str) -> IO[Any]:
-    """Open ``path`` itself: no link, and no file that has a second name by which it is another's.
+    """Open ``path`` itself, refusing links and files with other hard links, which may belong to someone else.
 
-    ``mode``: as of :func:`open`, binary; not ``w``, which would empty the file before it is looked at. Raises OSError,
-    NoFileError among them.
+    ``mode``: as for :func:`open`, binary; not ``w``, which would empty the file before it is checked. Raises OSError,
+    including NoFileError.
     """
     if "w" in mode:
-        raise ValueError("it would be emptied before it is looked at")
+        raise ValueError("mode w would empty the file before it is checked")
     if "x" not in mode:
         require_unshared(path)
     return _checked(open(path, mode, opener=_opener(os.O_NOFOLLOW)), alone=True)
 
 
 def require_unshared(path: Path) -> None:
-    """Raise NoFileError where something is at ``path`` that is not a file, or has a second name."""
+    """Raise NoFileError if ``path`` exists but is not a regular file, or has other hard links."""
     try:
         found = path.lstat()
     except FileNotFoundError:
@@ -103,15 +103,15 @@ def is_own(file: IO[Any]) -> bool:
 
 
 def read_file(path: Path, limit: int) -> bytes:
-    """The content of ``path``, of at most ``limit`` bytes. Raises OSError, ValueError for a name with a NUL."""
+    """The content of ``path``, at most ``limit`` bytes. Raises OSError, ValueError for a name with a NUL."""
     with open_file(path) as file:
         return read_open(file, limit)
 
 
 def read_open(file: IO[bytes], limit: int) -> bytes:
-    """What is left of ``file``, of at most ``limit`` bytes. Raises OSError."""
+    """The rest of ``file``, at most ``limit`` bytes. Raises OSError."""
     content = io.BytesIO()
-    while block := file.read(_BLOCK):  # not as many as it says that it has: those of /proc say 0
+    while block := file.read(_BLOCK):  # not by its size: files in /proc claim 0
         content.write(block)
         if content.tell() > limit:
             raise OSError(errno.EFBIG, f"it has more than {limit:,} bytes")
@@ -119,7 +119,7 @@ def read_open(file: IO[bytes], limit: int) -> bytes:
 
 
 def read(path: str | Path, what: str, remedy: str, limit: int) -> bytes:
-    """The content of ``path``, of at most ``limit`` bytes. ``what`` and ``remedy`` serve the InputError."""
+    """The content of ``path``, at most ``limit`` bytes. ``what`` and ``remedy`` are used in the InputError."""
     try:
         return read_file(expand(str(path)), limit)
     except (OSError, ValueError) as error:
@@ -127,7 +127,7 @@ def read(path: str | Path, what: str, remedy: str, limit: int) -> bytes:
 
 
 def unreadable(what: str, error: OSError | ValueError, remedy: str) -> InputError:
-    """ValueError is what pathlib raises for a path with a NUL."""
+    """The error for a file that cannot be read; pathlib raises ValueError for a path with a NUL."""
     why = error.strerror if isinstance(error, OSError) else error
     return InputError(f"{what} cannot be read ({why})", remedy)
 
@@ -148,6 +148,6 @@ def _checked(file: _File, alone: bool) -> _File:
 def _require(found: os.stat_result, alone: bool) -> None:
     if not stat.S_ISREG(found.st_mode):
         kind = next((name for is_kind, name in _NO_FILES if is_kind(found.st_mode)), "something else")
-        raise NoFileError(errno.EINVAL, f"it is {kind}, not a file")
+        raise NoFileError(errno.EINVAL, f"it is {kind}, not a regular file")
     if alone and found.st_nlink > 1:
-        raise NoFileError(errno.EMLINK, "it is a hard link: the file has another name as well")
+        raise NoFileError(errno.EMLINK, "the file has other hard links")

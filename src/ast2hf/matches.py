@@ -1,4 +1,4 @@
-"""The things that a state dict in a checkpoint can be: each a family, what it does with its tokens, and its tensors."""
+"""Candidate interpretations of a state dict in a checkpoint: each a family, a pooling, and the tensors."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from ast2hf.checkpoint.state_dict import Checkpoint, StateDict
 
 UNTRAINED = "the classifier was never trained"
-"""How the reason begins why such a model is no classifier."""
+"""The beginning of the reason why such a model is not a classifier."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """One thing that the checkpoint can be. ``no_head``: why it cannot become a classifier; None where it can.
+    """One interpretation of the checkpoint. ``no_head``: why it cannot become a classifier; None if it can.
 
-    ``head_norm``: as in ``model.head_norm``, said by the user or by a pickled module.
+    ``head_norm``: as in ``model.head_norm``, set by the user or read from a pickled module.
     """
 
     family: Family
@@ -37,7 +37,7 @@ class Match:
 
     @property
     def head_apart(self) -> bool:
-        """Whether its head is a classifier beside the model, and not the model's own."""
+        """Whether its head is a classifier beside the model rather than the model's own."""
         return any(name.startswith(HEAD) for name in self.state_dict.tensors)
 
     @property
@@ -52,14 +52,14 @@ class Match:
 
 
 def find(checkpoint: Checkpoint, place: Place, variant: Variant) -> Iterator[Match]:
-    """All that ``place`` can be, as far as ``variant`` leaves it open. Raises InputError where nothing is left."""
+    """All that ``place`` can be, given what ``variant`` sets. Raises InputError if nothing is left."""
     found = False
     for families, with_head in ((place.families, False), (place.with_head, True)):
         if with_head and families and place.rivals:
             shown = ", ".join(printable(key, 60) for key in place.rivals)
             raise InputError(
                 f"several state dicts beside the model could be its classifier ({shown})",
-                "save the model and its classifier alone, or say model.family=ast to use the classifier in the model",
+                "save only the model and its classifier, or set model.family=ast to use the classifier in the model",
             )
         state_dict = checkpoint.select(place.parts(with_head=with_head)) if families else None
         for family in families:
@@ -71,7 +71,7 @@ def find(checkpoint: Checkpoint, place: Place, variant: Variant) -> Iterator[Mat
     if not found:
         titles = ", ".join(f"{f.title} ({', '.join(f.poolings)})" for f in (*place.families, *place.with_head))
         raise InputError(
-            f"model.pooling={variant.pooling} is not what the checkpoint's family does: {titles}",
+            f"model.pooling={variant.pooling} does not fit the checkpoint's family: {titles}",
             "correct model.pooling, or leave it out",
         )
 
@@ -85,7 +85,7 @@ def _match(family: Family, pooling: str, place: Place, state_dict: StateDict, va
 
 
 def _untrained(match: Match) -> str | None:
-    """Why the head is no classifier, where its layer norm was never trained."""
+    """Why the head is not a usable classifier, if its layer norm was never trained; else None."""
     norm = {
         target: rule.sources[0]
         for rule in match.family.table(CLASSIFICATION, match.state_dict.shapes, head_norm=match.head_norm)
@@ -96,4 +96,4 @@ def _untrained(match: Match) -> str | None:
     if weight is None or bias is None or not heads.untrained(weight, bias):
         return None
     name = norm["classifier.layernorm.weight"].rpartition(".")[0]
-    return f"{UNTRAINED}: its layer norm {name} is exactly ones and zeros, which no step of training leaves"
+    return f"{UNTRAINED}: its layer norm {name} is exactly ones and zeros, as any training step would have changed"

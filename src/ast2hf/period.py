@@ -1,10 +1,10 @@
-"""How many columns a grid of patches has, as far as its position embeddings show it. Evidence, and no proof.
+"""Estimate how many columns a grid of patches has from its position embeddings. Evidence, not proof.
 
-Patches lie row after row, so that neighbours in frequency lie a row apart: embeddings that change smoothly over the
-grid are most alike at that distance. On smooth grids made up for the purpose, cut and interpolated as the authors do
-(8 to 17 rows), the most alike distance was the truth in all of 630 trials with noise of up to twice the signal, and in
-187 of 210 with five times. Noise alone gets no answer, since no distance is better than chance. It was not measured on
-real weights, and is wrong for a Patch-Mix model that was hardly trained, whose first grid is another.
+Patches are stored row by row, so neighbours in frequency are one row apart, and embeddings that change smoothly over
+the grid are most similar at that distance. On smooth synthetic grids, cut and interpolated as the authors do (8 to 17
+rows), the distance of greatest similarity was correct in all of 630 trials with noise up to twice the signal, and in
+187 of 210 with five times the signal. Noise alone gives no answer, since no distance is better than chance. It was not
+measured on real weights, and it is wrong for a barely trained Patch-Mix model, whose initial grid is a different one.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _CLEAR = 6.0
-"""Standard errors by which the best must be better than the next, so that chance does not speak."""
+"""Standard errors by which the best must exceed the second best, to rule out chance."""
 
 
 def columns(patches: NDArray[Any], choices: Collection[int]) -> int | None:
-    """The number of columns, of ``choices``, that ``patches`` (count, width) speak for; None where they do not."""
+    """The number of columns among ``choices`` that ``patches`` (count, width) suggest; None if none stands out."""
     import numpy as np
 
     count, width = patches.shape

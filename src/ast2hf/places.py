@@ -1,4 +1,4 @@
-"""Where in a checkpoint the state dict of a model lies: under which keys, behind which prefix."""
+"""Where in a checkpoint the state dict of a model is: under which keys, with which prefix."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ ROOT = "/"
 """What ``checkpoint_key`` calls the outermost mapping of a file."""
 
 HEAD = "classifier."
-"""Before the names of a head that is a state dict of its own."""
+"""Prefix for the names of a head that is a separate state dict."""
 
 _HEAD_SHAPES = {"0.weight": 1, "0.bias": 1, "1.weight": 2, "1.bias": 1}
-"""Axes of the tensors of such a head: a layer norm and a linear layer."""
+"""Number of axes of each tensor of such a head: a layer norm and a linear layer."""
 
 _AVERAGES = ("ema", "swa", "avg", "average")
 
 
 @dataclass(frozen=True)
 class Place:
-    """A state dict in the file: ``shapes`` of the tensors of ``candidate`` that begin with ``prefix``, without it.
+    """A state dict in the file. ``shapes``: of the tensors in ``candidate`` under ``prefix``, with the prefix removed.
 
-    ``families``: those that they fit, a classifier apart left out. ``with_head``: those that they fit with it, and do
-    not without. It lies among the tensors, or is ``head``, a state dict beside this one. ``rivals``: keys of others
-    beside it that could be the head as well, where none is called one.
+    ``families``: those that fit without a separate classifier. ``with_head``: those that fit only with it. The separate
+    classifier is among the tensors, or it is ``head``, a state dict beside this one. ``rivals``: keys of other state
+    dicts that could also be the head, if none of them is named so.
     """
 
     candidate: Candidate
@@ -50,11 +50,11 @@ class Place:
 
     @property
     def key(self) -> str:
-        """As ``checkpoint_key`` says it."""
+        """In the notation of ``checkpoint_key``."""
         return key_of(self.candidate)
 
     def parts(self, *, with_head: bool) -> tuple[Part, ...]:
-        """What to select, with the classifier apart or without it."""
+        """The parts to select, with the separate classifier or without it."""
         from ast2hf.checkpoint.selection import Part
 
         keys, apart = self.candidate.keys, {name for name in self.shapes if name.startswith(HEAD)}
@@ -65,31 +65,31 @@ class Place:
 
 
 def key_of(candidate: Candidate) -> str:
-    """The keys that lead to ``candidate``, as ``checkpoint_key`` says them."""
+    """The keys that lead to ``candidate``, in the notation of ``checkpoint_key``."""
     return "/".join(map(str, candidate.keys)) or ROOT
 
 
 def find(checkpoint: Checkpoint) -> list[Place]:
-    """Every place of the file whose tensors fit a family, in the order of the file. Raises InputError."""
+    """Every place in the file whose tensors fit a family, in file order. Raises InputError if there are too many."""
     anchors = dict.fromkeys(family.anchors[0] for family in FAMILIES.values())
     found: list[Place] = []
     for candidate in checkpoint.candidates:
         here = dict.fromkeys(prefix for anchor in anchors for prefix in prefixes(candidate.tensors, anchor))
         if len(here) >= MAX_PREFIXES:
             raise InputError(
-                f"the checkpoint has {len(here)} models or more under {printable(key_of(candidate), 60)}",
-                "save the state dict of the one you need alone",
+                f"the checkpoint has {len(here)} or more models under {printable(key_of(candidate), 60)}",
+                "save only the state dict of the one you need",
             )
         found += filter(None, (_place(checkpoint, candidate, prefix) for prefix in here))
         if len(found) >= MAX_PREFIXES:
             raise InputError(
-                f"the checkpoint has {len(found)} models or more", "save the state dict of the one you need alone"
+                f"the checkpoint has {len(found)} or more models", "save only the state dict of the one you need"
             )
     return found
 
 
 def almost(checkpoint: Checkpoint) -> str | None:
-    """The title of a family of which the first tensor is there, where no place fits one."""
+    """The title of a family whose first tensor is present although no place fits; None if there is none."""
     for family in FAMILIES.values():
         if any(prefixes(candidate.tensors, family.anchors[0]) for candidate in checkpoint.candidates):
             return family.title
@@ -128,7 +128,7 @@ def _without(candidate: Candidate, prefix: str) -> dict[str, Sizes]:
 
 
 def _heads(checkpoint: Checkpoint, model: Candidate, shapes: Mapping[str, Sizes]) -> Iterator[tuple[Candidate, str]]:
-    """State dicts beside ``model`` that are a head of its width. One that is called classifier comes first."""
+    """State dicts beside ``model`` that are a head of its width. One named ``classifier`` comes first."""
     width = next((shape[-1] for name, shape in shapes.items() if name.endswith("cls_token") and shape), None)
     beside = [c for c in checkpoint.candidates if c is not model and c.keys[:-1] == model.keys[:-1] and c.keys]
     for candidate in sorted(beside, key=lambda c: not _is_called_head(c)):
@@ -145,7 +145,7 @@ def _is_called_head(candidate: Candidate) -> bool:
 
 
 def distinct(places: Sequence[Place]) -> list[Place]:
-    """``places`` without those that are another's tensors under another name: the very same bytes of the file."""
+    """``places`` without aliases: those whose tensors are the same bytes of the file as another's."""
     found: list[Place] = []
     for place in places:
         if not any(_same(place, other) for other in found):
@@ -160,29 +160,29 @@ def _same(a: Place, b: Place) -> bool:
 
 
 def question(places: Sequence[Place]) -> Question:
-    """Which of ``places`` is meant. Averages of the training come first: they are what authors publish.
+    """The question which of ``places`` is meant. Weight averages come first: they are what authors publish.
 
-    Raises InputError where no answer tells two of them apart, such as those under the keys 1 and "1".
+    Raises InputError if no answer distinguishes two of them, for example those under the keys 1 and "1".
     """
     named: set[tuple[str, str]] = set()
     for place in places:
         if (place.key, place.prefix) in named:
             raise InputError(
-                f"the checkpoint holds two models that are both called {_shown(place)}",
-                "save the state dict of the one you need alone",
+                f"the checkpoint holds two models with the same name, {_shown(place)}",
+                "save only the state dict of the one you need",
             )
         named.add((place.key, place.prefix))
     ordered = sorted(places, key=lambda place: not _average(place))
     shown = ", ".join(_shown(place) for place in ordered)
     return Question(
-        f"the checkpoint holds {len(places)} models ({shown}), and does not say which one is meant",
+        f"the checkpoint holds {len(places)} models ({shown}) and does not say which one to use",
         tuple(Choice(" ".join(_words(place, places)), _meaning(place), _evidence(place)) for place in ordered),
         " ".join(dict.fromkeys(f"{word.partition('=')[0]}={CHOOSE}" for p in places for word in _words(p, places))),
     )
 
 
 def _words(place: Place, places: Sequence[Place]) -> Iterator[str]:
-    """The overrides that pick ``place`` among ``places``."""
+    """The overrides that select ``place`` among ``places``."""
     if len({p.key for p in places}) > 1:
         yield f"checkpoint_key={place.key}"
     if len({p.prefix for p in places if p.key == place.key}) > 1:
@@ -205,4 +205,4 @@ def _average(place: Place) -> bool:
 
 
 def _evidence(place: Place) -> str:
-    return "named as an average over the training" if _average(place) else ""
+    return "its name suggests an average over the training" if _average(place) else ""

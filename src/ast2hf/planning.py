@@ -1,4 +1,4 @@
-"""A checkpoint, opened, recognised and planned: the part of the pipeline that needs no torch."""
+"""Open, recognise and plan a checkpoint: the part of the pipeline that needs no torch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Opened:
-    """A checkpoint, and what is to be made of it or compared with it."""
+    """A checkpoint, with the specification of the model that it becomes or is compared with."""
 
     source: Source
     state_dict: StateDict
@@ -44,7 +44,7 @@ def open_and_plan(
     report: Report, config: Config, variant: Variant, labels: Labels, scratch: Path, stack: ExitStack,
     progress: Progress,
 ) -> Opened:  # fmt: skip
-    """The checkpoint, vetted, recognised and planned. Raises QuestionError for what only the user can say."""
+    """Vet, recognise and plan the checkpoint. Raises QuestionError for what only the user can answer."""
     report.labels = labels.uri
     cache = local_files.expand(config.paths.cache).absolute()
     synthetic = FAMILIES[variant.family or DEFAULT.name]
@@ -77,7 +77,7 @@ def open_and_plan(
 
 
 def _specify(report: Report, config: Config, variant: Variant, recognition: Recognition, labels: Labels) -> Spec:
-    """What is to be made of a recognised checkpoint; the report says it, too."""
+    """The specification for a recognised checkpoint; also recorded in the report."""
     match = recognition.match
     family, shapes = match.family, match.state_dict.shapes
     exact_epsilon = variant.exact_epsilon and variant.head == CLASSIFICATION
@@ -86,7 +86,7 @@ def _specify(report: Report, config: Config, variant: Variant, recognition: Reco
     limits.check_layers(own.num_hidden_layers)
     if own.num_labels == 1 and variant.problem_type == SINGLE_LABEL:
         raise ConfigurationError(
-            "the model has one class, and the softmax of one score is always 1", "say loss=bce, or correct the loss"
+            "the model has one class, and the softmax of a single score is always 1", "set loss=bce"
         )
     with _deciding(report, "recognition"):
         built.check(match, own)
@@ -118,14 +118,14 @@ def _specify(report: Report, config: Config, variant: Variant, recognition: Reco
     )  # fmt: skip
     if resizing is not None:
         report.resized = resizing.as_dict()
-        note(report, f"not equal to the source: positions are fitted to other sizes ({resize.RULE})")
+        note(report, f"not equal to the source: positions are resized ({resize.RULE})")
     elif geometry != own:
-        note(report, f"{geometry.max_length} frames take the first positions in time, as the original's forward does")
+        note(report, f"{geometry.max_length} frames use the first positions in time, as the original's forward does")
     if variant.head_norm == heads.PLAIN and variant.head == CLASSIFICATION:
         who = "model.head_norm=plain" if config.model.head_norm else "the pickled model"
-        note(report, f"the layer norm of the classifier has no parameters, as {who} says: written as ones and zeros")
+        note(report, f"the classifier's layer norm has no parameters, according to {who}: written as ones and zeros")
     if variant.exact_epsilon and not exact_epsilon:
-        note(report, "model.exact_epsilon changes nothing in an encoder, which has one epsilon")
+        note(report, "model.exact_epsilon has no effect on an encoder alone, which has only one epsilon")
     classes = None if geometry.num_labels is None else labels.for_classes(geometry.num_labels)
     return Spec(
         family, variant.head, geometry, plan, front_end, classes, variant.problem_type, epsilon, match.pooling,
@@ -135,7 +135,7 @@ def _specify(report: Report, config: Config, variant: Variant, recognition: Reco
 
 @contextmanager
 def _deciding(report: Report, name: str) -> Iterator[None]:
-    """Write into the report that the check ``name`` failed, where an error says so."""
+    """Record in the report that the check ``name`` failed, if an error is raised."""
     try:
         yield
     except Ast2hfError as error:
@@ -144,37 +144,38 @@ def _deciding(report: Report, name: str) -> Iterator[None]:
 
 
 def identify(report: Report, opened: Opened, progress: Progress) -> None:
-    with progress.quiet("read"):  # the hash has been computed meanwhile; what is left of it counts as reading
+    with progress.quiet("read"):  # the hash was computed in the meantime; any time still spent on it counts as reading
         report.source["sha256"] = opened.state_dict.checkpoint.sha256
     opened.source.check(opened.state_dict.checkpoint.sha256)
 
 
 def labels_of(folder: Path, config: Config) -> Labels:
-    """The folder's own labels, which must be those of ``labels=`` where that is given."""
+    """The folder's own labels, which must equal those of ``labels=``, if that is set."""
     found = HUGGING_FACE.labels(folder)
     if config.labels is not None and found is not None:
         expected = load_labels(config.labels, config.model).for_classes(len(found))
         for index, (own, wanted) in enumerate(zip(found, expected, strict=True)):
             if own != wanted:
                 raise VerificationError(
-                    f"class {index} is {printable(own, 60)} in the folder, {printable(wanted, 60)} in the label file",
-                    "correct id2label in its config.json, or give the label file of the training",
+                    f"class {index} is {printable(own, 60)} in the folder, but "
+                    f"{printable(wanted, 60)} in the label file",
+                    "correct id2label in its config.json, or use the label file of the training",
                 )
     return Labels(found, folder.name)
 
 
 def require_same_loss(variant: Variant, folder: Path) -> None:
-    """Raise VerificationError where ``folder`` says another loss than ``variant``: its scores would be other ones."""
+    """Raise VerificationError if the loss of ``folder`` differs from that of ``variant``: its scores would differ."""
     said, own = variant.problem_type, folder_config.read(folder).get("problem_type")
     if variant.head == CLASSIFICATION and said is not None and own is not None and own != said:
         raise VerificationError(
-            f"the problem_type of the folder is {printable(own, 60)}, that of the training {said}",
-            "correct problem_type in its config.json, or the loss that was said",
+            f"the problem_type of the folder is {printable(own, 60)}, but the training's is {said}",
+            "correct problem_type in its config.json, or the loss setting",
         )
 
 
 def _configuration_hash(report: Report, config: Config, variant: Variant, spec: Spec) -> str:
-    """Of all that decides what is made and how it is proved, and not of where it comes from or goes to."""
+    """A hash of everything that decides what is written and how it is proved, but not of sources and destinations."""
     model = asdict(replace(variant, family=spec.family.name, pooling=spec.pooling))
     del model["url"], model["sha256"], model["name"]
     packages = ("ast2hf", "torch", "torchaudio", "transformers", "safetensors")

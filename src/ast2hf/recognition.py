@@ -1,7 +1,7 @@
-"""What a checkpoint is, before anything else: recognised, asked about, or refused. Nothing is guessed.
+"""The first step: recognise a checkpoint, ask about it, or refuse it. Nothing is guessed.
 
-Names and shapes say most of it. A few values say more: a classifier of ImageNet that is all zeros, a layer norm of ones
-and zeros. Where two functions have the same tensors, the user is asked.
+Names and shapes settle most of it. A few values help further: an ImageNet classifier that is all zeros, a layer norm of
+ones and zeros. If two functions have the same tensors, the user is asked.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from ast2hf.checkpoint.state_dict import Checkpoint
 
 _OPTIMIZER = {"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "sum"}
-"""What torch's optimizers keep of each parameter."""
+"""The state that torch's optimizers keep for each parameter."""
 
 
 @dataclass(frozen=True)
 class Recognition:
-    """``matches``: what it can be, the likeliest first; one where there is no ``question``.
+    """``matches``: what the checkpoint can be, the likeliest first; exactly one if there is no ``question``.
 
-    ``others``: places of the file that were not chosen. ``evidence``: sentences.
+    ``others``: places in the file that were not chosen. ``evidence``: sentences.
     """
 
     matches: tuple[Match, ...]
@@ -40,17 +40,17 @@ class Recognition:
 
     @property
     def match(self) -> Match:
-        """The only one. Raises QuestionError where there are several."""
+        """The only match. Raises QuestionError if there are several."""
         if self.question is not None:
             raise QuestionError(self.question)
         return self.matches[0]
 
 
 def recognise(checkpoint: Checkpoint, config: Config, variant: Variant) -> Recognition:
-    """What ``checkpoint`` is: by its tensors, and by what was said.
+    """Recognise ``checkpoint`` from its tensors and from what the user set.
 
-    Said are key and prefix in ``config``, family and pooling in ``variant``. Raises InputError where it is nothing that
-    can be converted, or contradicts what was said.
+    The user can set key and prefix in ``config``, family and pooling in ``variant``. Raises InputError if it cannot be
+    converted or contradicts these settings.
     """
     every = places.find(checkpoint)
     if not every:
@@ -66,13 +66,13 @@ def recognise(checkpoint: Checkpoint, config: Config, variant: Variant) -> Recog
 
 
 def require_head(match: Match) -> None:
-    """Raise InputError where ``match`` cannot become a classifier."""
+    """Raise InputError if ``match`` cannot become a classifier."""
     if match.no_head is not None:
         raise InputError(match.no_head, f"{heads.REMEDY}; {heads.SAY_PLAIN}" if match.may_be_plain else heads.REMEDY)
 
 
 def _said_place(every: Sequence[Place], config: Config) -> list[Place]:
-    """Those of the key and the prefix that ``config`` names."""
+    """The places with the key and prefix that ``config`` names."""
     chosen = list(every)
     wanted: tuple[tuple[str, str | None, Callable[[Place], str]], ...] = (
         ("checkpoint_key", config.checkpoint_key, lambda place: place.key),
@@ -86,13 +86,13 @@ def _said_place(every: Sequence[Place], config: Config) -> list[Place]:
         if not chosen:
             shown = ", ".join(printable(repr(value), 60) for value in known)
             raise InputError(
-                f"the checkpoint has no model under {setting}={printable(said, 60)}", f"give one of: {shown}"
+                f"the checkpoint has no model under {setting}={printable(said, 60)}", f"choose one of: {shown}"
             )
     return chosen
 
 
 def _said_family(chosen: list[Place], variant: Variant) -> list[Place]:
-    """Those that can be of the family that ``variant`` names."""
+    """The places that can be of the family that ``variant`` names."""
     if variant.family is None:
         return chosen
     said = FAMILIES[variant.family]
@@ -105,14 +105,14 @@ def _said_family(chosen: list[Place], variant: Variant) -> list[Place]:
     if not found:
         titles = ", ".join(dict.fromkeys(f.title for place in chosen for f in (*place.families, *place.with_head)))
         raise InputError(
-            f"model.family={said.name} says {said.title}, and the checkpoint's tensors are those of {titles}",
+            f"model.family={said.name} means {said.title}, but the checkpoint's tensors are those of {titles}",
             "correct model.family, or leave it out",
         )
     return found
 
 
 def _refusal(checkpoint: Checkpoint) -> InputError:
-    """What the file is instead, by its largest state dict."""
+    """The error that names what the file is instead, judged by its largest state dict."""
     shapes = [
         {name: tensor.shape for name, tensor in candidate.tensors.items()}
         for candidate in sorted(checkpoint.candidates, key=lambda candidate: -len(candidate.tensors))

@@ -1,7 +1,7 @@
-"""Back to the authors' layout: a model folder, made here or trained on by its users, as a file that their code loads.
+"""Back to the authors' layout: write a model folder, as converted or fine-tuned since, as a file that their code loads.
 
-The conversion the other way round, with the same table and the same proof: the file is read again, and the original
-with its weights is compared with what transformers makes of the folder.
+This is the reverse conversion, with the same table and the same proof: the file is read again, and the original model
+with its weights is compared with the model that transformers loads from the folder.
 """
 
 from __future__ import annotations
@@ -40,17 +40,19 @@ if TYPE_CHECKING:
     from ast2hf.proof.evidence import Evidence
 
 _SHOWN = 20
-"""Tensors that a note names."""
+"""The number of tensors that a note names."""
 
 RESTORED = "a restored checkpoint is proved on the features of the model alone"
 
 
 def restore(conversion: Conversion, settings: Config, device: torch.device, progress: Progress) -> None:
-    """Write ``checkpoint=`` from ``folder=``. Raises InputError, OutputError, VerificationError; then nothing is."""
+    """Write ``checkpoint=`` from ``folder=``, or nothing. Raises InputError, OutputError, VerificationError."""
     report = conversion.report
     target = local_files.expand(str(settings.checkpoint)).absolute()
     if target.exists() and not settings.overwrite:
-        raise OutputError(f"{printable(target)} exists already", "give another checkpoint=, or overwrite=true")
+        raise OutputError(
+            f"{printable(target)} already exists", "set another checkpoint=…, or overwrite=true to replace it"
+        )
     with ExitStack() as stack:
         with progress.quiet("inputs"):
             wanted = (*names.ALL_MODEL_FILES, names.REPORT)
@@ -71,7 +73,7 @@ def restore(conversion: Conversion, settings: Config, device: torch.device, prog
 
 
 def _spec(report: Report, settings: Config, folder: Path) -> Spec:
-    """What ``folder`` was, or could have been, made from."""
+    """The specification from which ``folder`` was, or could have been, made."""
     before = _report_before(folder)
     family = _family(settings, before)
     head, geometry, epsilon = HUGGING_FACE.head(folder), config.read_geometry(folder), config.read_epsilon(folder)
@@ -83,8 +85,8 @@ def _spec(report: Report, settings: Config, folder: Path) -> Spec:
     pooling = settings.model.pooling or before.get("pooling") or CLS
     if pooling not in POOLINGS:
         raise InputError(
-            f"{names.REPORT} of {printable(folder.name)} says the pooling {printable(pooling, 60)}",
-            f"say model.pooling, one of {', '.join(POOLINGS)}",
+            f"{names.REPORT} of {printable(folder.name)} has the unknown pooling {printable(pooling, 60)}",
+            f"set model.pooling to one of: {', '.join(POOLINGS)}",
         )
     report.family, report.head, report.pooling, report.geometry = family.name, head, pooling, geometry.as_dict()
     report.layer_norm_eps, report.exact_epsilon = epsilon, exact_epsilon
@@ -100,7 +102,7 @@ def _spec(report: Report, settings: Config, folder: Path) -> Spec:
 
 
 def _report_before(folder: Path) -> dict[str, Any]:
-    """What the conversion said that made ``folder``; nothing where transformers saved it elsewhere."""
+    """The report of the conversion that made ``folder``; empty if transformers saved it elsewhere."""
     return config.read(folder, names.REPORT) if (folder / names.REPORT).exists() else {}
 
 
@@ -117,14 +119,15 @@ def _family(settings: Config, before: dict[str, Any]) -> Family:
     name = before.get("family") or settings.model.family or DEFAULT.name
     if type(name) is not str or name not in FAMILIES or FAMILIES[name].classifier != DEFAULT.classifier:
         raise ConfigurationError(
-            f"a file of the family {printable(name, 60)} is not restored: it is not one state dict of AST's kind",
-            "restore models of the families ast, ssast and ssast_frame",
+            f"models of the family {printable(name, 60)} cannot be restored: their files are not a single state dict "
+            "like AST's",
+            "restore a model of one of the families ast, ssast and ssast_frame",
         )
     return FAMILIES[name]
 
 
 def _shapes(table: Table, geometry: Geometry) -> dict[str, Sizes]:
-    """Of the tensors that the original would have."""
+    """The shapes of the tensors that the original would have."""
     dimensions = geometry.dimensions()
     return {
         name: sizes(shape, dimensions)
@@ -135,28 +138,29 @@ def _shapes(table: Table, geometry: Geometry) -> dict[str, Sizes]:
 
 
 def _tensors(folder: Path, spec: Spec) -> dict[str, Tensor]:
-    """The original's tensors by name, float32. Raises InputError where the folder has others than such a model."""
+    """The original's tensors by name, in float32. Raises InputError if the folder's tensors do not fit its model."""
     import torch
 
     with HUGGING_FACE.tensors(folder) as file:
         found, expected = set(file.keys()), spec.plan.targets
         if found != expected.keys():
             name = min(found ^ expected.keys())
-            verb = "has" if name in found else "lacks"
+            has, should = ("has", "does not have") if name in found else ("lacks", "has")
             raise InputError(
-                f"{printable(folder.name)} {verb} {printable(name, 100)}, unlike a model of its configuration",
-                "give the folder that save_pretrained() wrote, whole and without additions",
+                f"{printable(folder.name)} {has} {printable(name, 100)}, which a model of its configuration {should}",
+                "use the complete folder as save_pretrained() wrote it",
             )
         for name, shape in expected.items():
             if (own := tuple(file.get_tensor(name).shape)) != shape:
                 raise InputError(
-                    f"{name} of {printable(folder.name)} has shape {list(own)}, its configuration says {list(shape)}",
-                    "give the folder as save_pretrained() wrote it",
+                    f"{name} of {printable(folder.name)} has shape {list(own)}, but its configuration requires "
+                    f"{list(shape)}",
+                    "use the folder as save_pretrained() wrote it",
                 )
         tensors = dict(spec.plan.undone().tensors(lambda name: file.get_tensor(name).to(torch.float32)))
     if spec.head == NO_HEAD and (folder / names.HEAD).exists():
         with HUGGING_FACE.head_apart(folder) as head:
-            tensors |= {name: head.get_tensor(name) for name in head.keys()}  # noqa: SIM118  it is no mapping
+            tensors |= {name: head.get_tensor(name) for name in head.keys()}  # noqa: SIM118  not a mapping
     return tensors
 
 
@@ -184,13 +188,13 @@ def _prove(
 
 
 def _note_left_out(report: Report, spec: Spec, before: Mapping[str, Any], written: Collection[str]) -> None:
-    """What the authors' class has, or the source had, and the file has not."""
+    """Note the tensors that the authors' class or the source has, but the restored file has not."""
     said = before.get("dropped_tensors")
     of_the_class = [rule.source for rule in spec.family.table(spec.head) if isinstance(rule, Drop)]
     names = [n for n in dict.fromkeys([*of_the_class, *(said if isinstance(said, dict) else ())]) if n not in written]
     shown = [printable(name, 100) for name in names[:_SHOWN]]
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    note(report, f"without what is not in the folder ({', '.join(shown)}{more}): load it with strict=False")
+    note(report, f"not in the folder, so not in the file ({', '.join(shown)}{more}): load it with strict=False")
 
 
 def _note_epsilon(report: Report, spec: Spec, evidence: Evidence) -> None:

@@ -1,4 +1,4 @@
-"""Repeat requests that failed for a reason that may pass: which reasons those are, how long to wait, when to stop."""
+"""Retry requests after transient errors: which errors those are, how long to wait, when to stop."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_WAIT = 60.0
-"""Seconds. A server that asks for a longer wait is not asked again."""
+"""Seconds. If a server asks for a longer wait, the request is not repeated."""
 
 _PERMANENT = (Ast2hfError, ValueError, TypeError, LookupError, AttributeError)
-"""Refusals, malformed answers, missing files, and defects. Other errors without a status count as broken connections:
-those of the HTTP clients and of hf_xet have no common base."""
+"""Refusals, malformed answers, missing files, and bugs. Other errors without a status count as broken connections:
+those of the HTTP clients and of hf_xet have no common base class."""
 
 
 class TransientError(Exception):
-    """A failure that may pass. ``wait``: the seconds that the server asks for."""
+    """A failure that may not recur. ``wait``: the seconds that the server asks for."""
 
     def __init__(self, text: str, wait: float = 0.0) -> None:
         super().__init__(text)
@@ -36,7 +36,7 @@ class TransientError(Exception):
 def retrying(stop: Callable[[RetryCallState], bool]) -> Retrying:
     """Repeat a call, or a ``with`` block, while it fails with transient errors, until ``stop``. Raises the last error.
 
-    Waits 0.5 s, 1 s, 2 s, … up to 10 s, or longer where the server asks for it with Retry-After.
+    Waits 0.5 s, 1 s, 2 s, … up to 10 s, or longer if the server asks for it with Retry-After.
     """
     from tenacity import Retrying, retry_if_exception
 
@@ -60,35 +60,35 @@ def is_transient(error: BaseException) -> bool:
     if (code := status(error)) is not None:
         return is_transient_status(code)
     if isinstance(error, OSError) and error.errno is not None:
-        return isinstance(error, ConnectionError | TimeoutError)  # others are of the file system
+        return isinstance(error, ConnectionError | TimeoutError)  # others come from the file system
     return isinstance(error, Exception) and not isinstance(error, (*_PERMANENT, OfflineModeIsEnabled))
 
 
 def is_transient_status(code: int) -> bool:
-    """Whether a server that answers with this HTTP status may have another answer later."""
+    """Whether a server that answers with this HTTP status may answer differently later."""
     return code in (408, 425, 429) or code >= 500
 
 
 def status(error: BaseException) -> int | None:
-    """The HTTP status of the answer that ``error`` is about; None where there was no answer."""
+    """The HTTP status of the response that caused ``error``; None if there was no response."""
     response = getattr(root_cause(error), "response", None)
     return None if response is None else int(response.status_code)
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """What failed: huggingface_hub wraps the errors of the upload of a large file in a RuntimeError."""
+    """The underlying error: huggingface_hub wraps errors in uploads of large files in a RuntimeError."""
     return error.__cause__ if type(error) is RuntimeError and error.__cause__ else error
 
 
 def busy(response: httpx.Response) -> TransientError:
-    """The error for an answer with a transient status."""
+    """The error for a response with a transient status."""
     seconds = retry_after(response.headers.get("retry-after", ""))
     wish = f", retry after {seconds:,.0f} s" if seconds > MAX_WAIT else ""
     return TransientError(f"status {response.status_code}{wish}", seconds)
 
 
 def retry_after(value: str) -> float:
-    """Seconds to wait by the header Retry-After: a number of them, or a date. Source: RFC 9110, section 10.2.3."""
+    """Seconds to wait according to Retry-After, a number or a date. Source: RFC 9110, section 10.2.3."""
     if re.fullmatch("[0-9]{1,9}", value):
         return float(value)
     try:

@@ -1,4 +1,4 @@
-"""From the composed configuration to the typed one, and the names of all keys."""
+"""Turn the composed configuration into the typed one, and list the names of all keys."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _AUTHORS_NAMES = {
     "n_class": "model.num_labels",
     "gpu": "device=cuda",
 }
-"""What the options of the authors' training script are called here."""
+"""Our keys for the options of the authors' training script."""
 
 
 GPUS = 16
@@ -48,31 +48,31 @@ GPUS = 16
 
 
 def register() -> None:
-    """Tell Hydra of the schema, and OmegaConf of the two resolvers that ``conf/`` uses. May be called again."""
+    """Register the schema with Hydra, and the two resolvers that ``conf/`` uses with OmegaConf. Idempotent."""
     ConfigStore.instance().store(name="schema", node=Config)
     for device in (f"cuda:{index}" for index in range(GPUS)):
         ConfigStore.instance().store(group="device", name=device, node={"name": device})
     OmegaConf.register_new_resolver("pid", os.getpid, replace=True)
-    # Hydra hands cached answers on to the processes of a sweep, which may have another working directory.
+    # Hydra passes cached results on to the processes of a sweep, whose working directory may differ.
     OmegaConf.register_new_resolver("path", lambda p: str(_outputs(p).absolute()), use_cache=True, replace=True)
 
 
 def _outputs(path: str) -> Path:
     """``path`` with ``~`` filled in. An empty one would silently become the working directory."""
     if not path.strip():
-        raise ConfigurationError("paths.outputs is empty", "give a folder, as in paths.outputs=outputs")
+        raise ConfigurationError("paths.outputs is empty", "set it to a folder, as in paths.outputs=outputs")
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        raise ConfigurationError(f"unknown user in paths.outputs {printable(path)}", "give an absolute path") from None
+        raise ConfigurationError(f"unknown user in paths.outputs {printable(path)}", "use an absolute path") from None
 
 
 _FREE = "verify.tolerances."
-"""What stands under it are the names of checks, which validation knows."""
+"""The keys below it are names of checks, which the validation checks."""
 
 
 def typed(config: DictConfig) -> Config:
-    """The composed configuration as dataclasses, every interpolation resolved."""
+    """The composed configuration as dataclasses, with every interpolation resolved."""
     known = set(keys())
     for key in _flat(OmegaConf.to_container(config, resolve=False)):
         if key not in known and not key.startswith(_FREE):  # `+key=value` gets past Hydra
@@ -83,10 +83,10 @@ def typed(config: DictConfig) -> Config:
 
 
 def resolve(config: Config, suffix: str = "", launcher: Mapping[str, Any] | None = None) -> None:
-    """Fill in what is null in ``config`` because it follows from the rest.
+    """Fill in the values that are null in ``config`` because they follow from others.
 
-    ``suffix``: what distinguishes this job from those of its sweep with the same model; ``launcher``: the settings of
-    Hydra's launcher. Raises ConfigurationError for an impossible ``paths.outputs``.
+    ``suffix``: distinguishes this job from others of its sweep with the same model; ``launcher``: the settings of
+    Hydra's launcher. Raises ConfigurationError if ``paths.outputs`` is invalid.
     """
     outputs = _outputs(config.paths.outputs)
     if config.output_dir is None:
@@ -97,13 +97,13 @@ def resolve(config: Config, suffix: str = "", launcher: Mapping[str, Any] | None
 
 
 def fill_tracking_uri(tracking: Tracking, outputs: str) -> None:
-    """Where it is null, a file of its own in ``outputs``."""
+    """Set a null tracking URI to a database file in ``outputs``."""
     if tracking.enabled and tracking.uri is None:
         tracking.uri = f"sqlite:///{_outputs(outputs).absolute()}/mlflow.db"
 
 
 def _threads(launcher: Mapping[str, Any]) -> int | None:
-    """The cores of one job: its share of this machine's with joblib, what it requests with submitit and Ray."""
+    """The cores of one job: with joblib its share of this machine's, with submitit and Ray the number it requests."""
     if processes := launcher.get("n_jobs"):  # -1 is one process per core, as joblib counts
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return max(1, cores // processes) if processes > 0 else 1
@@ -112,14 +112,14 @@ def _threads(launcher: Mapping[str, Any]) -> int | None:
 
 
 def unknown_key(key: str) -> ConfigurationError:
-    """The error for a key that does not exist, with the nearest that does."""
+    """The error for an unknown key, with the most similar known one."""
     here = _AUTHORS_NAMES.get(key.rpartition(".")[2])
     question = f"did you mean {here}? " if here else nearest(key, [*GROUPS, *keys()])
     return ConfigurationError(f"unknown key {printable(key)}", f"{question}see --cfg job for all keys")
 
 
 def nearest(name: str, names: list[str]) -> str:
-    """A question that names what was probably meant, or nothing."""
+    """A question that suggests the name that was probably meant, or nothing."""
     found = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return f"did you mean {found[0]}? " if found else ""
 

@@ -1,4 +1,4 @@
-"""What is left open of a model once its family is known: strides, length, normalisation, loss. Read, said, or asked."""
+"""Settle what the family alone does not determine: strides, length, normalisation, loss. Read, set, or asked."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ast2hf.families.readings import Reading
 from ast2hf.mapping.ops import Sizes
 
 MEL_BINS = 128
-"""Of the features in every recipe of AST and SSAST."""
+"""Mel bins of the features in every recipe of AST and SSAST."""
 
 
 @dataclass(frozen=True)
 class Settled:
-    """``variant`` as far as it could be filled in.
+    """``variant``, filled in as far as possible.
 
-    ``strides``: the question of strides and length, where they are open. ``unsaid``: what no file says, and nobody
-    said. ``readings``: all that fit what was said.
+    ``strides``: the question about strides and length, if they are ambiguous. ``unsaid``: questions that no file can
+    answer and that the user has not answered. ``readings``: all that fit the user's settings.
     """
 
     variant: Variant
@@ -41,9 +41,9 @@ def settle(
     variant: Variant, family: Family, shapes: Mapping[str, Sizes],
     values: Values = lambda name: None,
 ) -> Settled:  # fmt: skip
-    """``variant`` with its strides, length and mel bins filled in for tensors of ``shapes`` (prefix taken off).
+    """``variant`` with its strides, length and mel bins filled in for tensors of ``shapes`` (prefix removed).
 
-    ``values``: of a tensor by its name. Raises InputError where what was said is not what the tensors show.
+    ``values``: of a tensor by its name. Raises InputError if the user's settings contradict the tensors.
     """
     notes: list[str] = []
     stored = family.stored(values)
@@ -54,14 +54,14 @@ def settle(
             notes.append(f"{MEL_BINS} mel bins, as in the family's recipes: set model.num_mel_bins if yours differ")
     if variant.max_length is None and "max_length" in stored:
         variant = replace(variant, max_length=stored["max_length"])
-        notes.append(f"{variant.max_length} frames: the file says so")
+        notes.append(f"max_length {variant.max_length}: read from the file")
     lengths = family.lengths
     every = family.readings(variant, shapes)
     said = (variant.frequency_stride, variant.time_stride, variant.max_length)
     fits = tuple(sorted((r for r in every if r.has(*said)), key=lambda r: strides.rank(r, lengths)))
     shown = _shown_columns(fits, values)
     if shown is not None:
-        notes.append(f"the position embeddings are alike every {shown} patches, as in a grid of {shown} columns")
+        notes.append(f"the position embeddings repeat every {shown} patches, as in a grid of {shown} columns")
         fits = tuple(sorted(fits, key=lambda reading: reading.columns != shown))
     if not fits:
         raise strides.contradiction(variant, every, shapes)
@@ -82,7 +82,7 @@ def settle(
 
 
 def _shown_columns(fits: Sequence[Reading], values: Values) -> int | None:
-    """The number of columns that the position embeddings speak for, where several fit."""
+    """The number of columns that the position embeddings suggest, if several fit; else None."""
     choices = {reading.columns for reading in fits}
     positions = values(POSITIONS) if len(choices) > 1 else None
     if positions is None or positions.ndim != 3 or len(positions) != 1:
@@ -93,16 +93,16 @@ def _shown_columns(fits: Sequence[Reading], values: Values) -> int | None:
 def _filled(variant: Variant, reading: Reading, lengths: Sequence[int], count: int) -> tuple[Variant, list[str]]:
     notes = []
     if variant.frequency_stride is None or variant.time_stride is None:
-        other = "; other strides have as many patches: set model.frequency_stride and model.time_stride if yours differ"
-        notes.append(f"read from the count of patches: {reading}" + (other if count > 1 else ""))
+        other = "; other strides also give it: set model.frequency_stride and model.time_stride if yours differ"
+        notes.append(f"read from the number of patches: {reading}" + (other if count > 1 else ""))
     length = variant.max_length
     if length is None:
         length = strides.canonical(reading, lengths)
         if reading.cut:
-            notes.append(f"max_length {length}: a shorter one takes the first positions in time")
+            notes.append(f"max_length {length}: a shorter input uses the first positions in time")
         elif reading.shortest != reading.longest:
             notes.append(
-                f"max_length {length}: every length from {reading.shortest} to {reading.longest} is the same function"
+                f"max_length {length}: any length from {reading.shortest} to {reading.longest} gives the same function"
             )
     filled = replace(
         variant, frequency_stride=reading.frequency_stride, time_stride=reading.time_stride, max_length=length
@@ -111,7 +111,7 @@ def _filled(variant: Variant, reading: Reading, lengths: Sequence[int], count: i
 
 
 _STATS_QUESTION = Question(
-    "the normalisation of the training's features (mean and std) is not in the file",
+    "the file does not say how the training features were normalised (mean and std)",
     (
         *(
             Choice(f"stats={name}", f"mean {mean}, std {std}, the authors' figures for {name}")
@@ -123,10 +123,10 @@ _STATS_QUESTION = Question(
 )
 
 _LOSS_QUESTION = Question(
-    "the loss of the training is not in the file",
+    "the file does not say which loss the model was trained with",
     (
         Choice("loss=bce", "several classes may be true at once: scores are sigmoids"),
-        Choice("loss=ce", "one class is true: scores are a softmax"),
+        Choice("loss=ce", "exactly one class is true: scores are a softmax"),
     ),
     f"loss={CHOOSE}",
 )

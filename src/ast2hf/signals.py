@@ -1,4 +1,4 @@
-"""Signals that wait until what must not be left half done is done."""
+"""Delay signals during work that must not be left half done."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def held() -> Iterator[None]:
-    """SIGINT and SIGTERM that arrive meanwhile take effect at the end. For what is short."""
+    """Delay SIGINT and SIGTERM until the end of this context. Use only for short work."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are only handled in the main thread
         return

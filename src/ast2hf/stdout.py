@@ -1,4 +1,4 @@
-"""What a command prints as its result."""
+"""Print the result of a command."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ast2hf.errors import OutputError
 
 @contextmanager
 def printing(folder: Path) -> Iterator[None]:
-    """Raise OutputError where stdout cannot be written to. ``folder``: has the result as well."""
+    """Raise OutputError if stdout cannot be written to. ``folder``: also contains the result."""
     try:
         if sys.stdout is None:
             raise OSError(errno.EBADF, "it is closed")
         yield
         sys.stdout.flush()
     except (OSError, SystemExit) as error:
-        cause = error.__context__ if isinstance(error, SystemExit) else error  # rich exits where a pipe is broken
+        cause = error.__context__ if isinstance(error, SystemExit) else error  # rich exits on a broken pipe
         if not isinstance(cause, OSError):
             raise
-        raise OutputError(f"cannot write to stdout ({cause.strerror})", f"the result is in {folder}") from cause
+        raise OutputError(f"cannot write to stdout ({cause.strerror})", f"see the result in {folder}") from cause

@@ -1,7 +1,7 @@
-"""Which reading of a count of patches it is: the one that is left, or the question between those that are.
+"""Choose among the readings of a number of patches: the only one left, or a question between several.
 
-What was said comes first (a length fixes the stride of time). Where nothing was said, only a count that can be read in
-one way with equal strides, at a length of the authors' recipes, is taken as read. All else is a question.
+The user's settings come first (a length fixes the time stride). Without any, a reading is accepted only if it is the
+single one with equal strides and matches a length in the authors' recipes. Everything else is a question.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from ast2hf.errors import CHOOSE, Choice, InputError, Question
 from ast2hf.families.readings import Reading
 from ast2hf.mapping.ops import Sizes
 
-_EVIDENCE = ("equal strides and a length of the recipes", "equal strides", "a length of the recipes", "")
-"""What speaks for a reading, by its rank."""
+_EVIDENCE = (
+    "equal strides and a length from the authors' recipes", "equal strides", "a length from the authors' recipes", "",
+)  # fmt: skip
+"""The evidence for a reading, by its rank."""
 
 
 def only(fits: Sequence[Reading], variant: Variant, lengths: Sequence[int]) -> Reading | None:
-    """The one reading that is left, if there is one."""
+    """The reading to use, or None if the choice is the user's."""
     if len(fits) == 1:
         return fits[0]
     equal = [reading for reading in fits if _usual(reading)]
@@ -30,12 +32,12 @@ def only(fits: Sequence[Reading], variant: Variant, lengths: Sequence[int]) -> R
 
 
 def _usual(reading: Reading) -> bool:
-    """Whether the strides are equal, as in all published models; one row of patches has no stride of frequency."""
+    """Whether the strides are equal, as in all published models; a single row of patches has no frequency stride."""
     return reading.rows == 1 or reading.frequency_stride == reading.time_stride
 
 
 def canonical(reading: Reading, lengths: Sequence[int]) -> int:
-    """The length that is written where none was said: that of a recipe, else the roundest, else the shortest."""
+    """The length to write if none is set: one from a recipe, else the roundest number, else the shortest."""
     inside = range(reading.shortest, reading.longest + 1)
     for length in lengths:
         if length in inside:
@@ -47,7 +49,7 @@ def canonical(reading: Reading, lengths: Sequence[int]) -> int:
 
 
 def question(fits: Sequence[Reading], variant: Variant, lengths: Sequence[int], shown: int | None) -> Question:
-    """Which of ``fits`` it is. ``shown``: the columns that the position embeddings speak for."""
+    """The question which of ``fits`` it is. ``shown``: the number of columns that the position embeddings suggest."""
 
     def evidence(reading: Reading) -> str:
         period_ = "the position embeddings" if reading.columns == shown else ""
@@ -55,15 +57,15 @@ def question(fits: Sequence[Reading], variant: Variant, lengths: Sequence[int], 
 
     patches = fits[0].rows * fits[0].columns
     return Question(
-        f"strides and length are open: {patches} patches have {len(fits)} readings "
-        "(model.max_length, the audio_length of the training, leaves the fewest)",
+        f"strides and length are ambiguous: {len(fits)} combinations give {patches} patches "
+        "(model.max_length, the audio_length of the training, narrows them down most)",
         tuple(Choice(_override(reading, variant, lengths), str(reading), evidence(reading)) for reading in fits),
         " ".join(f"{part.partition('=')[0]}={CHOOSE}" for part in _override(fits[0], variant, lengths).split()),
     )
 
 
 def rank(reading: Reading, lengths: Sequence[int]) -> int:
-    """What speaks for ``reading``, as the place in _EVIDENCE."""
+    """The index into _EVIDENCE for ``reading``."""
     of_recipe = any(map(reading.spans, lengths))
     return 3 - 2 * _usual(reading) - of_recipe
 
@@ -89,12 +91,12 @@ def contradiction(variant: Variant, every: Sequence[Reading], shapes: Mapping[st
     shown = ", ".join(f"{key}={value}" for key, value in said.items() if value is not None)
     usual = [str(reading) for reading in every if _usual(reading)] or [str(reading) for reading in every]
     positions = next((s[1] for name, s in shapes.items() if name.endswith("pos_embed") and len(s) == 3), None)
-    found = "" if positions is None else f"{positions} position embeddings, "
-    fit = f"which are those of {'; or of '.join(usual[:3])}" if usual else "which no strides of such an input give"
+    count = "position embeddings" if positions is None else f"{positions} position embeddings"
+    fit = f"which fit {', or '.join(usual[:3])}" if usual else "which no strides give for such an input"
     if any(reading.cut for reading in every):  # one for each row, and one for each column
-        found, fit = "positions in frequency and time, ", f"{fit}, or of shorter inputs"
+        count, fit = "position embeddings in frequency and time", f"{fit}, or a shorter input"
     return InputError(
-        f"the settings ({variant.name}) say {shown}, and the checkpoint has {found}{fit}",
+        f"the settings ({variant.name}) are {shown}, but the checkpoint has {count}, {fit}",
         "choose the model that the checkpoint was trained as (model=…), or correct model.frequency_stride, "
         "model.time_stride, model.max_length, model.num_mel_bins",
     )

@@ -1,4 +1,4 @@
-"""Several things that one state dict can be: what its values say of them, and the question that is left."""
+"""Narrow down the matches of one state dict by its values, and ask about the rest."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ast2hf.matches import UNTRAINED, Match
 
 _IMAGENET_BIAS = "v.head.bias"
 _IMAGENET_CLASSES = 1000
-_STARTED = f"{_IMAGENET_BIAS} is not zero: it started from a model of ImageNet, as AST does and SSAST does not"
-_NOT_STARTED = f"{_IMAGENET_BIAS} is all zeros: it started from no model of ImageNet, as SSAST does"
+_STARTED = f"{_IMAGENET_BIAS} is not zero, so it started from an ImageNet model, as AST does and SSAST does not"
+_NOT_STARTED = f"{_IMAGENET_BIAS} is all zeros, so it did not start from an ImageNet model, as is the case with SSAST"
 
 
 def weigh(matches: list[Match], variant: Variant) -> tuple[list[Match], Question | None, list[str]]:
-    """What is left of ``matches``, the likeliest first; the question where that is several; and what was found."""
+    """The remaining ``matches``, the likeliest first; the question, if several remain; and the evidence."""
     left, evidence = _weighed(_of_said_bins(matches, variant))
     if _alike(left):
         left = left[:1]
@@ -26,14 +26,14 @@ def weigh(matches: list[Match], variant: Variant) -> tuple[list[Match], Question
 
 
 def _of_said_bins(matches: list[Match], variant: Variant) -> list[Match]:
-    """Without families that have another number of mel bins than was said, as long as one is left."""
+    """Without families whose number of mel bins differs from the user's, unless that leaves none."""
     own = (None, variant.num_mel_bins)
     left = [match for match in matches if match.family.num_mel_bins in own]
     return left if left and variant.num_mel_bins is not None else matches
 
 
 def _weighed(matches: list[Match]) -> tuple[list[Match], list[str]]:
-    """Without those that values speak against, as long as one is left; and what was found."""
+    """Without those that the values speak against, unless that leaves none; and the evidence."""
     evidence: list[str] = []
     started = _imagenet_start(matches[0].values)
     if started is not None and any(MEAN in match.family.poolings for match in matches):
@@ -50,20 +50,21 @@ def _weighed(matches: list[Match]) -> tuple[list[Match], list[str]]:
 
 
 def _imagenet_start(values: Values) -> bool | None:
-    """Whether the model started from one that was trained on ImageNet; None where its classifier is not in the file.
+    """Whether the model started from one trained on ImageNet; None if the ImageNet classifier is not in the file.
 
-    Its bias is all zeros where the model was built without (timm 0.4.5, vision_transformer.py:337-341), and nothing
-    trains it afterwards. AST starts from ImageNet, SSAST does not. A classifier of other sizes is somebody's own.
+    Its bias is all zeros if the model was built without pretraining (timm 0.4.5, vision_transformer.py:337-341), and
+    nothing trains it afterwards. AST starts from ImageNet, SSAST does not. A classifier of another size is not
+    ImageNet's.
     """
     bias = values(_IMAGENET_BIAS)
     return None if bias is None or bias.shape != (_IMAGENET_CLASSES,) else bool((bias != 0).any())
 
 
 def _alike(matches: Sequence[Match]) -> bool:
-    """Whether all are one function: the same tensors, pooling and features, whatever the family is called."""
+    """Whether all are the same function: the same tensors, pooling and features, whatever the family is called."""
     families, reasons = ({m.family for m in matches}, {m.no_head for m in matches})
     if len(families) == len(reasons) == 1 and reasons != {None}:
-        return True  # there is no head, whose input is what a pooling is
+        return True  # without a head, the pooling does not matter
     functions = {(match.pooling, match.head_apart) for match in matches}
     return len(functions) == 1 and all(match.family.expressible for match in matches)
 
@@ -72,10 +73,11 @@ def _question(matches: Sequence[Match], evidence: Sequence[str]) -> Question:
     families = list(dict.fromkeys(match.family for match in matches))
     titles = " or ".join(family.title for family in families)
     only = len(families) == 1
-    what = "which tokens its head averages" if only else f"which of them it is ({titles})"
+    fits = f"both poolings of {titles}" if only else f"several models ({titles})"
+    what = "which tokens its head averages" if only else "which one it is"
     found = f" ({'; '.join(evidence)})" if evidence else ""
     return Question(
-        f"the tensors fit {'both poolings of ' + titles if only else 'several models'}, and do not say {what}{found}",
+        f"the tensors fit {fits} and do not show {what}{found}",
         tuple(Choice(_override(match, only), _meaning(match)) for match in matches),
         ("" if only else f"model.family={CHOOSE} ") + f"model.pooling={CHOOSE}",
     )
@@ -88,7 +90,7 @@ def _override(match: Match, family_known: bool) -> str:
 
 def _meaning(match: Match) -> str:
     if match.pooling == MEAN:
-        return f"{match.family.title} that averages the patches, as SSAST's recipes do (ft_avgtok): encoder only"
+        return f"{match.family.title} averaging its patches, as SSAST's recipes do (ft_avgtok): encoder only"
     made = "encoder only" if match.no_head else "a classifier"
-    apart = " and the classifier apart from it" if match.head_apart else ""
-    return f"{match.family.title} with the mean of its two class tokens (ft_cls){apart}: {made}"
+    apart = ", with the separate classifier" if match.head_apart else ""
+    return f"{match.family.title} averaging its two class tokens (ft_cls){apart}: {made}"

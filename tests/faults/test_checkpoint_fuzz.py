@@ -24,7 +24,7 @@ REASONS = (
             "needs more data",
             "axes",
             "state dict",
-            "its tensors need",
+            "its tensors require",
         ),
     ),
     ("plan", ("does not fit the model", "original AST code", "no usable tensor", "classifier", "over the limit")),
@@ -48,7 +48,7 @@ def examine(tmp_path_factory):
     return examiner(tmp_path_factory.mktemp("fuzz"))
 
 
-@pytest.mark.fault(19, "2,000 seeded mutations of sound zip and legacy files: bytes, records, opcodes of the pickle")
+@pytest.mark.fault(19, "2,000 seeded mutations of valid zip and legacy files: bytes, records, pickle opcodes")
 @pytest.mark.filterwarnings("ignore:invalid escape sequence")
 def test_damage_gives_a_clean_error_or_verified_weights(examine, came_out):
     zip_file, legacy_file = valid(zipped=True), valid(zipped=False)
@@ -98,7 +98,7 @@ def test_the_comparison_notices_a_torch_that_reads_something_else(examine, monke
 
 
 @pytest.mark.parametrize("broken", [RecursionError, MemoryError, pickle.UnpicklingError])
-def test_the_fuzzing_notices_what_is_no_clean_error(examine, monkeypatch, broken):
+def test_the_fuzzing_notices_errors_that_are_not_clean(examine, monkeypatch, broken):
     def fail(*_: object) -> None:
         raise broken
 

@@ -27,11 +27,11 @@ def halted(cli, arguments):
         os.kill(command.pid, signal.SIGKILL)
 
 
-@pytest.mark.fault(56, "two runs with one output")
-def test_one_of_two_runs_wins_and_the_other_is_told_which(cli, halted, arguments, came_out):
+@pytest.mark.fault(56, "two runs with the same output_dir")
+def test_one_of_two_runs_wins_and_the_other_names_it(cli, halted, arguments, came_out):
     result = cli(*arguments, "overwrite=true")
     assert result.code == 6
-    holder = f"is being written by another run (process {halted.pid} on {socket.gethostname()}); wait for it to end"
+    holder = f"is being written by another run (process {halted.pid} on {socket.gethostname()}); wait for it to finish"
     assert holder in result.error_line
     assert "Import torch" not in result.err
     came_out(result)
@@ -41,7 +41,7 @@ def test_one_of_two_runs_wins_and_the_other_is_told_which(cli, halted, arguments
     assert os.listdir(cli.outputs / "models") == [cli.model_folder().name]
 
 
-@pytest.mark.fault(56, "two runs with one output")
+@pytest.mark.fault(56, "two runs with the same output_dir")
 def test_of_two_runs_at_the_same_time_one_wins(cli, arguments):
     for turn in range(5):
         target = f"output_dir=model{turn}"
@@ -52,7 +52,7 @@ def test_of_two_runs_at_the_same_time_one_wins(cli, arguments):
     assert sorted(os.listdir(cli.folder)) == [*(f"model{turn}" for turn in range(5)), "outputs"]
 
 
-@pytest.mark.fault(57, "the run with the lock is killed")
+@pytest.mark.fault(57, "the run that holds the lock is killed")
 def test_the_lock_of_a_killed_run_is_free(cli, halted, arguments, came_out):
     os.kill(halted.pid, signal.SIGKILL)
     assert halted.wait().code == -signal.SIGKILL
@@ -64,7 +64,7 @@ def test_the_lock_of_a_killed_run_is_free(cli, halted, arguments, came_out):
     came_out(result, models=left)
 
 
-@pytest.mark.fault(59, "two runs in one second")
+@pytest.mark.fault(59, "two runs within the same second")
 def test_two_runs_in_one_second_have_folders_of_their_own(cli, arguments, came_out):
     commands = [cli.start(*arguments, f"output_dir={name}") for name in "ab"]
     codes = [command.wait().code for command in commands]

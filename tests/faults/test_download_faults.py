@@ -85,7 +85,7 @@ def test_a_body_that_breaks_off_is_retried_and_then_given_up(cli, run, server, c
 
 
 @pytest.mark.fault(24, "the connection is dropped in the middle, once")
-def test_a_download_goes_on_after_a_dropped_connection(cli, run, server, content, came_out):
+def test_a_download_resumes_after_a_dropped_connection(cli, run, server, content, came_out):
     half = len(content) // 2
     whole = Reply(body=content, etag='"v1"')
     server.replies["/tiny.pth"] = [Reply(body=content, etag='"v1"', cut=half, promise=len(content)), whole]
@@ -107,7 +107,7 @@ def test_a_short_body_of_unknown_length_is_noticed(cli, run, server, content, ca
 
 @pytest.mark.fault(26, "200 with an HTML page")
 @pytest.mark.parametrize(("headers", "code"), [({"Content-Type": "text/html"}, 4), ({}, 3)])
-def test_a_page_is_no_checkpoint(cli, run, server, came_out, headers, code):
+def test_a_web_page_is_not_a_checkpoint(cli, run, server, came_out, headers, code):
     server.replies["/tiny.pth"] = [Reply(body=b"<!DOCTYPE html><title>Gone</title>", headers=headers)]
     result = run()
     line = failed(cli, result, code)
@@ -116,7 +116,7 @@ def test_a_page_is_no_checkpoint(cli, run, server, came_out, headers, code):
     came_out(result)
 
 
-@pytest.mark.fault(27, "404, 403, 429 that asks to wait an hour, 503 without end")
+@pytest.mark.fault(27, "404, 403, 429 with Retry-After of an hour, endless 503")
 @pytest.mark.parametrize(("status", "requests"), [(404, 1), (403, 1), (429, 1), (503, 4)])
 def test_a_refusal_is_fatal_and_a_fault_is_retried(cli, run, server, came_out, status, requests):
     server.replies["/tiny.pth"] = [Reply(status, headers={"Retry-After": "3600"} if status == 429 else {})]
@@ -136,7 +136,7 @@ def test_a_server_that_recovers_is_waited_for(run, server, content, came_out):
     came_out(result, requests=len(server.requests))
 
 
-@pytest.mark.fault(28, "a server that falls silent in the middle")
+@pytest.mark.fault(28, "a server that stops sending halfway")
 @pytest.mark.parametrize(
     "reply", [{"cut": 100_000, "stalls": True}, {"cut": 0, "stalls": True}, {"pause": 0.2}], ids=str
 )
@@ -147,7 +147,7 @@ def test_a_stalled_server_is_left(cli, run, server, content, came_out, reply):
     came_out(result)
 
 
-@pytest.mark.fault(29, "redirects without end, and to file://")
+@pytest.mark.fault(29, "endless redirects, and a redirect to file://")
 @pytest.mark.parametrize("location", ["/tiny.pth", "file:///etc/passwd", "ftp://127.0.0.1/x"])
 def test_bad_redirects_are_refused(cli, run, server, came_out, location):
     server.replies["/tiny.pth"] = [Reply(302, headers={"Location": location})]
@@ -157,17 +157,17 @@ def test_bad_redirects_are_refused(cli, run, server, came_out, location):
     came_out(result)
 
 
-@pytest.mark.fault(30, "a body of a terabyte by its Content-Length, or with no end at all")
+@pytest.mark.fault(30, "a Content-Length of a terabyte, and an endless body")
 @pytest.mark.parametrize("size", [{"promise": 1 << 40}, {"unsized": True}], ids=str)
 def test_an_endless_body_is_ended(cli, run, server, came_out, size):
     server.replies["/tiny.pth"] = [Reply(body=b"x" * 10_000, endless=True, pause=0.001, **size)]
     result = run() if "promise" in size else run("download.deadline_s=2")
-    words = "sends more than 17,179,869,184 bytes" if "promise" in size else "was not downloaded in 2 s"
+    words = "sent more than 17,179,869,184 bytes" if "promise" in size else "was not downloaded in 2 s"
     assert words in failed(cli, result)
     came_out(result)
 
 
-@pytest.mark.fault(31, "a file that has not the SHA-256 it should have")
+@pytest.mark.fault(31, "SHA-256 mismatch")
 def test_a_file_of_another_hash_is_not_kept(cli, run, server, content, came_out):
     server.replies["/tiny.pth"] = [Reply(body=content)]
     found = hashlib.sha256(content).hexdigest()
@@ -179,7 +179,7 @@ def test_a_file_of_another_hash_is_not_kept(cli, run, server, content, came_out)
     assert run(f"model.sha256={found}").code == 0
 
 
-@pytest.mark.fault(31, "a local file that has not the SHA-256 it should have")
+@pytest.mark.fault(31, "SHA-256 mismatch of a local file")
 def test_a_local_file_of_another_hash_is_refused_before_it_is_published(cli, tiny_checkpoint, came_out):
     result = cli(*OFFLINE, f"checkpoint={tiny_checkpoint}", f"model.sha256={'0' * 64}")
     assert f"has SHA-256 {hashlib.sha256(tiny_checkpoint.read_bytes()).hexdigest()}" in result.error_line
@@ -215,7 +215,7 @@ def test_a_damaged_file_in_the_cache_is_fetched_again_and_must_be_the_same(cli, 
     ("number", "etag"),
     [(signal.SIGKILL, '"v1"'), (signal.SIGKILL, None), (signal.SIGTERM, '"v1"'), (signal.SIGINT, '"v1"')],
 )
-def test_after_a_kill_the_next_run_goes_on_or_begins_anew(cli, run, server, content, came_out, number, etag):
+def test_after_a_kill_the_next_run_resumes_or_starts_over(cli, run, server, content, came_out, number, etag):
     half = len(content) // 2
     stalled = Reply(body=content, etag=etag, cut=half, promise=len(content), stalls=True)
     server.replies["/tiny.pth"] = [stalled, Reply(body=content, etag=etag)]
@@ -254,7 +254,7 @@ def test_with_the_file_in_the_cache_no_network_is_needed(cli, content, came_out)
     came_out(result, requests=len(server.requests))
 
 
-@pytest.mark.fault(58, "four runs of one URL at once")
+@pytest.mark.fault(58, "four simultaneous runs with the same URL")
 def test_four_runs_share_one_download(cli, server, content, came_out):
     server.replies["/tiny.pth"] = [Reply(body=content, pause=0.05)]
     commands = [cli.start(*OFFLINE, *PLAN, CHECKPOINT, **address_of(server)) for _ in range(4)]

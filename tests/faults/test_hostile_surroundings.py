@@ -71,7 +71,7 @@ def flac(seconds: int, rate: int) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.fault(77, "a FLAC of some KB at 1000 Hz that lasts five hours")
+@pytest.mark.fault(77, "a FLAC of a few KB at 1000 Hz that lasts five hours")
 def test_a_clip_that_grows_when_it_is_resampled(cli, refused, came_out):
     (cli.folder / "clip.flac").write_bytes(flac(18_000, 1000))
     assert (cli.folder / "clip.flac").stat().st_size < 200_000
@@ -95,7 +95,7 @@ def test_a_clip_of_impossible_values_is_the_clip_s_fault_and_not_the_proof_s(cli
 
 
 @pytest.mark.fault(81, "a pipe, a socket, /dev/zero, /dev/urandom, a folder as labels, clip and checkpoint")
-def test_what_is_no_file_is_refused_at_once(cli, refused, came_out):
+def test_a_path_that_is_not_a_file_is_refused_at_once(cli, refused, came_out):
     os.mkfifo(cli.folder / "pipe")
     (cli.folder / "folder").mkdir()
     subprocess.run(
@@ -103,14 +103,14 @@ def test_what_is_no_file_is_refused_at_once(cli, refused, came_out):
         cwd=cli.folder, check=True,
     )  # fmt: skip
     for setting, words in (
-        ("labels=pipe", "label file pipe cannot be read (it is a pipe, not a file)"),
-        ("labels=/dev/zero", "it is a device, not a file"),
-        ("labels=socket", "it is a socket, not a file"),
-        ("audio=pipe", "clip pipe cannot be read (it is a pipe, not a file)"),
-        ("audio=/dev/urandom", "it is a device, not a file"),
-        ("audio=folder", "it is a folder, not a file"),
-        ("checkpoint=pipe", "not a file"),
-        ("checkpoint=/dev/zero", "not a file"),
+        ("labels=pipe", "label file pipe cannot be read (it is a pipe, not a regular file)"),
+        ("labels=/dev/zero", "it is a device, not a regular file"),
+        ("labels=socket", "it is a socket, not a regular file"),
+        ("audio=pipe", "clip pipe cannot be read (it is a pipe, not a regular file)"),
+        ("audio=/dev/urandom", "it is a device, not a regular file"),
+        ("audio=folder", "it is a folder, not a regular file"),
+        ("checkpoint=pipe", "not a regular file"),
+        ("checkpoint=/dev/zero", "not a regular file"),
     ):
         result = refused(setting)
         assert words in result.error_line
@@ -126,7 +126,7 @@ def served(cli, tiny_checkpoint):
         yield url, cache.cached_path(url, cli.folder.parent / "cache")
 
 
-@pytest.mark.fault(82, "in the cache, a pipe in place of the checkpoint; of its hash")
+@pytest.mark.fault(82, "in the cache, a pipe in place of the checkpoint or of its hash file")
 def test_a_pipe_in_the_cache_is_not_waited_for(finished, served, tiny_checkpoint, came_out):
     url, cached = served
     cached.parent.mkdir(parents=True)
@@ -142,7 +142,7 @@ def test_a_pipe_in_the_cache_is_not_waited_for(finished, served, tiny_checkpoint
     assert "does not contain a SHA-256; delete it" in result.error_line
 
 
-@pytest.mark.fault(83, "the lock, and what a download left, are links to a file of the user")
+@pytest.mark.fault(83, "the lock and a partial download are links to a file of the user")
 @pytest.mark.parametrize("make", [os.link, os.symlink])
 def test_nothing_is_written_through_a_link(cli, finished, served, came_out, make):
     victim = cli.folder / "victim"
@@ -153,7 +153,7 @@ def test_nothing_is_written_through_a_link(cli, finished, served, came_out, make
     make(victim, lock)
     result = finished("checkpoint=synthetic")
     assert result.code == 6
-    assert ".lock cannot be used (it is " in result.error_line
+    assert ".lock cannot be used (" in result.error_line
     assert os.listdir(models) == [lock.name]
     assert victim.read_text() == "kept"
     came_out(result, the_file_is_as_it_was=victim.read_text() == "kept")
@@ -167,7 +167,7 @@ def test_nothing_is_written_through_a_link(cli, finished, served, came_out, make
     assert sorted(os.listdir(cached.parent)) == ["tiny.pth", "tiny.pth.sha256"]
 
 
-@pytest.mark.fault(84, "a folder with the name of one that a killed run had moved aside")
+@pytest.mark.fault(84, "a folder named like one that a killed run moved aside")
 def test_a_planted_folder_does_not_become_the_model(cli, finished, came_out):
     models = cli.model_folder().parent
     planted = models / f".{cli.model_folder().name}.0123456789ab.previous"
@@ -184,8 +184,8 @@ def test_a_planted_folder_does_not_become_the_model(cli, finished, came_out):
     came_out(result, models=sorted(os.listdir(models)))
 
 
-@pytest.mark.fault(85, "labels with a sign that turns the direction of text, that has no width; in CSV, JSON and text")
-def test_labels_with_what_cannot_be_seen(cli, refused, came_out):
+@pytest.mark.fault(85, "labels with direction-changing and zero-width characters, in CSV, JSON and text")
+def test_labels_with_invisible_characters(cli, refused, came_out):
     for name, content, message in (
         ("labels.csv", "index,display_name\n0,good\n1,\u202edoog", r"line 3: label \u202edoog has an invisible"),
         ("labels.json", '["good", "go\\u200bod"]', r"entry 1: label go\u200bod has an invisible character (U+200B)"),
@@ -198,7 +198,7 @@ def test_labels_with_what_cannot_be_seen(cli, refused, came_out):
         came_out(result)
 
 
-@pytest.mark.fault(86, "a text file with a name a line, and blank lines at its end")
+@pytest.mark.fault(86, "a text file with one name per line and blank lines at its end")
 def test_a_name_a_line(cli, finished, came_out):
     (cli.folder / "labels.txt").write_text("\n".join([*NAMES, "", ""]))
     result = finished("checkpoint=synthetic", "labels=labels.txt")
@@ -219,7 +219,7 @@ def meaning(card: str) -> tuple[object, list[str]]:
     return yaml.safe_load(metadata), [token.type for token in tokens] + inner
 
 
-@pytest.mark.fault(87, "names of checkpoint, labels and clip with Markdown, HTML and a sign that turns the direction")
+@pytest.mark.fault(87, "file names with Markdown, HTML and direction-changing characters")
 def test_names_of_files_have_no_meaning_in_the_card(cli, finished, came_out):
     synthetic.write(cli.folder / "plain.pth", AST, TINY, 0)
     (cli.folder / "plain.csv").write_text("index,label\n" + "".join(f"{i},{name}\n" for i, name in enumerate(NAMES)))
@@ -238,8 +238,8 @@ def test_names_of_files_have_no_meaning_in_the_card(cli, finished, came_out):
     came_out(result, the_card_means_the_same=found[0] == found[1])
 
 
-@pytest.mark.fault(88, "a checkpoint of which torch warns; one named ${oc.env:SECRET}.pth, from Python")
-def test_what_torch_warns_of_does_not_reach_the_terminal(cli, finished, tiny_checkpoint, came_out):
+@pytest.mark.fault(88, "a checkpoint that makes torch warn; one named ${oc.env:SECRET}.pth, from Python")
+def test_warnings_of_torch_do_not_reach_the_terminal(cli, finished, tiny_checkpoint, came_out):
     torch.save(torch.load(tiny_checkpoint), cli.folder / "strange.pth", pickle_protocol=3)
     result = finished("checkpoint=strange.pth")
     assert result.code == 0, result.err
@@ -248,7 +248,7 @@ def test_what_torch_warns_of_does_not_reach_the_terminal(cli, finished, tiny_che
     came_out(result, other_lines_on_stderr=strange)
 
 
-@pytest.mark.fault(88, "a checkpoint of which torch warns; one named ${oc.env:SECRET}.pth, from Python")
+@pytest.mark.fault(88, "a checkpoint that makes torch warn; one named ${oc.env:SECRET}.pth, from Python")
 def test_a_name_from_python_is_data(tiny_checkpoint, tmp_path, monkeypatch):
     monkeypatch.setenv("SECRET", "canary")
     odd = tmp_path / "${oc.env:SECRET}.pth"

@@ -59,7 +59,7 @@ def history(hub):
     return [commit.summary for repo in hub.repos.values() for commit in repo.history()]
 
 
-@pytest.mark.fault(65, "no token; a wrong one; one that may only read")
+@pytest.mark.fault(65, "no token; a wrong one; a read-only one")
 @pytest.mark.parametrize(
     ("token", "told"), [(None, "needs a Hugging Face token"), ("hf_wrong", "401"), (READER, "403")]
 )
@@ -75,7 +75,7 @@ def test_without_a_token_that_may_write_the_variable_is_named(push, hub, came_ou
     came_out(result)
 
 
-@pytest.mark.fault(66, "the commit gets 500, 412 or no answer, for ever")
+@pytest.mark.fault(66, "every commit gets 500, 412 or no answer")
 @pytest.mark.parametrize(("what", "told"), [(500, "status 500"), (412, "status 412"), ("drop", "disconnected")])
 def test_a_commit_that_fails_leaves_the_model_saved_locally(push, hub, came_out, what, told):
     hub.faults.append(Fault("POST", "/commit/", what))
@@ -110,14 +110,14 @@ def test_a_commit_that_fails_once_is_made_once(push, hub, came_out, what):
     came_out(result)
 
 
-@pytest.mark.fault(66, "somebody else commits while the weights are sent")
-def test_a_commit_of_somebody_else_is_not_buried(push, hub, came_out):
+@pytest.mark.fault(66, "someone else commits while the weights are being uploaded")
+def test_a_commit_by_someone_else_is_not_overwritten(push, hub, came_out):
     repo = hub.repo("me/tiny")
     hub.faults.append(Fault("PUT", "", lambda: repo.commit("main", "theirs", {"a": b"b"}), times=1))
     result = push()
     assert result.code == 8
     assert "status 412: A commit has happened since" in result.error_line
-    assert "someone else has committed in the meantime" in result.error_line
+    assert "someone else has made in the meantime" in result.error_line
     assert history(hub) == ["theirs"]
     came_out(result)
 
@@ -153,7 +153,7 @@ def test_after_a_failed_proof_nothing_is_asked_of_the_hub(push, hub, cli, came_o
     came_out(result)
 
 
-@pytest.mark.fault(68, "the folder that is there was changed after its proof")
+@pytest.mark.fault(68, "the existing folder was changed after its proof")
 def test_a_changed_folder_is_not_pushed(push, hub, cli, came_out):
     (cli.model_folder() / "config.json").write_text("{}")
     result = push()

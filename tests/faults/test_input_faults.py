@@ -37,11 +37,11 @@ def refused(cli):
 def test_the_number_of_labels(cli, refused, came_out):
     (cli.folder / "labels.csv").write_bytes(csv(*(f"{i},label {i}" for i in range(8))))
     result = refused("labels=labels.csv")
-    assert "labels.csv has 8 labels, the checkpoint 7 classes" in result.error_line
+    assert "labels.csv has 8 labels, but the checkpoint has 7 classes" in result.error_line
     came_out(result)
 
 
-@pytest.mark.fault(36, "labels: duplicate, empty, a gap, not UTF-8")
+@pytest.mark.fault(36, "labels: a duplicate, an empty one, a missing index, not UTF-8")
 def test_labels_that_are_wrong_are_named_by_their_line(cli, refused, came_out):
     good = [f"{i},{name}" for i, name in enumerate(NAMES)]
     for content, message in (
@@ -67,7 +67,7 @@ def test_a_byte_order_mark_does_no_harm(cli):
         assert '"6": "name 6"' in (cli.model_folder() / "config.json").read_text()
 
 
-@pytest.mark.fault(37, "a clip that is empty, has no samples, has 399")
+@pytest.mark.fault(37, "an empty clip; clips of 0 and 399 samples")
 def test_a_clip_too_short(cli, refused, came_out):
     for samples, message in ((None, "is empty"), (TONE[:0], "has 0 samples"), (TONE[:399], "has 399 samples")):
         if samples is None:
@@ -88,7 +88,7 @@ def test_a_clip_with_nan(cli, refused, came_out):
 
 
 @pytest.mark.fault(39, "a clip in stereo, int16, at 44.1 kHz")
-def test_other_clips_are_adapted_and_that_is_said(cli, came_out):
+def test_other_clips_are_adapted_with_a_note(cli, came_out):
     stereo = np.stack([TONE, -TONE / 2], axis=1)
     soundfile.write(cli.folder / "clip.wav", stereo, 44100, "PCM_16")
     result = cli.tiny("audio=clip.wav")
@@ -98,7 +98,7 @@ def test_other_clips_are_adapted_and_that_is_said(cli, came_out):
     came_out(result, said=re.findall(r"^note +(.*)", result.out, re.MULTILINE))
 
 
-@pytest.mark.fault(39, "a clip that states no rate")
+@pytest.mark.fault(39, "a clip without a sampling rate")
 def test_a_clip_without_a_rate(cli, refused):
     soundfile.write(cli.folder / "clip.wav", TONE, 16000, "PCM_16")
     content = bytearray((cli.folder / "clip.wav").read_bytes())
@@ -107,7 +107,7 @@ def test_a_clip_without_a_rate(cli, refused):
     assert "clip.wav" in refused("audio=clip.wav").error_line
 
 
-@pytest.mark.fault(40, "a clip that is cut, damaged, no recording")
+@pytest.mark.fault(40, "a truncated clip, a damaged one, a file that is not audio")
 def test_a_damaged_clip(cli, refused, came_out):
     soundfile.write(cli.folder / "clip.wav", TONE, 16000)
     soundfile.write(cli.folder / "clip.flac", TONE, 16000)
@@ -125,14 +125,14 @@ def test_a_damaged_clip(cli, refused, came_out):
         came_out(result)
 
 
-@pytest.mark.fault(41, "a data set that is missing, has no rows, begins with a damaged clip")
+@pytest.mark.fault(41, "a missing data set, an empty one, one whose first clip is damaged")
 def test_no_clip_no_proof(cli, came_out, tmp_path):
     left_out = ("model", "model.num_labels", "model.max_length")
     sizes = [override for override in TINY_OVERRIDES if override.partition("=")[0] not in left_out]
     arguments = ["model=ast_speech_commands_v2", *sizes, "checkpoint=synthetic", "tracking=off"]
     for rows, code, message in (
-        (None, 4, "the first clip of google/speech_commands v0.02 cannot be fetched"),
-        ([], 4, "the first clip of google/speech_commands v0.02 cannot be fetched"),
+        (None, 4, "the first clip of google/speech_commands v0.02 cannot be downloaded"),
+        ([], 4, "the first clip of google/speech_commands v0.02 cannot be downloaded"),
         ([b"RIFF, and then no more"], 3, "clip hf://datasets/google/speech_commands/v0.02/validation[0]"),
     ):
         with HubServer(tmp_path / f"hub{code}{rows is None}") as hub:

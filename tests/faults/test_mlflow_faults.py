@@ -29,7 +29,7 @@ def store(cli):
 
 
 @pytest.mark.fault(62, "a parameter of 7,000 characters, logits that are not finite")
-def test_what_mlflow_cannot_store_is_left_to_the_report(cli, store, tiny_checkpoint, came_out):
+def test_values_mlflow_cannot_store_are_left_to_the_report(cli, store, tiny_checkpoint, came_out):
     state = torch.load(tiny_checkpoint, weights_only=True)
     state["module.mlp_head.1.weight"].fill_(3e38)
     torch.save(state, cli.folder / "huge.pth")
@@ -51,7 +51,7 @@ def test_what_mlflow_cannot_store_is_left_to_the_report(cli, store, tiny_checkpo
     )  # fmt: skip
 
 
-@pytest.mark.fault(63, "an exception, SIGTERM; a run that a killed process left RUNNING")
+@pytest.mark.fault(63, "an exception, SIGTERM, and a run that a killed process left RUNNING")
 def test_runs_end(cli, store, came_out):
     assert cli(*TRACKED, "model.layer_norm_eps=1e-12").code == 5
     client, (failed,) = store()

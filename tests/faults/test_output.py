@@ -63,7 +63,7 @@ ORDER = ("model.safetensors", "config.json", "preprocessor_config.json", "conver
 """As they are written."""
 
 
-@pytest.mark.fault(47, "a file system that is full at each file written")
+@pytest.mark.fault(47, "a disk that is full at each of the files written")
 def test_a_disk_that_is_full_at_each_file_of_the_model(cli, disk, tiny_checkpoint, came_out):
     target = disk.folder / "model"
     arguments = [*tiny(tiny_checkpoint), f"output_dir={target}"]
@@ -83,7 +83,7 @@ def test_a_disk_that_is_full_at_each_file_of_the_model(cli, disk, tiny_checkpoin
     assert sorted(os.listdir(disk.folder)) == ["ballast", "model"]
 
 
-@pytest.mark.fault(47, "a file system that is full at each file written")
+@pytest.mark.fault(47, "a disk that is full at each of the files written")
 def test_a_disk_that_is_full_keeps_the_folder_that_is_to_be_replaced(cli, disk, tiny_checkpoint):
     target = disk.folder / "model"
     arguments = [*tiny(tiny_checkpoint), f"output_dir={target}", "overwrite=true"]
@@ -95,7 +95,7 @@ def test_a_disk_that_is_full_keeps_the_folder_that_is_to_be_replaced(cli, disk, 
     assert sorted(os.listdir(disk.folder)) == ["ballast", "model"]
 
 
-@pytest.mark.fault(47, "a file system that is full at each file written")
+@pytest.mark.fault(47, "a disk that is full at each of the files written")
 def test_a_disk_that_is_full_of_the_synthetic_checkpoint(cli, disk):
     disk.leave(100)
     result = cli(*tiny("synthetic"), f"output_dir={disk.folder / 'model'}")
@@ -104,7 +104,7 @@ def test_a_disk_that_is_full_of_the_synthetic_checkpoint(cli, disk):
     assert os.listdir(disk.folder) == ["ballast"]
 
 
-@pytest.mark.fault(47, "a file system that is full at each file written")
+@pytest.mark.fault(47, "a disk that is full at each of the files written")
 def test_a_disk_that_is_full_for_the_folder_of_the_run(cli, disk, tiny_checkpoint):
     """Without the folder, no run. With it, what is missing of its log and report costs no model."""
     found = []
@@ -113,7 +113,7 @@ def test_a_disk_that_is_full_for_the_folder_of_the_run(cli, disk, tiny_checkpoin
         result = cli(*tiny(tiny_checkpoint), f"paths.outputs={disk.folder / 'outputs'}", "output_dir=model")
         if result.code:
             assert result.code == 6
-            assert "the run's folder cannot be written" in result.error_line
+            assert "the run folder cannot be written" in result.error_line
             assert not (cli.folder / "model").exists()
             found.append("refused")
         else:
@@ -126,7 +126,7 @@ def test_a_disk_that_is_full_for_the_folder_of_the_run(cli, disk, tiny_checkpoin
     assert found == sorted(found, key=["refused", "noted", "whole"].index)
 
 
-@pytest.mark.fault(47, "a file system that is full at each file written")
+@pytest.mark.fault(47, "a disk that is full at each of the files written")
 def test_a_disk_that_is_full_for_the_record(cli, disk, tiny_checkpoint):
     """The page is written, or not; the store has no room."""
     for room, what in ((12, "report.html cannot be written"), (60, "not recorded")):
@@ -139,7 +139,7 @@ def test_a_disk_that_is_full_for_the_record(cli, disk, tiny_checkpoint):
         shutil.rmtree(disk.folder / "outputs")
 
 
-@pytest.mark.fault(47, "a file system that is full at each file written")
+@pytest.mark.fault(47, "a disk that is full at each of the files written")
 def test_a_disk_that_is_full_in_a_sweep(cli, disk, tiny_checkpoint):
     disk.leave(0)
     result = cli(*tiny(tiny_checkpoint), "-m", "model.mean=1,2", f"paths.outputs={disk.folder / 'outputs'}")
@@ -157,7 +157,7 @@ def limited(cli, checkpoint, size: int):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.fault(48, "ulimit -f under the size of the weights")
+@pytest.mark.fault(48, "ulimit -f below the size of the weights")
 def test_a_limit_on_the_size_of_files(cli, tiny_checkpoint, came_out):
     for checkpoint, what in (
         (tiny_checkpoint, "model.safetensors cannot be written"),
@@ -182,7 +182,7 @@ def test_a_parent_that_is_read_only_is_refused_before_anything_is_loaded(cli, di
     assert "Import torch" not in result.err
     result = cli.tiny(f"checkpoint={tiny_checkpoint}", f"paths.outputs={disk.folder / 'outputs'}", "output_dir=model")
     assert result.code == 6
-    assert "the run's folder cannot be written" in result.error_line
+    assert "the run folder cannot be written" in result.error_line
     assert not (cli.folder / "model").exists()
 
 
@@ -215,15 +215,15 @@ def dangling_link(path):
     path.symlink_to("nowhere")
 
 
-@pytest.mark.fault(51, "a folder, a link, a file, a dangling link in its place")
+@pytest.mark.fault(51, "a folder, a link, a file or a dangling link at output_dir")
 @pytest.mark.parametrize("make", [old_folder, old_link, old_file, dangling_link])
-def test_what_exists_is_refused_or_replaced_whole(cli, tiny_checkpoint, make, came_out):
+def test_an_existing_target_is_refused_or_replaced_entirely(cli, tiny_checkpoint, make, came_out):
     target = cli.model_folder()
     make(target)
     result = cli(*tiny(tiny_checkpoint))
     came_out(result)
     assert result.code == 6
-    assert "exists; give another output_dir=…, or overwrite=true" in result.error_line
+    assert "already exists; set another output_dir=…, or overwrite=true" in result.error_line
     assert cli(*tiny(tiny_checkpoint), "overwrite=true").code == 0
     assert sorted(os.listdir(target)) == sorted(ORDER)
     assert not target.is_symlink()

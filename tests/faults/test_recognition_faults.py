@@ -31,14 +31,14 @@ HEAD = {
 FAMILIES = ["model.family=ssast model.pooling=mean", "model.family=ast", "model.family=ssast model.pooling=cls"]
 
 
-@pytest.mark.fault(109, "a fine-tuned SSAST, which averages the patches, as custom and as a published variant")
+@pytest.mark.fault(109, "a fine-tuned SSAST, which averages the patches, as custom and as an official variant")
 def test_a_fine_tuned_ssast(cli, came_out):
     for said in (CUSTOM, TINY_OVERRIDES):
         result, answers = asked(cli, saved(ZERO_START), *said)
         assert answers == FAMILIES
         assert "v.head.bias is all zeros" in result.error_line
     result = refused(cli, saved(ZERO_START), *FAMILIES[0].split())
-    assert "the model averages the patches; Hugging Face's AST averages its two class tokens" in result.error_line
+    assert "the model averages the patches, but Hugging Face's AST averages its two class tokens" in result.error_line
     assert "model.head=none" in result.error_line
     came_out(result)
 
@@ -67,7 +67,7 @@ def test_a_patch_mix(cli, came_out):
     came_out(result, classes=report["geometry"]["num_labels"])
 
 
-@pytest.mark.fault(110, "two trained heads, and a Patch-Mix model that started from no ImageNet model")
+@pytest.mark.fault(110, "two trained heads, and a Patch-Mix model that did not start from ImageNet")
 def test_two_heads(cli):
     _, answers = asked(cli, saved({"model": PLAIN, "classifier": HEAD}), *CUSTOM)
     assert answers == ["model.family=ast", "model.family=patchmix"]
@@ -76,7 +76,7 @@ def test_two_heads(cli):
     assert answers == ["model.family=ssast model.pooling=mean", "model.family=patchmix"]
 
 
-@pytest.mark.fault(111, "a head that was never trained, and no other")
+@pytest.mark.fault(111, "an untrained head, and no other")
 def test_an_untrained_head(cli, came_out):
     for said in ((), ("model.family=ast",), TINY_OVERRIDES):
         result = refused(cli, saved(UNTRAINED), *said)
@@ -101,20 +101,20 @@ def test_several_models(cli, came_out):
         assert torch.equal(file.get_tensor("classifier.dense.bias"), PLAIN["mlp_head.1.bias"])
 
 
-@pytest.mark.fault(112, "a key and a prefix where there is no model")
+@pytest.mark.fault(112, "a key and a prefix without a model")
 def test_no_model_there(cli):
     for said in ("checkpoint_key=ema", "checkpoint_prefix=module."):
         result = refused(cli, saved({"state_dict": PLAIN}), said)
         assert f"the checkpoint has no model under {said}" in result.error_line
 
 
-@pytest.mark.fault(113, "a family and a published variant that the file contradicts")
+@pytest.mark.fault(113, "a family and an official variant that contradict the file")
 def test_contradictions(cli, came_out):
     for said, words in (
-        (("model.family=passt",), "model.family=passt says PaSST, and the checkpoint's tensors are those of Audio"),
-        (("model.family=ast", "model.pooling=mean"), "model.pooling=mean is not what the checkpoint's family does"),
-        (("model=ast_16_16",), "model.max_length=64, model.num_mel_bins=128, and the checkpoint has 40 position"),
-        (("model=ast_16_16", "model.max_length=1024"), "ast-finetuned-audioset-16-16-0.442) say model.frequency"),
+        (("model.family=passt",), "model.family=passt means PaSST, but the checkpoint's tensors are those of Audio"),
+        (("model.family=ast", "model.pooling=mean"), "model.pooling=mean does not fit the checkpoint's family"),
+        (("model=ast_16_16",), "model.max_length=64, model.num_mel_bins=128, but the checkpoint has 40 position"),
+        (("model=ast_16_16", "model.max_length=1024"), "ast-finetuned-audioset-16-16-0.442) are model.frequency"),
         (("model.max_length=640",), "model.max_length=640"),
     ):
         shapes = {**PLAIN, "v.pos_embed": torch.ones(1, 40, HIDDEN)} if "model=ast_16_16" in said else PLAIN
@@ -146,10 +146,10 @@ def test_other_audio_models(cli, came_out):
     came_out(result)
 
 
-@pytest.mark.fault(115, "strides and length that the tensors leave open")
+@pytest.mark.fault(115, "strides and length that the tensors do not determine")
 def test_open_strides(cli, came_out):
     result, answers = asked(cli, saved(PLAIN), "model=custom", *SAID)
-    assert "strides and length are open: 32 patches have" in result.error_line
+    assert "strides and length are ambiguous:" in result.error_line
     said = {"model.frequency_stride=16", "model.time_stride=16"}
     assert any(said < set(answer.split()) for answer in answers)
     came_out(result)
@@ -161,8 +161,8 @@ def test_open_strides(cli, came_out):
     assert written["max_length"] == 70
 
 
-@pytest.mark.fault(116, "normalisation and loss of the training that nobody said; a placeholder left in")
-def test_what_no_file_says(cli, came_out):
+@pytest.mark.fault(116, "normalisation and loss not set; a placeholder left in the command")
+def test_facts_that_no_file_contains(cli, came_out):
     result, answers = asked(cli, saved(PLAIN), "model=custom", *GEOMETRY)
     assert "stats=esc50" in answers
     assert "loss=ce" in answers
@@ -175,14 +175,12 @@ def test_what_no_file_says(cli, came_out):
         assert "CHOOSE" in result.error_line
 
 
-@pytest.mark.fault(117, "tensors of unknown use beside the model; an adapter inside of it, with unused=drop")
+@pytest.mark.fault(117, "unknown tensors beside the model; an adapter inside it, with unused=drop")
 def test_unknown_tensors(cli, came_out):
     wrapped = {f"ast.{name}": value for name, value in PLAIN.items()}
     value = {**wrapped, "projector.weight": torch.ones(3, 3), "loss.pos_weight": torch.ones(7)}
     result = refused(cli, saved(value))
-    assert (
-        "the checkpoint has tensors that belong to no part of the model (projector.weight [3, 3])" in result.error_line
-    )
+    assert "the checkpoint has tensors that are not part of the model (projector.weight [3, 3])" in result.error_line
     came_out(result)
     (cli.folder / FILE).write_bytes(saved(value))
     assert cli(*CUSTOM, "unused=drop").code == 0
@@ -199,7 +197,7 @@ def test_one_class_token(cli, came_out):
     value = {name: tensor for name, tensor in PLAIN.items() if name != "v.dist_token"}
     result = refused(cli, saved(value))
     assert "an AST without distillation token" in result.error_line
-    assert "it has one class token; Hugging Face's AST always has two" in result.error_line
+    assert "it has one class token, but Hugging Face's AST always has two" in result.error_line
     came_out(result)
     result = refused(cli, saved(tensors("new_pos_embed", "freq_new_pos_embed", "time_new_pos_embed", "cls_token")))
     assert "a PaSST without distillation token" in result.error_line
@@ -227,7 +225,7 @@ def inspected(cli: Cli, content: bytes, *arguments: str):
     return done, found
 
 
-@pytest.mark.fault(119, "task=inspect of a file that is recognised: no torch, nothing written but its run folder")
+@pytest.mark.fault(119, "task=inspect of a recognised file: no torch, only the run folder written")
 def test_inspect(cli, came_out):
     done, found = inspected(cli, saved({"model": PLAIN}), *GEOMETRY)
     assert done.returncode == 0, done.stderr
@@ -246,7 +244,7 @@ def test_inspect(cli, came_out):
         ([1, 2], 3, None),
     ],
 )
-@pytest.mark.fault(119, "task=inspect of a file that is ambiguous, refused, or holds nothing")
+@pytest.mark.fault(119, "task=inspect of an ambiguous, a refused and an empty file")
 def test_inspect_of_others(cli, value, code, verdict):
     done, found = inspected(cli, saved(value), *GEOMETRY)
     assert done.returncode == code, done.stderr

@@ -43,7 +43,9 @@ def test_the_search_finds_a_canary(tmp_path):
     assert sightings(tmp_path, f"y{CANARY}") == [str(tmp_path / "a"), f"y{CANARY}"]
 
 
-@pytest.mark.fault(70, "a token by environment, command line, URL, tracking URI; success and failure")
+@pytest.mark.fault(
+    70, "a token in the environment, on the command line, in a URL, in the tracking URI; success and failure"
+)
 def test_a_token_in_the_environment(seen, came_out):
     codes = []
     for overrides, code in ((["tracking=mlflow"], 0), (["checkpoint=missing.pth", "output_dir=b", "debug=true"], 3)):
@@ -59,7 +61,7 @@ def test_a_token_in_the_environment(seen, came_out):
 def test_a_token_on_the_command_line(seen, cli, argument):
     result, places = seen("experiment=offline", argument)
     assert result.code == 2, result.err
-    assert "the command line gives a token or password" in result.error_line
+    assert "the command line contains a token or password" in result.error_line
     assert places == []
     assert list(cli.folder.iterdir()) == []  # refused before Hydra writes anything
 
@@ -88,7 +90,7 @@ def test_a_token_in_the_query_of_a_url(seen, server, tmp_path, multirun):
     assert "GET" in {method for method, _ in server.requests}
 
 
-@pytest.mark.fault(70, "an address with a secret on the command line")
+@pytest.mark.fault(70, "a URL with a secret on the command line")
 @pytest.mark.parametrize(
     ("argument", "variable"),
     [
@@ -101,7 +103,7 @@ def test_an_address_with_a_secret_on_the_command_line(seen, cli, came_out, argum
     result, places = seen("experiment=offline", argument, "debug=true")
     assert result.code == 2, result.err
     if CANARY in argument:
-        assert "the command line gives a token or password" in result.error_line
+        assert "the command line contains a token or password" in result.error_line
     else:
         assert f"export {variable}='…'" in result.error_line
         assert f"='${{oc.env:{variable}}}'" in result.error_line

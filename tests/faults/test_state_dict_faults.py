@@ -33,7 +33,7 @@ def plain(tmp_path_factory):
     return converted(Cli.make(tmp_path_factory.mktemp("plain")), saved(PLAIN), "plain").files
 
 
-@pytest.mark.fault(12, "one NaN, one infinity among the weights; an existing folder with overwrite=true")
+@pytest.mark.fault(12, "a NaN and an infinity among the weights; an existing folder with overwrite=true")
 def test_values_that_are_not_finite(cli, came_out):
     target = cli.folder / "model"
     target.mkdir()
@@ -66,7 +66,7 @@ def test_other_tensors(cli, came_out):
     came_out(result)
 
 
-@pytest.mark.fault(14, "fp16 and bf16 are widened exactly, float64 is rounded; the log says so")
+@pytest.mark.fault(14, "fp16 and bf16 are widened exactly, float64 is rounded, with a note in the log")
 def test_other_floats(cli, came_out):
     kinds = (torch.float16, torch.bfloat16, torch.float64)
     mixed = {name: value.to(kinds[i % 3]) for i, (name, value) in enumerate(PLAIN.items())}
@@ -79,7 +79,7 @@ def test_other_floats(cli, came_out):
     came_out(result, same_bytes_as_from_float32=files == float32.files, said=said)
 
 
-@pytest.mark.fault(14, "a float64 beyond float32")
+@pytest.mark.fault(14, "a float64 value beyond the range of float32")
 def test_a_float64_that_overflows(cli, came_out):
     result = refused(cli, saved(changed(**{NAME: with_one(1e300, torch.float64)})))
     assert f"tensor {NAME} has values that are not finite in float32" in result.error_line
@@ -107,7 +107,7 @@ def test_wrappers(cli, plain, came_out):
     assert "the state dict was found under state_dict" in found[1].log
     assert "the state dict was found under model" in found[2].log
     assert "the state dict was found under any/0/name" in found[3].log
-    assert "prefix of the names removed: net._orig_mod." in found[3].log
+    assert "removed from the tensor names: prefix net._orig_mod." in found[3].log
     came_out(found[-1].result, identical_models=[conversion.files for conversion in found].count(plain))
 
 
@@ -116,7 +116,7 @@ def test_two_candidates(cli):
     copies = {name: value.clone() for name, value in PLAIN.items()}
     result, answers = asked(cli, saved({"model": copies, "state_dict": ORIGINAL}), *CUSTOM)
     assert (
-        "the checkpoint holds 2 models (model, state_dict module.), and does not say which one is meant"
+        "the checkpoint holds 2 models (model, state_dict module.) and does not say which one to use"
         in result.error_line
     )
     assert answers == ["checkpoint_key=model", "checkpoint_key=state_dict"]
@@ -138,12 +138,12 @@ def test_tensors_that_do_not_fit(cli, came_out):
     assert "v.norm.weight has shape [65], expected [64]" in result.error_line
     assert "missing v.norm.bias [64]" in result.error_line
     assert result.error_line.count("unexpected v.extra.") == 18
-    assert "; and 7 more; choose the model" in result.error_line
+    assert ", and 7 more; choose the model" in result.error_line
     came_out(result)
 
 
 @pytest.mark.fault(16, "a tensor of a block that a model cannot have")
-def test_a_block_number_is_no_depth(cli):
+def test_a_block_number_is_not_the_depth(cli):
     result = refused(cli, saved(changed(**{"v.blocks.99999999999.norm1.bias": torch.ones(64)})))
     assert "unexpected v.blocks.99999999999.norm1.bias [64]" in result.error_line
 
@@ -162,7 +162,7 @@ def test_an_optimizer(cli, came_out):
     optimizer = torch.optim.Adam([weight], 1e-5, weight_decay=5e-7, betas=(0.95, 0.999))
     optimizer.step()
     result = refused(cli, saved(optimizer.state_dict()))
-    assert "the checkpoint is an optimizer state" in result.error_line
+    assert "the checkpoint is the state of an optimizer" in result.error_line
     assert "best_audio_model.pth" in result.error_line
     came_out(result)
 
@@ -195,7 +195,10 @@ def test_other_models(cli, came_out):
     vit = ("cls_token", "pos_embed", "patch_embed.proj.weight", "blocks.0.attn.qkv.weight")
     for value, words in (
         ([torch.ones(1)], "contains a list, not a state dict"),
-        (model("audio_spectrogram_transformer.embeddings.cls_token"), "an AST in the Hugging Face layout already"),
+        (
+            model("audio_spectrogram_transformer.embeddings.cls_token"),
+            "an AST that is already in the Hugging Face layout",
+        ),
         (
             model("module.modality_a", "module.blocks_a.0.norm1.weight", "module.decoder_embed.weight"),
             "a pretrained CAV-MAE",
@@ -208,7 +211,7 @@ def test_other_models(cli, came_out):
     came_out(result)
 
 
-@pytest.mark.fault(23, "a ViT where a published variant is asked for")
+@pytest.mark.fault(23, "a ViT with an official variant selected")
 def test_another_model_for_a_published_variant(cli):
     result = refused(cli, saved(model("cls_token", "blocks.0.attn.qkv.weight")), "model=ast_16_16")
     assert "looks like a Vision Transformer" in result.error_line

@@ -115,12 +115,12 @@ def test_each_job_of_a_sweep_has_its_own_repository(cli, hub):
 def test_jobs_of_a_sweep_may_not_share_a_repository(cli, hub):
     result = cli(*SWEEP, "hub.repo_id=me/all", **hub.environment())
     assert result.code == 2
-    assert "error: hub.repo_id is the same for all jobs of the sweep; give each its own: " in result.err
+    assert "error: hub.repo_id is the same for all jobs of the sweep; use one per job, with " in result.err
     assert hub.requests == []
     assert not (cli.outputs / "models").exists()
 
 
-def test_jobs_may_be_told_apart_by_their_number(cli, hub):
+def test_jobs_may_be_distinguished_by_their_number(cli, hub):
     arguments = ["experiment=offline", "tracking=off", *TINY_OVERRIDES, "-m", "checkpoint=synthetic:1,synthetic:2"]
     result = cli(*arguments, "hub=push", "hub.repo_id=me/tiny-${hydra:job.num}", **hub.environment())
     assert result.code == 0, result.err

@@ -94,7 +94,7 @@ def test_joblib_with_four_processes_on_a_fresh_store(cli):
     assert threads(cli) == [str(max(1, len(os.sched_getaffinity(0)) // 4))] * 4
 
 
-def test_a_process_that_is_killed_is_told_and_leaves_nothing_half_written(cli):
+def test_a_killed_process_is_reported_and_leaves_nothing_half_written(cli):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs pip install 'ast2hf[joblib]'")
     sweep = started(cli, *FOUR, "scale=joblib", "hydra.launcher.n_jobs=2", "tracking=off")
     (victim, *_) = wait(lambda: working(cli))
@@ -214,7 +214,7 @@ def test_jobs_of_a_ray_node_that_dies_are_run_on_another(cli, cluster):
     assert len(list(cli.outputs.glob("models/*/conversion_report.json"))) == 4
 
 
-def test_jobs_of_a_ray_node_that_dies_are_told_where_none_is_run_again(cli, cluster):
+def test_jobs_of_a_dead_ray_node_are_reported_without_retries(cli, cluster):
     once = "hydra.launcher.ray.remote.max_retries=0"
     sweep = started(cli, *FOUR, "scale=ray", once, inside=cluster.inside, RAY_ADDRESS=ADDRESS, **RAY)
     wait(lambda: at_work_on(cli, cluster.worker))

@@ -77,7 +77,7 @@ def test_the_registered_model_gives_the_labels_of_the_folder_in_python_and_over_
     assert newer.iloc[0].to_dict() != best
 
 
-def test_in_a_sweep_what_is_proved_is_registered_with_its_child_run_and_what_is_not_leaves_no_model(cli, store):
+def test_in_a_sweep_only_proved_models_are_registered(cli, store):
     result = cli.tiny("-m", *ON, "model.layer_norm_eps=1e-12,1e-6")
     assert result.code == 5
     client = mlflow.MlflowClient(tracking_uri=store)

@@ -77,7 +77,7 @@ def test_labels_of_another_model_are_refused(published):
     published.hub.add("huggingface/label-files", "audioset-id2label.json", b'{"0": "only one"}')
     result = published()
     assert result.code == 3
-    assert "has 1 labels, the checkpoint 7 classes" in result.error_line
+    assert "has 1 labels, but the checkpoint has 7 classes" in result.error_line
 
 
 def test_the_clip_of_speech_commands_is_the_first_of_its_split(cli, tmp_path):

@@ -97,7 +97,7 @@ def test_a_check_that_was_not_made_has_neither_passed_nor_failed(record):
     assert not [name for name in run.data.metrics if name.startswith(("loading.", "features."))]
 
 
-def test_what_the_configuration_leaves_to_the_checkpoint_is_recorded_as_it_was_found(record):
+def test_sizes_read_from_the_checkpoint_are_recorded(record):
     _, run = record("model=custom", "checkpoint=/home/alice/secret/best.pth")
     assert run.data.params["model.hidden_size"] == "768"
     assert run.data.params["checkpoint"] == "best.pth"

@@ -206,7 +206,7 @@ def test_a_folder_that_is_no_longer_what_was_published_is_not_logged(client, rec
             shutil.rmtree(folder)
     sent = send(record)
     assert sent.model is None
-    assert "is no longer what was published" in capsys.readouterr().err
+    assert "has changed since it was published" in capsys.readouterr().err
     assert client.get_run(sent.run.rpartition("/")[2]).info.status == "FINISHED"
     assert not client.search_registered_models(f"name = '{record.name}'")
 

@@ -93,9 +93,9 @@ def test_help_shows_examples_and_choices(cli):
     [
         (2, ["modl=x"], "unknown key modl; did you mean model?"),
         (3, ["checkpoint=absent.pth"], "absent.pth cannot be read (No such file or directory)"),
-        (4, ["labels=null"], "label file audioset-id2label.json of huggingface/label-files cannot be fetched"),
+        (4, ["labels=null"], "label file audioset-id2label.json of huggingface/label-files cannot be downloaded"),
         (5, ["model.layer_norm_eps=1e-12"], "first divergence: blocks.0"),
-        (6, ["output_dir=."], "is the working directory or above it"),
+        (6, ["output_dir=."], "is the working directory or contains it"),
     ],
 )  # fmt: skip
 def test_an_error_is_one_line_with_its_exit_code(cli, code, arguments, message):

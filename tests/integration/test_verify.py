@@ -120,7 +120,7 @@ def test_a_model_that_is_not_on_the_hub(verify, tmp_path_factory):
     with HubServer(tmp_path_factory.mktemp("hub")) as hub:
         result = verify("them/nothing", **hub.environment(None), HF_HOME=str(tmp_path_factory.mktemp("hf")))
     assert result.code == 4, result.err
-    assert "folder them/nothing cannot be fetched" in result.error_line
+    assert "folder them/nothing cannot be downloaded" in result.error_line
 
 
 def no_config(folder):

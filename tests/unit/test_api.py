@@ -45,7 +45,7 @@ def test_what_no_file_says_of_the_training_is_said_by_name(tiny_checkpoint, tmp_
     assert done.report.front_end["mean"] == -6.6268077
     assert done.report.problem_type == "single_label_classification"
     assert ast2hf.verify(done.folder, tiny_checkpoint, **own).status == "passed"
-    with pytest.raises(QuestionError, match="the loss of the training is not in the file"):
+    with pytest.raises(QuestionError, match="the file does not say which loss the model was trained with"):
         ast2hf.convert(tiny_checkpoint, labels="none", output_dir=tmp_path / "not", **{**own, "loss": None})
 
 
@@ -106,18 +106,18 @@ def test_an_inspection_needs_no_hash_of_the_file(tiny_checkpoint, monkeypatch):
         ast2hf.convert(tiny_checkpoint, output_dir=tiny_checkpoint.parent / "out", **TINY)
 
 
-def test_what_is_no_model_is_refused_in_an_inspection_and_a_broken_file_is_an_error(tmp_path):
+def test_an_unconvertible_model_is_refused_but_a_broken_file_is_an_error(tmp_path):
     torch.save({"conv1.weight": torch.zeros(3)}, tmp_path / "other.pth")
     found = ast2hf.inspect(tmp_path / "other.pth")
     assert (found.verdict, found.command) == ("refused", None)
-    assert "looks like another model" in found.reason
+    assert "looks like an unknown model" in found.reason
     (tmp_path / "broken.pth").write_bytes(b"PK")
     with pytest.raises(InputError):
         ast2hf.inspect(tmp_path / "broken.pth")
 
 
 def test_a_question_has_its_answers(tiny_checkpoint, tmp_path):
-    with pytest.raises(QuestionError, match="the loss of the training is not in the file") as caught:
+    with pytest.raises(QuestionError, match="the file does not say which loss the model was trained with") as caught:
         ast2hf.convert(
             tiny_checkpoint, model="custom", output_dir=tmp_path / "out", audio="packaged",
             overrides=["stats=esc50", *STRIDES],

@@ -43,8 +43,8 @@ def test_the_device_that_is_there(gpus, name, cuda, mps, expected):
 @pytest.mark.parametrize(
     ("name", "cuda", "words"),
     [
-        ("cuda", 0, r"device cuda is not available to this torch \(.*\); choose device=cpu"),
-        ("cuda:1", 0, r"device cuda:1 is not available to this torch \(.*\); "),
+        ("cuda", 0, r"device cuda is not available in this torch \(.*\); choose device=cpu"),
+        ("cuda:1", 0, r"device cuda:1 is not available in this torch \(.*\); "),
         ("cuda:1", 1, r"cuda:1 is not available .*: there is one cuda device; choose"),
         ("cuda:7", 4, "cuda:7 is not available .*: there are cuda:0 to cuda:3; choose"),
         ("mps", 1, "device mps is not available"),
@@ -104,16 +104,16 @@ MPS = "MPS backend out of memory (MPS allocated: 5 GB, other allocations: 2 GB, 
 @pytest.mark.parametrize(
     ("name", "smaller", "remedy"),
     [
-        ("cpu", None, "; free some of it"),
-        ("cuda:1", None, "; give device=cpu, or free some of it"),
-        ("cpu", "data.batch_size=4", "; give data.batch_size=4, or free some of it"),
-        ("cuda:1", "data.batch_size=4", "; give data.batch_size=4, or device=cpu, or free some of it"),
+        ("cpu", None, "; free some memory"),
+        ("cuda:1", None, "; set device=cpu, or free some memory"),
+        ("cpu", "data.batch_size=4", "; set data.batch_size=4, or free some memory"),
+        ("cuda:1", "data.batch_size=4", "; set data.batch_size=4 or device=cpu, or free some memory"),
     ],
 )
 def test_too_little_memory_is_one_line_with_what_to_do(act, name, smaller, remedy):
     with pytest.raises(ConfigurationError) as caught, device.enough_memory(name, smaller):
         act()
-    assert str(caught.value).startswith(f"there is not enough memory on {name} (")
+    assert str(caught.value).startswith(f"{name} ran out of memory (")
     assert str(caught.value).endswith(remedy)
     assert "\n" not in str(caught.value)
 

@@ -39,7 +39,7 @@ def test_a_file_is_fetched_once_and_then_served_from_the_cache(hub):
 def check_refusal():
     with pytest.raises(DownloadError) as caught:
         fetch()
-    assert caught.value.cause.startswith("label file a/labels.json of owner/labels cannot be fetched")
+    assert caught.value.cause.startswith("label file a/labels.json of owner/labels cannot be downloaded")
     assert str(caught.value).endswith("check the network, or set labels=PATH")
 
 
@@ -56,7 +56,7 @@ def test_an_unreachable_hub_is_a_download_error(hub, free_port):
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
-def test_a_clip_in_the_cache_that_is_no_file_is_streamed_again(tmp_path, monkeypatch, make):
+def test_a_cached_clip_that_is_not_a_file_is_streamed_again(tmp_path, monkeypatch, make):
     row = HubRow("owner/clips", "c", "train", "main")
     monkeypatch.setattr(hub_download, "_stream", lambda *_: b"clip")
     assert hub_download.stream_first_clip(row, tmp_path, "audio=PATH") == b"clip"
@@ -69,10 +69,10 @@ def test_a_clip_in_the_cache_that_is_no_file_is_streamed_again(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize(("name", "make"), [("a.json", os.mkfifo), ("b", lambda path: path.mkdir())])
-def test_a_model_folder_with_something_that_is_no_file_is_refused(tmp_path, name, make):
+def test_a_model_folder_with_a_pipe_in_place_of_a_file_is_refused(tmp_path, name, make):
     assert hub_download.model_folder(str(tmp_path), ["a.json", "b"]) == tmp_path
     make(tmp_path / name)
-    with pytest.raises(InputError, match=rf"{name} cannot be read \(it is a (pipe|folder), not a file\)"):
+    with pytest.raises(InputError, match=rf"{name} cannot be read \(it is a (pipe|folder), not a regular file\)"):
         hub_download.model_folder(str(tmp_path), ["a.json", "b"])
     (tmp_path / "c").mkdir()
     assert hub_download.model_folder(str(tmp_path), ["c.json"]) == tmp_path

@@ -87,7 +87,7 @@ def test_weights_go_to_large_file_storage_and_the_rest_into_the_commit(server, f
     }
 
 
-def test_what_is_there_is_not_sent_again_and_makes_no_commit(server, folder):
+def test_unchanged_files_are_not_sent_and_make_no_commit(server, folder):
     first = hub_upload.push(folder, settings())
     server.requests.clear()
     assert hub_upload.push(folder, settings()) == first
@@ -183,7 +183,7 @@ STEPS = [
 
 @pytest.mark.parametrize("what", [500, 503, 429, "drop", "lose"])
 @pytest.mark.parametrize(("method", "path"), STEPS)
-def test_what_passes_is_outlasted_and_there_is_still_one_commit(server, folder, method, path, what):
+def test_transient_errors_are_retried_and_make_one_commit(server, folder, method, path, what):
     server.faults.append(Fault(method, path, what, times=1))
     hub_upload.push(folder, settings())
     (commit,) = server.repos["model", "me/name"].history()
@@ -193,7 +193,7 @@ def test_what_passes_is_outlasted_and_there_is_still_one_commit(server, folder, 
 
 @pytest.mark.parametrize("what", [500, "drop"])
 @pytest.mark.parametrize(("method", "path"), STEPS)
-def test_what_lasts_ends_after_a_bounded_number_of_requests(server, folder, method, path, what):
+def test_persistent_errors_end_after_a_bounded_number_of_requests(server, folder, method, path, what):
     server.faults.append(Fault(method, path, what))
     with pytest.raises(HubError) as caught:
         hub_upload.push(folder, settings())
@@ -216,13 +216,13 @@ def test_a_server_that_stalls_is_given_up(server, folder, monkeypatch):
 
 
 @pytest.mark.parametrize("what", [500, "lose", None])
-def test_a_commit_of_somebody_else_is_never_buried(server, folder, what):
+def test_a_commit_by_someone_else_is_never_overwritten(server, folder, what):
     """Between reading the branch and committing to it; also where an attempt of ours fails at that moment."""
     repo = server.repo("me/name")
     server.faults.append(Fault("PUT", "/lfs/", lambda: repo.commit("main", "theirs", {"config.json": b"theirs"}), 1))
     if what:
         server.faults.append(Fault("POST", "/commit/", what, times=1))
-    with pytest.raises(HubError, match=r"status 412.*someone else has committed in the meantime"):
+    with pytest.raises(HubError, match=r"status 412.*someone else has made in the meantime"):
         hub_upload.push(folder, settings())
     (commit,) = repo.history()
     assert commit.summary == "theirs"
@@ -238,7 +238,7 @@ def test_a_refused_token_is_never_shown_and_the_variable_named(server, folder, m
     assert len(server.asked("POST")) == 1
 
 
-def test_a_namespace_of_somebody_else_is_refused(server, folder):
+def test_a_namespace_of_someone_else_is_refused(server, folder):
     with pytest.raises(HubError, match="status 403: You don't have the rights to write"):
         hub_upload.push(folder, settings(repo_id="somebody/name"))
 
@@ -257,7 +257,7 @@ def test_a_card_that_the_hub_refuses_ends_it(server, folder):
     assert len(server.asked("POST", "/api/validate-yaml")) == 1
 
 
-def test_the_check_beforehand_asks_nobody(server, monkeypatch, tmp_path):
+def test_the_check_makes_no_requests(server, monkeypatch, tmp_path):
     from huggingface_hub import constants
 
     hub_upload.check()
@@ -274,7 +274,7 @@ def test_the_check_beforehand_asks_nobody(server, monkeypatch, tmp_path):
     assert server.requests == []
 
 
-def test_an_error_of_the_xet_storage_is_told_like_any_other(server, folder, monkeypatch):
+def test_an_error_of_the_xet_storage_is_reported_like_any_other(server, folder, monkeypatch):
     """Where hf_xet is installed and not switched off, it sends the weights; this Hub has no such storage."""
     from huggingface_hub import constants
 

@@ -5,15 +5,16 @@ from ast2hf import hydra_errors
 
 
 @pytest.mark.parametrize(
-    ("launcher", "line"),
+    ("launcher", "scale", "extra"),
     [
-        ("joblib", "scale=joblib needs pip install 'ast2hf[joblib]'"),
-        ("ray", "scale=ray needs pip install 'ast2hf[ray]'"),
-        ("submitit_slurm", "scale=slurm needs pip install 'ast2hf[slurm]'"),
-        ("submitit_local", "scale=slurm_local needs pip install 'ast2hf[slurm]'"),
+        ("joblib", "joblib", "joblib"),
+        ("ray", "ray", "ray"),
+        ("submitit_slurm", "slurm", "slurm"),
+        ("submitit_local", "slurm_local", "slurm"),
     ],
 )
-def test_a_launcher_that_is_not_installed_is_named(launcher, line):
+def test_a_launcher_that_is_not_installed_is_named(launcher, scale, extra):
     error = hydra_errors.explain(MissingConfigException("", f"hydra/launcher/{launcher}", ["basic"]))
-    assert str(error).startswith(line)
+    assert error.cause == f"scale={scale} needs an extra that is not installed"
+    assert error.remedy.startswith(f"run pip install 'ast2hf[{extra}]', or")
     assert error.exit_code == 2

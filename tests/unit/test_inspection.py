@@ -100,7 +100,7 @@ def words(found):
     return shlex.split(found.command)
 
 
-def test_the_command_has_what_was_given_and_a_placeholder_for_what_only_the_user_knows():
+def test_the_command_repeats_the_overrides_and_has_placeholders():
     assert words(look(family_file("patchmix"))) == [
         "ast2hf", "model=custom", "checkpoint=best.pth", "stats=CHOOSE", "loss=CHOOSE", "labels=CHOOSE",
     ]  # fmt: skip
@@ -109,7 +109,7 @@ def test_the_command_has_what_was_given_and_a_placeholder_for_what_only_the_user
     assert words(look(family_file("ssast_patch_pretrained")))[3:] == ["model.head=none", "stats=CHOOSE"]
 
 
-def test_the_command_has_nothing_to_choose_where_all_was_said():
+def test_the_command_has_no_placeholders_if_everything_is_set():
     given = [*GIVEN, "stats=audioset", "loss=bce", "labels=none"]
     said = {"mean": 1.0, "std": 1.0, "problem_type": "multi_label_classification"}
     config = Config(model=Variant(name="custom", **said), labels="none")
@@ -163,15 +163,15 @@ def test_unknown_tensors_are_listed_and_the_command_asks_about_them():
 @pytest.mark.parametrize(
     ("shapes", "values", "said", "reason"),
     [
-        ({"weight": (3, 3)}, {}, {}, "looks like another model"),
+        ({"weight": (3, 3)}, {}, {}, "looks like an unknown model"),
         ({**ast_shapes(), "v.blocks.0.attn.qkv.lora_A": (4, 192)}, {}, {}, "unknown tensors inside the model"),
         ({**ast_shapes(), "v.norm.weight": (3,)}, {}, {}, "v.norm.weight has shape [3], expected [192]"),
-        (ast_shapes(width=100), {}, {}, "does not say how many attention heads"),
-        (ast_shapes(), {}, {"family": "passt"}, "model.family=passt says PaSST"),
-        (ast_shapes(), {}, {"max_length": 999}, "say model.max_length=999"),
+        (ast_shapes(width=100), {}, {}, "number of attention heads cannot be derived"),
+        (ast_shapes(), {}, {"family": "passt"}, "model.family=passt means PaSST"),
+        (ast_shapes(), {}, {"max_length": 999}, "are model.max_length=999"),
     ],
 )
-def test_what_would_not_convert_is_refused_with_the_reason(shapes, values, said, reason):
+def test_inconvertible_files_are_refused_with_the_reason(shapes, values, said, reason):
     found = look(FakeCheckpoint({(): shapes}, values), **said)
     assert found.verdict == "refused"
     assert reason in found.reason
@@ -180,7 +180,7 @@ def test_what_would_not_convert_is_refused_with_the_reason(shapes, values, said,
     assert "reason" in text(found)
 
 
-def test_a_plain_norm_is_named_as_a_way_and_stays_in_the_command_once_it_is_said():
+def test_head_norm_is_suggested_and_kept_in_the_command():
     shapes = {name: shape for name, shape in ast_shapes(patches=1212).items() if not name.startswith("mlp_head.0")}
     found = look(FakeCheckpoint({(): shapes}))
     assert (found.verdict, found.head) == ("recognised", "none")
@@ -192,10 +192,10 @@ def test_a_plain_norm_is_named_as_a_way_and_stays_in_the_command_once_it_is_said
     assert not any("head_norm" in note for note in found.notes)
 
 
-def test_a_plain_norm_that_is_said_against_the_tensors_is_refused_with_both():
+def test_a_plain_norm_that_contradicts_the_tensors_is_refused():
     found = look(FakeCheckpoint({(): ast_shapes(patches=1212)}), head_norm="plain")
     assert found.verdict == "refused"
-    assert "has no parameters, and the checkpoint has them (mlp_head.0.*)" in found.reason
+    assert "has no parameters, but the checkpoint has them (mlp_head.0.*)" in found.reason
     assert found.remedy == "leave out model.head_norm"
 
 

@@ -115,8 +115,8 @@ def test_faults_in_a_text_file_are_located(text, words):
     assert words in caught.value.cause
 
 
-def test_a_name_a_line_in_another_file_is_told_what_to_do():
-    with pytest.raises(InputError, match=r"a name a line: in a file that ends in \.txt"):
+def test_one_name_per_line_in_another_file_has_a_remedy():
+    with pytest.raises(InputError, match=r"one name per line in a \.txt file"):
         parse(TEXT.encode(), "labels.lst")
 
 
@@ -129,7 +129,7 @@ def test_other_encodings_name_the_line(content):
 def test_the_count_must_be_that_of_the_classes():
     found = Labels(NAMES, "labels.csv")
     assert found.for_classes(3) == NAMES
-    with pytest.raises(InputError, match=r"labels\.csv has 3 labels, the checkpoint 7 classes"):
+    with pytest.raises(InputError, match=r"labels\.csv has 3 labels, but the checkpoint has 7 classes"):
         found.for_classes(7)
 
 
@@ -151,7 +151,9 @@ def test_a_file_without_end_is_not_read(path, tmp_path, monkeypatch):
     os.mkfifo("pipe")
     Path("large.csv").touch()
     os.truncate("large.csv", labels.MAX_FILE + 1)
-    with pytest.raises(InputError, match=r"\(it (is a (device|pipe), not a file|has more than 67,108,864 bytes)\)"):
+    with pytest.raises(
+        InputError, match=r"\(it (is a (device|pipe), not a regular file|has more than 67,108,864 bytes)\)"
+    ):
         load_labels(path, Variant())
 
 

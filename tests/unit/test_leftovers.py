@@ -41,7 +41,7 @@ FRONT_END = {
 }
 
 
-def test_what_is_known_to_be_inert_is_left_out_with_the_reason_inside_the_prefix_and_outside():
+def test_inert_tensors_are_left_out_with_the_reason():
     left, make = covered({**FRONT_END, **prefixed("model.", ast_shapes())}, dtypes={"train_acc.tp": "int64"})
     assert {name.rpartition(".")[2] for name in left.known} == {"weight", "melW", "pos_weight", "tp"}
     _, left_out = make()
@@ -51,15 +51,15 @@ def test_what_is_known_to_be_inert_is_left_out_with_the_reason_inside_the_prefix
 
 @pytest.mark.parametrize("unused", [None, "drop"])
 @pytest.mark.parametrize("prefix", ["", "ast."])
-def test_what_is_unknown_is_listed_and_refused_unless_it_is_said_to_be_unused(prefix, unused):
+def test_unknown_tensors_are_refused_unless_unused_is_drop(prefix, unused):
     shapes = {**prefixed(prefix, ast_shapes()), "projector.weight": (3, 192)}
     left, make = covered(shapes, unused)
     assert left.outside == {"projector.weight": (3, 192)}
     if unused:
         _, left_out = make()
-        assert left_out == {"projector.weight": "belongs to no part of the model; left out by unused=drop"}
+        assert left_out == {"projector.weight": "not part of the model; left out by unused=drop"}
         return
-    with pytest.raises(InputError, match=r"to no part of the model \(projector.weight \[3, 192\]\);") as caught:
+    with pytest.raises(InputError, match=r"are not part of the model \(projector.weight \[3, 192\]\);") as caught:
         make()
     assert "unused=drop" in caught.value.remedy
 
@@ -68,7 +68,7 @@ def test_what_is_unknown_is_listed_and_refused_unless_it_is_said_to_be_unused(pr
     "name", ["v.blocks.0.attn.qkv.lora_A", "v.blocks.1.ls1.gamma", "v.blocks.2.norm1.weight", "v.loss.weight", "v.x"]
 )
 @pytest.mark.parametrize("unused", [None, "drop"])
-def test_what_lies_inside_the_model_is_never_left_out(name, unused):
+def test_tensors_inside_the_model_are_never_left_out(name, unused):
     """An adapter, a scale, a further block change what it computes: dropping them would certify another function."""
     left, make = covered({**prefixed("net.", ast_shapes()), "net." + name: (192,)}, unused)
     assert name in left.inside
@@ -84,14 +84,14 @@ def test_a_bare_name_outside_of_the_prefix_is_not_inside_the_model():
 
 def test_the_other_model_of_the_file_is_left_out_as_such():
     left, make = covered({**prefixed("net.", ast_shapes()), **prefixed("net_swa.", ast_shapes())}, prefix="net.")
-    assert set(left.known.values()) == {"of another model in the file, which was not chosen"}
+    assert set(left.known.values()) == {"part of another model in the file, which was not chosen"}
     make()
 
 
-def test_tensors_that_do_not_fit_are_told_with_the_unknown_ones():
+def test_misfits_are_listed_with_the_unknown_tensors():
     shapes = {**ast_shapes(), "v.norm.weight": (3,), "v.extra": (1,)}
     _, make = covered(shapes)
-    with pytest.raises(InputError, match=r"2 tensors differ: v.norm.weight .*; unexpected v.extra"):
+    with pytest.raises(InputError, match=r"2 tensors differ: v.norm.weight .*, unexpected v.extra"):
         make()
 
 

@@ -39,7 +39,7 @@ def test_noise_shows_nothing():
 
 
 @pytest.mark.parametrize("patches", [np.zeros((600, 8)), np.full((600, 8), np.nan), np.ones((600, 8))])
-def test_what_is_no_number_or_all_one_shows_nothing(patches):
+def test_nan_or_constant_positions_show_nothing(patches):
     assert period.columns(patches, {50, 40}) is None
 
 
@@ -55,4 +55,4 @@ def test_it_orders_the_answers_and_settles_nothing():
         assert found.strides is not None
         assert found.readings[0].columns == grid[1]
         assert "the position embeddings" in found.strides.choices[0].evidence
-        assert any(f"alike every {grid[1]} patches" in note for note in found.notes)
+        assert any(f"repeat every {grid[1]} patches" in note for note in found.notes)

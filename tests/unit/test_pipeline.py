@@ -274,7 +274,7 @@ def test_too_little_memory_for_the_proof_is_said_and_nothing_is_published(run, t
 
         monkeypatch.setattr(AutoModelForAudioClassification, "from_pretrained", full)
     report = fails(run, tmp_path, ConfigurationError)
-    assert report.error.startswith("there is not enough memory on cpu (CUDA out of memory.")
+    assert report.error.startswith("cpu ran out of memory (CUDA out of memory.")
 
 
 def test_the_tolerances_of_a_gpu_are_those_of_its_kind(run, tmp_path, monkeypatch):
@@ -375,7 +375,7 @@ def test_labels_in_another_order_than_those_of_the_training_are_found(run, tmp_p
     path.write_text(json.dumps([*names[:5], names[6], names[5]]))
     _, error = verified(run, tmp_path, f"labels={path}")
     assert isinstance(error, VerificationError)
-    assert "class 5 is sound 5 in the folder, sound 6 in the label file" in error.cause
+    assert "class 5 is sound 5 in the folder, but sound 6 in the label file" in error.cause
 
 
 def test_one_class_has_no_softmax(run, tmp_path):
@@ -397,7 +397,7 @@ def test_scores_by_another_loss_than_that_of_the_training_are_found(run, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "words"), [("sampling_rate", 8000, "8000 samples a second"), ("mean", None, "does not work")]
+    ("key", "value", "words"), [("sampling_rate", 8000, "8000 Hz"), ("mean", None, "does not work")]
 )
 def test_an_extractor_that_does_not_take_the_clip_is_told(run, tmp_path, key, value, words):
     run()

@@ -10,7 +10,7 @@ from ast2hf.privacy import setting, without_paths
 NAMES = st.text(string.ascii_letters + string.digits + "-_äß", min_size=3, max_size=12)
 PARTS = st.lists(NAMES, min_size=2, max_size=5, unique=True)
 BEFORE = st.sampled_from(["", "checkpoint ", "checkpoint=", "(", "'", '"', "error: ", "[Errno 2] x: '"])
-AFTER = st.sampled_from(["", " is not a file", ".", ", or", ")", "; try again", "'", ": x"])
+AFTER = st.sampled_from(["", " is not a regular file", ".", ", or", ")", "; try again", "'", ": x"])
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_path_becomes_its_name(text, expected):
         "/", "", "12:30", "a: b", "~", "best.pth", "version 1.2/3",
     ],
 )  # fmt: skip
-def test_what_is_no_path_stays(text):
+def test_text_that_is_not_a_path_is_unchanged(text):
     assert without_paths(text) == text
 
 

@@ -66,7 +66,7 @@ def published(tmp_path, name):
     return json.loads((tmp_path / "model" / name).read_text())
 
 
-def test_without_an_extractor_none_is_written_and_what_needs_it_is_not_applicable(summed, tmp_path):
+def test_without_an_extractor_its_checks_are_not_applicable(summed, tmp_path):
     conversion, error = summed()
     assert error is None, error
     report = conversion.report
@@ -128,25 +128,25 @@ def test_a_shorter_input_of_summed_positions_is_the_same_function(summed):
     assert error is None, error
     assert conversion.report.geometry["max_length"] == conversion.report.front_end["max_length"] == 44
     assert not conversion.report.resized
-    assert any("take the first positions" in note for note in conversion.report.notes)
+    assert any("use the first positions" in note for note in conversion.report.notes)
     _, error = summed("resize.num_mel_bins=64", "overwrite=true")
     assert isinstance(error, ConfigurationError)
-    assert "no rule that fits positions" in error.cause
+    assert "no rule to resize positions" in error.cause
 
 
 def test_a_longer_input_of_summed_positions_is_refused_with_the_longest_that_there_is(summed, tmp_path):
     _, error = summed("resize.max_length=1000")
     assert isinstance(error, ConfigurationError)
-    assert "1000 frames are 99 patches in time, and the checkpoint has positions for" in error.cause
-    longest = re.search(r"give model.max_length or resize.max_length of at most (\d+)", error.remedy)[1]
+    assert "1000 frames make 99 patches in time, but the checkpoint has positions for only" in error.cause
+    longest = re.search(r"set model.max_length or resize.max_length to at most (\d+)", error.remedy)[1]
     assert not (tmp_path / "model").exists()
     assert summed(f"resize.max_length={longest}")[1] is None
     assert summed(f"resize.max_length={int(longest) + 1}", "overwrite=true")[1] is not None
     _, error = summed("model.max_length=1000", "overwrite=true")
     assert isinstance(error, InputError)
-    assert "say model.frequency_stride=10, model.time_stride=10, model.max_length=1000" in error.cause
-    assert "the checkpoint has positions in frequency and time, which are those of strides 10 x 10" in error.cause
-    assert error.cause.endswith("patches, or of shorter inputs")
+    assert "are model.frequency_stride=10, model.time_stride=10, model.max_length=1000" in error.cause
+    assert "the checkpoint has position embeddings in frequency and time, which fit strides 10 x 10" in error.cause
+    assert error.cause.endswith("patches, or a shorter input")
 
 
 def test_both_epsilons_exactly(ast, tmp_path):
@@ -211,7 +211,7 @@ def plain(ast, tiny_checkpoint):
     return ast
 
 
-def test_a_layer_norm_without_parameters_is_written_where_it_is_said(plain, tmp_path):
+def test_a_plain_layer_norm_is_written_if_it_is_set(plain, tmp_path):
     _, error = plain()
     assert isinstance(error, InputError)
     assert "model.head=none" in error.remedy
@@ -221,7 +221,7 @@ def test_a_layer_norm_without_parameters_is_written_where_it_is_said(plain, tmp_
     report = conversion.report
     assert statuses(report, "weights", "loading", "pooled", "logits", "end_to_end") == ["passed"] * 5
     assert report.checks["weights"].measured["recomputed"] == 2
-    assert any("as model.head_norm=plain says" in note for note in report.notes)
+    assert any("according to model.head_norm=plain" in note for note in report.notes)
     written = load_file(tmp_path / "model" / "model.safetensors")
     assert torch.equal(written["classifier.layernorm.weight"], torch.ones(TINY.hidden_size))
     assert torch.equal(written["classifier.layernorm.bias"], torch.zeros(TINY.hidden_size))
@@ -232,7 +232,7 @@ def test_a_layer_norm_without_parameters_is_written_where_it_is_said(plain, tmp_
     [("model.exact_epsilon=true",), ("model.head=none",), ("resize.max_length=160",),
      ("resize.max_length=160", "model.exact_epsilon=true")],
 )  # fmt: skip
-def test_a_layer_norm_without_parameters_goes_with_other_settings(plain, settings):
+def test_a_plain_layer_norm_combines_with_other_settings(plain, settings):
     conversion, error = plain("model.head_norm=plain", *settings)
     assert error is None, error
     assert conversion.report.checks["logits"].status == (
@@ -266,7 +266,7 @@ def test_other_values_than_ones_fail_the_logits(plain, monkeypatch):
     assert statuses(conversion.report, "pooled", "logits") == ["passed", "failed"]
 
 
-def test_a_layer_norm_without_parameters_is_not_said_of_one_that_has_them(ast):
+def test_a_plain_layer_norm_may_not_be_set_for_one_with_parameters(ast):
     for head in ("classification", "none"):
         _, error = ast("model.head_norm=plain", f"model.head={head}")
         assert isinstance(error, ConfigurationError)
@@ -300,7 +300,7 @@ def test_a_head_that_was_changed_fails_the_weights(ast, tmp_path, monkeypatch):
     assert "mlp_head.1.bias" in conversion.report.checks["weights"].reason
 
 
-def test_somebody_elses_encoder_need_not_have_it(ast, tmp_path):
+def test_an_encoder_from_elsewhere_need_not_have_it(ast, tmp_path):
     ast("model.head=none")
     (tmp_path / "model" / "head.safetensors").unlink()
     conversion, error = ast("task=verify", f"folder={tmp_path / 'model'}", "output_dir=null")
@@ -319,7 +319,7 @@ def test_the_head_is_applied_as_the_card_says(ast, tmp_path, tiny_checkpoint):
     torch.testing.assert_close(found["logits"], expected, atol=1e-5, rtol=0)
 
 
-def test_the_mean_of_the_patches_is_left_to_the_user_and_said(ast, tmp_path):
+def test_averaging_the_patches_is_left_to_the_user_with_a_note(ast, tmp_path):
     conversion, error = ast("model.head=none", "model.pooling=mean")
     assert error is None, error
     report = conversion.report

@@ -87,7 +87,7 @@ def left_out(conversion):
     return re.search(r"\((.*)\)", note)[1].split(", ")
 
 
-def test_what_the_conversion_left_out_is_named(folder, tmp_path, tiny_checkpoint):
+def test_tensors_dropped_by_the_conversion_are_named(folder, tmp_path, tiny_checkpoint):
     torch.save({**tensors(tiny_checkpoint), "module.ema.decay": torch.zeros(1)}, tiny_checkpoint)
     report = json.loads((folder("unused=drop") / "conversion_report.json").read_text())
     conversion, error = restored(tmp_path)
@@ -109,7 +109,7 @@ def test_a_head_that_is_not_beside_the_encoder_is_named_too(folder, tmp_path, ap
 
 
 @pytest.mark.parametrize("said", [None, "everything", {f"\x1b[1m{i}": 1 for i in range(50)}])
-def test_what_the_report_says_was_left_out_is_not_trusted(folder, tmp_path, said):
+def test_the_report_s_list_of_dropped_tensors_is_not_trusted(folder, tmp_path, said):
     path = folder() / "conversion_report.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "dropped_tensors": said}))
     conversion, error = restored(tmp_path)
@@ -152,7 +152,7 @@ def test_a_folder_that_transformers_saved_is_restored(folder, tmp_path):
     assert conversion.report.family == "ast"
 
 
-def test_the_default_epsilon_of_transformers_is_replaced_and_its_cost_said(folder, tmp_path):
+def test_the_default_epsilon_is_replaced_and_its_cost_reported(folder, tmp_path):
     path = folder() / "config.json"
     path.write_text(path.read_text().replace('"layer_norm_eps": 1e-06', '"layer_norm_eps": 1e-12'))
     conversion, error = restored(tmp_path)
@@ -193,7 +193,7 @@ def test_a_dry_run_writes_nothing(folder, tmp_path):
         (lambda t: t.update(extra=torch.zeros(1)), "has extra"),
         (
             lambda t: t.update({"classifier.dense.bias": torch.zeros(3)}),
-            r"has shape \[3\], its .* says \[7\]",
+            r"has shape \[3\], but its .* requires \[7\]",
         ),
     ],
 )
@@ -220,18 +220,18 @@ def test_a_configuration_without_sizes_is_refused(folder, tmp_path):
     path.write_text(json.dumps({**json.loads(path.read_text()), "hidden_size": "64"}))
     _, error = restored(tmp_path)
     assert isinstance(error, InputError)
-    assert "no whole number as hidden_size" in error.cause
+    assert "hidden_size in config.json of model is not a whole number" in error.cause
 
 
 @pytest.mark.parametrize(
     ("file", "key", "value", "words"),
     [
-        ("conversion_report.json", "family", ["ast"], "a file of the family"),
-        ("conversion_report.json", "pooling", "max", "says the pooling max"),
+        ("conversion_report.json", "family", ["ast"], "models of the family"),
+        ("conversion_report.json", "pooling", "max", "has the unknown pooling max"),
         ("config.json", "num_hidden_layers", 10**9, "1,000,000,000 layers"),
     ],
 )
-def test_a_report_or_a_configuration_that_says_nonsense_is_told(folder, tmp_path, file, key, value, words):
+def test_an_invalid_report_or_configuration_is_refused(folder, tmp_path, file, key, value, words):
     path = folder() / file
     path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
     _, error = restored(tmp_path)
@@ -258,4 +258,4 @@ def test_positions_that_are_sums_are_not_restored(folder, tmp_path):
     path.write_text(json.dumps({"family": "passt"}))
     _, error = restored(tmp_path)
     assert isinstance(error, ConfigurationError)
-    assert "passt is not restored" in error.cause
+    assert "passt cannot be restored" in error.cause

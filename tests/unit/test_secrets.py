@@ -33,5 +33,5 @@ def test_tokens_are_noticed(argument):
 
 
 @pytest.mark.parametrize("argument", ["checkpoint=token.pth", "model=ast_16_16", "labels=half_token", "--help", "-m"])
-def test_what_is_no_token(argument):
+def test_arguments_that_are_not_tokens(argument):
     assert not secrets.has_token(argument)

@@ -97,9 +97,9 @@ def test_no_key_invites_a_secret():
         (["overwrite=maybe"], "overwrite: Value 'maybe' is not a valid bool"),
         (["model.max_length=long"], "model.max_length: Value 'long' of type 'str' could not be converted to Integer"),
         (["model=null"], "null is not a choice"),
-        (["model.sampling_rate=null"], "model.sampling_rate may not be null"),
+        (["model.sampling_rate=null"], "model.sampling_rate must not be null"),
         (["tracking.uri="], "tracking.uri is empty"),
-        (["paths.outputs="], "paths.outputs is empty; give a folder"),
+        (["paths.outputs="], "paths.outputs is empty; set it to a folder"),
         (["paths.outputs='~nobody-of-this-name/x'"], "unknown user in paths.outputs"),
         (["task=verify"], "task=verify needs a folder; give task=verify folder="),
         (["folder=x"], "folder is for task=verify and task=restore alone"),
@@ -123,7 +123,7 @@ def test_no_key_invites_a_secret():
         (["resize.max_length=-1"], "resize.max_length is -1; it must be > 0"),
         (["task=inspect"], "task=inspect needs a checkpoint"),
         (["model.sampling_rate=0"], "model.sampling_rate is 0; it must be > 0"),
-        (["model={a:1}"], "model takes the name of a choice"),
+        (["model={a:1}"], "model must be set to the name of a choice"),
         (["model=ast_16_16,ast_12_12"], "add -m to run one job per value"),
         (["checkpoint=https://a.example/c.pth?dl=1"], """: 'checkpoint="https://a.example/c.pth?dl=1"'"""),
         (["model.problem_type=other"], "choose one of: multi_label_classification, single_label_classification"),
@@ -147,7 +147,7 @@ def test_no_key_invites_a_secret():
         (["+hub.token=hf_x"], "unknown key hub.token"),
     ],
 )
-def test_a_wrong_configuration_is_told_in_one_line(overrides, message):
+def test_a_wrong_configuration_is_explained_on_one_line(overrides, message):
     with pytest.raises(Exception) as caught:  # noqa: PT011  Hydra's, OmegaConf's and ours
         validation.validate(compose(*overrides))
     error = caught.value if isinstance(caught.value, ConfigurationError) else hydra_errors.explain(caught.value)
@@ -190,7 +190,7 @@ def test_composing_leaves_no_unresolved_value():
         ("threads=3", "threads", 3),
     ],
 )
-def test_what_is_set_is_not_computed(override, key, value):
+def test_set_values_are_not_computed(override, key, value):
     config = compose(override)
     settings.resolve(config, "_suffix", {"n_jobs": 1})
     assert OmegaConf.select(OmegaConf.structured(config), key) == value

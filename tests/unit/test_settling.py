@@ -84,16 +84,16 @@ def test_several_are_asked_about_the_likeliest_first(patches, said, first):
     assert set(found.strides.placeholder.split()) == {word.partition("=")[0] + "=CHOOSE" for word in first.split()}
 
 
-def test_equal_strides_alone_are_no_reading_where_no_recipe_has_such_a_length():
+def test_equal_strides_are_not_enough_without_a_recipe_of_that_length():
     found = settled(12 * 67)  # the only equal strides are 10 x 10, 676 to 685 frames
     assert [r for r in found.readings if r.frequency_stride == r.time_stride] == [Reading(10, 10, 12, 67, 676, 685)]
     assert found.strides is not None
 
 
-def test_what_was_read_is_said():
+def test_values_read_from_the_file_are_noted():
     notes = " ".join(settled(1212).notes)
-    assert "strides 10 x 10, 1016 to 1025 frames: 12 x 101 patches; other strides have as many patches" in notes
-    assert "max_length 1024: every length from 1016 to 1025 is the same function" in notes
+    assert "strides 10 x 10, 1016 to 1025 frames: 12 x 101 patches; other strides also give it" in notes
+    assert "max_length 1024: any length from 1016 to 1025 gives the same function" in notes
     assert "128 mel bins" in notes
     said = {"frequency_stride": 10, "time_stride": 10, "max_length": 1024, "num_mel_bins": 128}
     assert settled(1212, **said).notes == ()
@@ -109,8 +109,8 @@ def test_a_published_variant_leaves_nothing_open_and_nothing_to_say(variant):
 @pytest.mark.parametrize(
     ("patches", "words"),
     [
-        (1212, r"say model.frequency_stride=16, .* 1214 position embeddings, .* strides 10 x 10, 1016 to 1025 frames"),
-        (1213, "which no strides of such an input give"),
+        (1212, r"are model.frequency_stride=16, .* 1214 position embeddings, .* strides 10 x 10, 1016 to 1025 frames"),
+        (1213, "which no strides give for such an input"),
     ],
 )
 def test_a_published_variant_for_the_file_of_another_is_refused_with_both(patches, words):
@@ -162,23 +162,23 @@ def test_the_figures_of_the_question_are_those_of_the_choices():
 # Other families
 
 
-def test_a_pretraining_says_its_sizes():
+def test_a_pretrained_file_records_its_sizes():
     stored = {"p_input_fdim": 128, "p_input_tdim": 1024}
     found = settled(
         None, family=FAMILIES["ssast"], shapes=family_shapes("ssast_patch_pretrained", prefix=False),
         values=lambda name: np.array(float(stored[name])) if name in stored else None,
     )  # fmt: skip
     assert geometry(found) == (16, 16, 1024)
-    assert "1024 frames: the file says so" in found.notes
+    assert "max_length 1024: read from the file" in found.notes
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 100.5])
-def test_a_size_of_a_pretraining_that_is_no_whole_number_says_nothing(value):
+def test_a_recorded_size_that_is_not_a_whole_number_is_ignored(value):
     found = settled(
         None, family=FAMILIES["ssast"], shapes=family_shapes("ssast_patch_pretrained", prefix=False),
         values=lambda name: np.array(value) if name.startswith("p_input") else None,
     )  # fmt: skip
-    assert not any("the file says so" in note for note in found.notes)
+    assert not any("read from the file" in note for note in found.notes)
 
 
 def test_position_embeddings_of_another_batch_speak_for_no_columns():
@@ -223,7 +223,7 @@ def test_patches_of_frames_have_no_stride_of_frequency():
     length=st.integers(16, 1500),
 )
 @settings(max_examples=200, deadline=None)
-def test_the_truth_is_found_or_listed_and_any_length_that_is_said_is_kept(bins, frequency, time, length):
+def test_the_true_reading_is_found_or_listed_and_a_set_length_kept(bins, frequency, time, length):
     rows, columns = (bins - 16) // frequency + 1, (length - 16) // time + 1
     assume(rows * columns < 20000)
     shapes = ast_shapes(patches=rows * columns, layers=1)

@@ -12,7 +12,7 @@ from ast2hf.stdout import printing
 def test_a_closed_stdout_is_an_output_error(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
     with (
-        pytest.raises(OutputError, match=r"cannot write to stdout \(it is closed\); the result is in runs"),
+        pytest.raises(OutputError, match=r"cannot write to stdout \(it is closed\); see the result in runs"),
         printing(Path("runs")),
     ):
         pass
@@ -25,9 +25,9 @@ def test_a_broken_pipe_is_an_output_error(how):
     os.close(read)
     done = subprocess.run([sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, text=True)
     os.close(write)
-    assert "OutputError: cannot write to stdout (Broken pipe); the result is in runs" in done.stderr
+    assert "OutputError: cannot write to stdout (Broken pipe); see the result in runs" in done.stderr
 
 
-def test_termination_while_printing_is_no_output_error():
+def test_termination_while_printing_is_not_an_output_error():
     with pytest.raises(SystemExit), printing(Path("runs")):
         sys.exit(143)

@@ -1,1 +1,1 @@
-"""Find, download, validate and read a checkpoint: name -> tensor, where its bytes lie, provenance."""
+"""Find, download, validate and read a checkpoint: its tensors by name, their bytes, and its provenance."""

@@ -21,7 +21,7 @@ _MAX_PIN = 4096
 
 
 def cached_path(url: str, cache: Path) -> Path:
-    """Where ``cache`` keeps the file of ``url``: one folder per URL, in it the server's file name."""
+    """Where ``cache`` keeps the file of ``url``: one folder per URL, containing the file under the server's name."""
     name = unquote(PurePosixPath(urlsplit(url).path).name)
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)[-100:].lstrip(".") or "checkpoint"
     return cache / "checkpoints" / hashlib.sha256(url.encode()).hexdigest()[:16] / safe
@@ -33,12 +33,12 @@ def pin_path(path: Path) -> Path:
 
 
 def fetch(url: str, cache: Path, sha256: str | None, limits: Download, progress: Progress) -> tuple[Path, str]:
-    """The local copy of ``url``, downloaded if ``cache`` has no sound one, and the SHA-256 that it must have.
+    """The local copy of ``url``, downloaded unless ``cache`` has an intact one, and the SHA-256 that it must have.
 
-    ``sha256``: as the user requires it. None: as recorded when the file was first downloaded; the first time, any.
-    The caller, who reads the whole file anyway, must check that a copy from the cache really has it.
+    ``sha256``: the value that the user requires. None: the value recorded at the first download, which accepts any.
+    The caller reads the whole file anyway and must check that a cached copy really has this hash.
 
-    Raises DownloadError, or InputError where it is not a checkpoint; then nothing is kept.
+    Raises DownloadError, or InputError if the file is not a checkpoint; in both cases nothing is kept.
     """
     from filelock import FileLock, Timeout
 
@@ -51,7 +51,7 @@ def fetch(url: str, cache: Path, sha256: str | None, limits: Download, progress:
             try:
                 return path, _ensure(url, path, sha256, limits, progress)
             finally:
-                with suppress(OSError):  # it is not empty
+                with suppress(OSError):  # raised if it is not empty
                     path.parent.rmdir()
     except Timeout:
         raise DownloadError(
@@ -90,12 +90,12 @@ def _check(url: str, path: Path, found: str, sha256: str | None, pinned: str | N
     if sha256 is None and pinned is not None and found != pinned:
         raise DownloadError(
             f"{shown} now has SHA-256 {found}, but had {pinned} when it was first downloaded",
-            f"if its publisher changed it, set model.sha256={found} once, or delete {printable(pin_path(path))}",
+            f"if its publisher has changed it, set model.sha256={found} once, or delete {printable(pin_path(path))}",
         )
 
 
 def _validate(part: Path, url: str) -> None:
-    """Raise InputError, which names the URL, where ``part`` is not a whole checkpoint."""
+    """Raise InputError, naming the URL, if ``part`` is not a complete checkpoint."""
     name = Path(PurePosixPath(urlsplit(url).path).name or "checkpoint")
     try:
         with open_file(part) as file:
@@ -121,7 +121,7 @@ def _read_pin(path: Path) -> str | None:
         return None
     except PermissionError:
         raise
-    except (OSError, ValueError):  # a folder, a pipe, too long, no text
+    except (OSError, ValueError):  # a folder, a pipe, too long, not text
         match = None
     if match is None:
         raise DownloadError(f"{printable(pin)} does not contain a SHA-256", "delete it")

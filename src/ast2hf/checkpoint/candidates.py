@@ -1,4 +1,4 @@
-"""Find what looks like a state dict in an unpickled checkpoint, wherever it is, whatever keys lead to it."""
+"""Find everything that looks like a state dict in an unpickled checkpoint, whatever keys lead to it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ast2hf.checkpoint.tensor_meta import TensorMeta
 from ast2hf.errors import InputError, printable
 
 _MAX_DEPTH = 32
-"""Of a candidate. Keys that lead to deeper ones would take more memory than the file."""
+"""Largest depth of a candidate. Key paths to deeper ones would take more memory than the file."""
 
 MAX_CANDIDATES = 1000
-"""Of one file. An optimizer's state without a name that says so has one for each parameter."""
+"""Per file. An optimizer's state that is not recognisable as such has one per parameter."""
 
 _HINT_STATE_DICT = "use the file saved from model.state_dict()"
 
@@ -30,9 +30,9 @@ class Candidate:
     """A mapping that looks like a state dict. ``tensors``: by name as in the file, in its order.
 
     ``keys`` lead to it from the root: the key of a dict; the index in a list or tuple; in an opaque object, the key
-    in its entries or its state, the index in its args or elements, whichever of these has it first.
-    ``unusable``: what else has a name there and cannot be used, such as a sparse tensor, in words. ``nameless``: keys
-    that are no text, made printable. ``modules``: of a pickled module, its parts by name.
+    in its entries or its state, or the index in its args or elements, whichever has it first.
+    ``unusable``: named entries that cannot be used, such as a sparse tensor, described in words. ``nameless``: keys
+    that are not text, made printable. ``modules``: the parts of a pickled module, by name.
     """
 
     keys: Keys
@@ -43,14 +43,14 @@ class Candidate:
 
 
 class Found(NamedTuple):
-    """``opaque``: how many objects of which dotted name were left unread, in the order of the file."""
+    """``opaque``: the number of objects left unread, by dotted name, in file order."""
 
     candidates: tuple[Candidate, ...]
     opaque: Mapping[str, int]
 
 
 class _Node(NamedTuple):
-    """A value and the key that leads to it from ``above``. ``candidates``: whether it may be one, or hold one."""
+    """A value and the key that leads to it from ``above``. ``candidates``: whether it may be or contain a candidate."""
 
     value: object
     above: _Node | None
@@ -74,7 +74,7 @@ class _Node(NamedTuple):
 
 
 def find(root: object) -> Found:
-    """All candidates in ``root``. Raises InputError, which says what the file has instead, where there is none."""
+    """All candidates in ``root``. Raises InputError, saying what the file has instead, if there is none."""
     search = _Search()
     search.run(root)
     if not search.candidates:
@@ -83,7 +83,7 @@ def find(root: object) -> Found:
 
 
 class _Search:
-    """A walk through all that an unpickled checkpoint holds, without recursion, each object once."""
+    """A walk through everything in an unpickled checkpoint, without recursion, visiting each object once."""
 
     def __init__(self) -> None:
         self.candidates: dict[Keys, Candidate] = {}
@@ -96,7 +96,7 @@ class _Search:
 
     def run(self, root: object) -> None:
         self._todo.append(_Node(root, None, None, 0))
-        # What an optimizer shares with the rest belongs to the rest.
+        # Optimizers come last: what they share with the rest belongs to the rest.
         while self._todo or self._optimizers:
             node = self._todo.pop() if self._todo else self._optimizers.popleft()
             if id(node.value) in self._seen:
@@ -108,9 +108,9 @@ class _Search:
             self._todo += reversed(list(self._below(node, node.value)))
 
     def _below(self, node: _Node, value: object) -> Iterator[_Node]:
-        """The containers in ``value``; what it is itself is noted."""
+        """The containers in ``value``; also records what ``value`` itself is."""
         if type(value) is Opaque:
-            if value.is_reference and value.name == GETATTR:  # for whom is it left to be called?
+            if value.is_reference and value.name == GETATTR:  # left uncalled: no checkpoint needs that
                 raise refusal(GETATTR)
             self.odd = self.odd or odd_tensor(value)
             if not is_module(value.state):
@@ -149,7 +149,7 @@ def _is_container(value: object) -> bool:
 
 
 def _looks_like_state_dict(value: Mapping[object, object]) -> bool:
-    """Whether most values are tensors, and one of them is more than a number."""
+    """Whether most values are tensors, and at least one of them is not a scalar."""
     tensors = [item for key, item in value.items() if type(item) is TensorMeta and type(key) is str]
     count = len(tensors) + sum(odd_tensor(item) is not None for item in value.values())
     return count * 2 > len(value) and any(tensor.shape for tensor in tensors)
@@ -189,9 +189,10 @@ def _none_found(root: object, search: _Search) -> InputError:
 
 
 def optimizer_state() -> InputError:
-    """The error for a file with nothing but the state of an optimizer."""
+    """The error for a file that contains only the state of an optimizer."""
     return InputError(
-        "the checkpoint is an optimizer state", "use the model's file (best_audio_model.pth, not best_optim_state.pth)"
+        "the checkpoint is the state of an optimizer",
+        "use the model's file (best_audio_model.pth, not best_optim_state.pth)",
     )
 
 

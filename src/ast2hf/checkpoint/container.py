@@ -1,4 +1,4 @@
-"""What the two formats of ``torch.save``, zip and legacy, have in common: a pickle and the bytes of its storages."""
+"""The common part of the two formats of ``torch.save``, zip and legacy: a pickle and the bytes of its storages."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ast2hf.checkpoint.tensor_meta import TensorMeta
 from ast2hf.errors import InputError
 
 MAX_FILE = 16 << 30
-"""Bytes. A base model has 0.35 GB; with its optimizer about 1 GB."""
+"""Bytes. A base model takes 0.35 GB, or about 1 GB with its optimizer."""
 
 MAX_PICKLE = 4 << 20
-"""Bytes. The pickle of a base model, which holds names and shapes only, has about 30 KB."""
+"""Bytes. The pickle of a base model holds only names and shapes, about 30 KB."""
 
-HINT_REDOWNLOAD = "the file is incomplete or damaged: download it again"
+HINT_REDOWNLOAD = "download the file again: it is incomplete or damaged"
 
 HINT_RESAVE = "save only the state dict: torch.save(model.state_dict(), path)"
 
@@ -33,11 +33,11 @@ class ByteRange:
 
 @dataclass(frozen=True)
 class Container:
-    """A validated file: its object as :mod:`pickles` reads it and, by storage key, where each storage lies.
+    """A validated file: its object as read by :mod:`pickles`, and the location of each storage by key.
 
-    ``tensors``: all that the pickle describes, wherever in ``root`` they are.
-    ``pickled``: the bytes that were vetted, of the pickle or, in the legacy format, of all five. The second reading
-    must find the same.
+    ``tensors``: every tensor that the pickle describes, wherever it is in ``root``.
+    ``pickled``: the vetted bytes of the pickle or, in the legacy format, of all five pickles. The second reading must
+    find the same bytes.
     """
 
     format: str
@@ -48,21 +48,21 @@ class Container:
 
 
 def blocks(fd: int, place: ByteRange, buffer: bytearray | None = None) -> Iterator[memoryview]:
-    """The bytes at ``place``, in pieces of at most ``buffer``'s size. Raises InputError where the file ends early."""
+    """The bytes at ``place``, in pieces of at most ``buffer``'s size. Raises InputError if the file ends early."""
     view = memoryview(bytearray(BLOCK_SIZE) if buffer is None else buffer)
     offset, end = place.offset, place.offset + place.nbytes
     while offset < end:
         count = os.preadv(fd, [view[: min(len(view), end - offset)]], offset)
         if count == 0:
             raise InputError(
-                "the checkpoint became shorter while it was read", "wait until nothing writes to it and try again"
+                "the checkpoint shrank while it was being read", "wait until nothing writes to it, and try again"
             )
         yield view[:count]
         offset += count
 
 
 def read(fd: int, place: ByteRange) -> bytearray:
-    """The bytes at ``place``, in memory. Raises InputError where the file ends early."""
+    """The bytes at ``place``, in memory. Raises InputError if the file ends early."""
     data = bytearray(place.nbytes)
     position = 0
     for block in blocks(fd, place):

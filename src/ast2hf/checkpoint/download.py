@@ -1,4 +1,4 @@
-"""Download a file over HTTP in bounded time; each attempt resumes where the last one stopped. Hashes it on the way."""
+"""Download a file over HTTP in bounded time, hashing it on the way; each attempt resumes where the last one stopped."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Progress = Callable[[int, int | None], None]
 """Called with the number of bytes so far and, if the server sends it, the total."""
 
 ATTEMPTS = 4
-"""In a row without progress: an attempt that brought more of the file resets the count."""
+"""Consecutive attempts without progress; an attempt that downloaded more of the file resets the count."""
 
 MAX_REDIRECTS = 10
 
@@ -34,7 +34,8 @@ HINT_MANUAL_DOWNLOAD = "download the file manually and set checkpoint=PATH"
 def download(url: str, part: Path, limits: Download, progress: Progress) -> str:
     """Download ``url`` to ``part``, resuming what an earlier run left there. Returns its SHA-256.
 
-    Raises DownloadError, and OSError where it cannot be written; then ``part`` is removed. If interrupted, it is kept.
+    Raises DownloadError, or OSError if it cannot be written; in both cases ``part`` is removed. On an interrupt it is
+    kept.
     """
     partial = Partial(part)
     try:
@@ -113,7 +114,7 @@ class _Transfer:
 
     @contextmanager
     def _response(self, client: httpx.Client) -> Iterator[httpx.Response]:
-        """The answer after all redirects, its body not yet read; the bodies of redirects are never read."""
+        """The response after all redirects, with its body still unread; the bodies of redirects are never read."""
         timeout = min(self._limits.timeout_s, max(self._left, 0.001))
         request = client.build_request("GET", self._url, headers=self._part.request_headers(), timeout=timeout)
         for _ in range(MAX_REDIRECTS + 1):
@@ -163,4 +164,4 @@ class _Transfer:
 
     def _check_size(self, size: int) -> None:
         if size > MAX_FILE:
-            raise DownloadError(f"{self._shown} sends more than {MAX_FILE:,} bytes", "check that it is a checkpoint")
+            raise DownloadError(f"{self._shown} sent more than {MAX_FILE:,} bytes", "check that it is a checkpoint")

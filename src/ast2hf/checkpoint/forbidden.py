@@ -1,14 +1,14 @@
-"""Names that no checkpoint needs and an attack does: a pickle that has one of them is refused as a whole.
+"""Names that attacks need and checkpoints do not: a pickle that refers to one of them is refused entirely.
 
-Nothing of a pickle is ever called here, so this is no protection of this program: it protects whoever loads the file
-with something else afterwards, and says that the file is not what it seems. Compare the lists of picklescan and
-fickling, which are longer by what is in no standard library.
+ast2hf never calls anything in a pickle, so this does not protect ast2hf itself. It protects whoever later loads the
+file with other software, and reveals that the file is not what it seems. Compare the lists of picklescan and fickling,
+which additionally contain names from outside the standard library.
 """
 
 from __future__ import annotations
 
 import re
-from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING  # what Python 2 called things, which protocol 2 still does
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING  # Python 2 names, still used by protocol 2
 
 _ANYWHERE = frozenset(
     {
@@ -28,7 +28,7 @@ _MODULES = tuple(f"{module}." for module in (
     "torch.utils.collect_env", "torch.utils.cpp_extension", "urllib.request", "urllib2", "venv", "webbrowser", "winreg",
     "xmlrpc", "zipimport",
 ))  # fmt: skip
-"""Modules, with what is inside them. Other packages may have parts of these names."""
+"""Modules, including everything inside them. Other packages may contain parts of these names."""
 
 _NAMES = frozenset(
     {
@@ -43,7 +43,7 @@ _NAMES = frozenset(
 )  # fmt: skip
 
 GETATTR = "builtins.getattr"
-"""How protocols below 4 write a class inside a class, and a method. Allowed for that; see :mod:`rebuilding`."""
+"""How protocols below 4 write nested classes and methods. Allowed for that purpose; see :mod:`rebuilding`."""
 
 _HARMLESS_BUILTINS = frozenset(
     {
@@ -63,7 +63,7 @@ _SPECIAL = re.compile("__(?!new__)[a-z_]+__")
 
 
 def is_forbidden(module: str, name: str) -> bool:
-    """Whether only an attack refers to ``name`` of ``module``. Both may be dotted, and anything else besides."""
+    """Whether only an attack would refer to ``name`` of ``module``. Both may be dotted, and are otherwise arbitrary."""
     renamed = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
     return _is_forbidden(module, name) or _is_forbidden(*renamed)
 

@@ -54,5 +54,5 @@ def open_legacy(path: Path, file: BinaryIO, size: int) -> Container:
         places[key] = place
         position = place.offset + place.nbytes
     if position != size:
-        raise InputError(f"{name} has {size - position:,} more bytes than its tensors need", HINT_REDOWNLOAD)
+        raise InputError(f"{name} is {size - position:,} bytes longer than its tensors require", HINT_REDOWNLOAD)
     return Container("legacy", root, tensors, places, pickled)

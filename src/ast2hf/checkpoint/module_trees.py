@@ -1,6 +1,6 @@
 """A pickled ``torch.nn.Module``: the tensors in its ``_parameters``, ``_buffers`` and ``_modules``, by dotted name.
 
-Its classes are not needed, and not imported. The names are those of its own ``state_dict()``.
+Its classes are neither needed nor imported. The names are those of its own ``state_dict()``.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ PARTS = ("_parameters", "_buffers", "_modules")
 _MAX_DEPTH = 100
 
 MAX_ENTRIES = 200_000
-"""Modules and tensors of all pickled modules of a file, each counted as often as it has a name."""
+"""Modules and tensors in all pickled modules of a file, each counted once per name."""
 
 _MAX_PATH = 1000
-"""Characters of a dotted name. Longer ones are made of shared text, and would take more memory than the file."""
+"""Characters of a dotted name. Longer ones can be built from shared text and would take more memory than the file."""
 
 
 class Built(NamedTuple):
-    """A part of a module: the dotted name of its class, and its attributes as they lie in the file."""
+    """A part of a module: the dotted name of its class, and its attributes as in the file."""
 
     kind: str
     settings: Attributes
 
 
 class Flat(NamedTuple):
-    """The tensors of a module and its parts by name; by name what cannot be read; and the parts themselves."""
+    """A module's tensors, its unusable entries (described in words) and its submodules, each by name."""
 
     tensors: dict[str, TensorMeta]
     unusable: dict[str, str]
@@ -48,12 +48,12 @@ class ModuleReader:
     def __init__(self) -> None:
         self.left = MAX_ENTRIES
         self.read: set[int] = set()
-        """The identities of the attributes of every module that was read."""
+        """The ids of the attribute dicts of all modules read so far."""
 
     def flatten(self, attributes: Attributes) -> Flat:
-        """What is in the module of these ``attributes``.
+        """The contents of the module with these ``attributes``.
 
-        Raises InputError where it contains itself, is too deep, or gives a name to two tensors.
+        Raises InputError if it contains itself, is nested too deeply, or has two tensors with the same name.
         """
         tensors: dict[str, TensorMeta] = {}
         unusable: dict[str, str] = {}
@@ -64,10 +64,10 @@ class ModuleReader:
             self.read.add(id(module))
             self._count(1)
             if depth > _MAX_DEPTH:
-                raise _refusal(f"are more than {_MAX_DEPTH} deep, or contain themselves")
+                raise _refusal(f"are nested more than {_MAX_DEPTH} deep or contain themselves")
             for name, value in self._tensors(module, prefix):
                 if name in tensors or name in unusable:
-                    raise _refusal("have two tensors of one name")
+                    raise _refusal("have two tensors with the same name")
                 if type(value) is TensorMeta:
                     tensors[name] = value
                 elif value is not None:
@@ -98,7 +98,7 @@ class ModuleReader:
         self._count(len(entries))
         for key, value in entries.items():
             if type(key) is not str or len(prefix) + len(key) > _MAX_PATH:
-                raise _refusal("have a name that is not text, or is too long")
+                raise _refusal("have a name that is not text or is too long")
             yield prefix + key, value
 
     def _count(self, entries: int) -> None:

@@ -1,13 +1,13 @@
-"""What a pickle describes and nobody here makes: objects of classes that are not ours, left as they were written."""
+"""Objects of foreign classes in a pickle: never instantiated, only described as they were written."""
 
 from __future__ import annotations
 
 
 class Opaque:
-    """An object that was left unread, or the class or function ``name`` itself, whose ``args`` are then None.
+    """An object that was left unread, or (if ``args`` is None) the class or function ``name`` itself.
 
-    ``args``: what it would have been called with. ``state``: what would have become its attributes. ``elements`` and
-    ``entries``: what would have been appended to it, and set by key. Two are equal only if they are the same.
+    ``args``: the arguments it would have been called with. ``state``: its would-be attributes. ``elements`` and
+    ``entries``: items that would have been appended, and set by key. Compared by identity.
     """
 
     __slots__ = ("args", "elements", "entries", "name", "state")
@@ -29,9 +29,9 @@ class Opaque:
 
 
 class UnusualKey:
-    """In the place of a dict key that is neither a small number nor text that can be a name. Each is a key of its own.
+    """Replaces a dict key that is neither a small number nor text usable as a name. Each instance is a distinct key.
 
-    The real one is not kept: to hash a nested tuple can take for ever, or overflow the stack.
+    The real key is not kept, because hashing a nested tuple can take forever or overflow the stack.
     """
 
     __slots__ = ("kind",)
@@ -44,7 +44,7 @@ class UnusualKey:
 
 
 def is_writable(text: str) -> bool:
-    """Whether ``text`` can be written in UTF-8, as a report is. Half of a surrogate pair cannot."""
+    """Whether ``text`` can be written as UTF-8, like a report. Half of a surrogate pair cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -59,12 +59,12 @@ ODD_TENSORS = {
     "torch._utils._rebuild_qtensor": "a quantized tensor",
     "torch._utils._rebuild_meta_tensor_no_storage": "a tensor without values (device meta)",
     "torch._utils._rebuild_tensor_v2": "a tensor that has the negative or conjugate bit set",
-    "torch._utils._rebuild_tensor_v3": "a tensor of a type that is newer than AST (such as float8 or uint16)",
-    "safetensors.tensor": "a tensor of a type that is newer than AST (such as float8 or uint16)",
+    "torch._utils._rebuild_tensor_v3": "a tensor with an unsupported dtype (such as float8 or uint16)",
+    "safetensors.tensor": "a tensor with an unsupported dtype (such as float8 or uint16)",
 }
-"""Tensors that no model here can use, by what would make them."""
+"""Tensors that no model here can use, keyed by the function that would create them."""
 
 
 def odd_tensor(value: object) -> str | None:
-    """What kind of tensor ``value`` is, where it is one of ODD_TENSORS."""
+    """The kind of tensor, in words, if ``value`` is one of ODD_TENSORS; else None."""
     return ODD_TENSORS.get(value.name) if type(value) is Opaque and not value.is_reference else None

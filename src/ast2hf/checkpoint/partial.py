@@ -18,18 +18,18 @@ from ast2hf.local_files import is_own, open_unshared, read_open
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]{1,200}"')
 
 _MAX_NOTE = 1000
-"""Bytes of a validator: an ETag has at most 200 here, a date 29."""
+"""Largest validator in bytes: an ETag has at most 200 here, a date 29."""
 
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})")
 
 
 class Partial:
-    """The bytes in ``path`` and their SHA-256 so far. ``size``: how many bytes they are.
+    """The bytes in ``path`` and their SHA-256 so far. ``size``: the number of bytes.
 
-    If the server can send a part of its file, a second file keeps the validator of that file (a strong ETag or a date):
-    the rest is requested on the condition that the file is unchanged. Source: RFC 9110, sections 13.1.5 and 14.
+    If the server supports partial downloads, a second file keeps the validator of the remote file (a strong ETag or a
+    date), and the rest is requested on condition that the file is unchanged. Source: RFC 9110, sections 13.1.5 and 14.
 
-    What lies in their places and is a link, or somebody else's, is neither read nor written to: it is removed.
+    A link in place of either file, or a file of another user, is neither read nor written to, but removed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,10 +38,10 @@ class Partial:
         self._validator = ""
         self._digest = hashlib.sha256()
         self.size = 0
-        with suppress(OSError, ValueError):  # then it is fetched from its beginning
-            self._go_on()
+        with suppress(OSError, ValueError):  # in that case, start over
+            self._restore()
 
-    def _go_on(self) -> None:
+    def _restore(self) -> None:
         with open_unshared(self._note, "rb") as note, open_unshared(self._path, "rb") as file:
             found = read_open(note, _MAX_NOTE).decode("ascii")
             if found and found.isprintable() and is_own(note) and is_own(file):
@@ -50,11 +50,11 @@ class Partial:
 
     @property
     def is_resumable(self) -> bool:
-        """Whether the server can send the rest alone."""
+        """Whether the server can send only the rest."""
         return bool(self._validator)
 
     def request_headers(self) -> dict[str, str]:
-        """To ask for the rest of the file if it is resumable, else for all of it."""
+        """Headers that request the rest of the file if it is resumable, else all of it."""
         plain = {"Accept-Encoding": "identity"}
         if not (self._validator and self.size):
             return plain
@@ -67,7 +67,7 @@ class Partial:
         return int(headers["content-length"]) if "content-length" in headers and not encoded else None
 
     def resume(self, headers: Mapping[str, str]) -> int | None:
-        """Accept the rest. Returns the size of the whole file in bytes, or None if ``headers`` do not fit."""
+        """Accept the rest. Returns the size of the whole file in bytes, or None if ``headers`` do not match."""
         match = _RANGE.fullmatch(headers.get("content-range", ""))
         same = not self._validator.startswith('"') or headers.get("etag", self._validator) == self._validator
         if match is None or int(match[1]) != self.size or not same:
@@ -113,7 +113,7 @@ class Partial:
 
 
 def _validator(headers: Mapping[str, str]) -> str:
-    """What changes with the server's file; empty if the server does not send parts of it."""
+    """A value that changes whenever the server's file does; empty if the server does not send partial content."""
     if headers.get("accept-ranges", "").lower() != "bytes":
         return ""
     etag = headers.get("etag", "")

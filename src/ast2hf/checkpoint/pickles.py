@@ -1,8 +1,8 @@
 """Read the pickle of a checkpoint without running it.
 
-It gives dicts, lists, tuples, text, numbers, plain descriptions of tensors, and for everything else an object that is
-left unread (:mod:`opaque`). Nothing is called from the file, from torch or from Python's unpickler, and a tensor costs
-no memory, however large it claims to be.
+The result consists of dicts, lists, tuples, text, numbers, plain descriptions of tensors, and unread objects
+(:mod:`opaque`) for everything else. Nothing from the file, from torch or from Python's unpickler is called, and a
+tensor takes no memory, however large it claims to be.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Pickled(NamedTuple):
 
 
 def unpickle_restricted(data: bytes, start: int = 0) -> Pickled:
-    """Unpickle ``data`` from ``start``. Raises InputError where it is damaged or needs what no checkpoint does."""
+    """Unpickle ``data`` from ``start``. Raises InputError if it is damaged or needs something no checkpoint needs."""
     stream = io.BytesIO(data)
     stream.seek(start)
     machine = StackMachine()

@@ -1,4 +1,4 @@
-"""What a pickle's globals and calls come to: tensors, plain containers, and opaque objects for everything else."""
+"""Interpret the globals and calls of a pickle: tensors, plain containers, and opaque objects for everything else."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ _SUBCLASS = "torch._tensor._rebuild_from_type_v2"
 _PLAIN_TENSORS = ("torch.Tensor", "torch.nn.parameter.Parameter")
 
 _RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}
-"""Modules that protocol 2 calls as Python 2 did."""
+"""Modules to which protocol 2 refers by their Python 2 names."""
 
 MAX_AXES = 16
 
 _MAX_ARGUMENTS = 16
-"""Of a tensor, which has six to eight. All are looked at, at each call."""
+"""Arguments of a tensor, which has six to eight. Every call examines all of them."""
 
 _MAX_NAME = 1000
-"""Characters. To look a name up is to read it, once each time it is written."""
+"""Characters. Every occurrence of a name is read to look it up."""
 
 _MAX_DOTS = 64
-"""In such a name, each part of which is looked at. A class of torch has some four."""
+"""Dots in such a name, each part of which is examined. Classes in torch have about four."""
 
 
 def reference(module: object, name: object) -> Opaque:
-    """The class or function ``name`` of ``module``. Raises InputError where only an attack needs it."""
+    """The class or function ``name`` of ``module``. Raises InputError if only an attack needs it."""
     if type(module) is not str or type(name) is not str or not is_writable(module + name):
         raise ValueError("the name of a global is not text")
     dots = module.count(".") + name.count(".")
@@ -56,7 +56,7 @@ def reference(module: object, name: object) -> Opaque:
 
 
 def refusal(name: str) -> InputError:
-    """Of a file that refers to ``name``."""
+    """The error for a file that refers to ``name``."""
     return InputError(
         f"the checkpoint refers to {printable(name)}, which is not part of a plain state dict (nothing was executed)",
         HINT_RESAVE,
@@ -64,7 +64,7 @@ def refusal(name: str) -> InputError:
 
 
 def call(function: object, arguments: object) -> object:
-    """What calling ``function`` would make. A ValueError where nothing can be called so."""
+    """The result of calling ``function``, without calling it. Raises ValueError if it is not callable like this."""
     if type(function) is not Opaque or type(arguments) is not tuple:
         raise ValueError("call of something that is not callable")
     name, count = function.name, len(arguments)
@@ -108,7 +108,7 @@ def _attribute(arguments: tuple[object, ...]) -> Opaque:
 
 
 def stored(pid: object) -> object:
-    """The storage, or in the legacy format the class of a module, that a persistent id stands for."""
+    """The storage (or, in the legacy format, the class of a module) that a persistent id refers to."""
     match pid:
         # The fourth item is the device; a sixth, in the legacy format, would be a view into another storage.
         case ("storage", Opaque(name=name, args=None), str(key), _, numel, *view) if (

@@ -1,6 +1,6 @@
 """The format of ``safetensors``: the length of a JSON header, the header, the tensors without gaps or overlaps.
 
-Source: the README of safetensors, whose own checks are made here too; it also says that the header may end in spaces.
+Source: the README of safetensors. The same checks are made here; according to it, the header may end in spaces.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _DTYPES = {
 }  # fmt: skip
 
 _NEWER = {"U16": 2, "U32": 4, "U64": 8, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "F8_E4M3FNUZ": 1, "F8_E5M2FNUZ": 1}
-"""Bytes of an element, by dtype, of those that no model here can use."""
+"""Bytes per element of the dtypes that no model here can use."""
 
 _METADATA = "__metadata__"
 
-_HINT = "save it again with safetensors.torch.save_file"
+_HINT = "re-save it with safetensors.torch.save_file"
 
 
 class _Entry(NamedTuple):
@@ -53,7 +53,7 @@ def open_safetensors(path: Path, file: BinaryIO, size: int) -> Container:
     for entry in entries:
         if entry.place.offset != end:
             what = "overlap" if entry.place.offset < end else "leave a gap"
-            raise InputError(f"tensors of {name} {what} ({printable(entry.name, 100)})", _HINT)
+            raise InputError(f"the tensors of {name} {what} ({printable(entry.name, 100)})", _HINT)
         end += entry.place.nbytes
     if end != size:
         raise InputError(f"{name} has {size:,} bytes, expected {end:,}", HINT_REDOWNLOAD)
@@ -93,7 +93,7 @@ def _entry(name: str, described: object, start: int) -> _Entry:
         ):
             pass
         case _:
-            raise InputError(f"the header does not describe tensor {shown} as safetensors does", _HINT)
+            raise InputError(f"the header's entry for tensor {shown} does not follow the safetensors format", _HINT)
     itemsize = _NEWER.get(dtype) or ITEMSIZE.get(_DTYPES.get(dtype, ""))
     if itemsize is None:
         raise InputError(f"tensor {shown} has the unknown dtype {printable(dtype, 40)}", HINT_RESAVE)

@@ -1,7 +1,7 @@
-"""Unpickle what was vetted a second time, with Python's own unpickler and stand-ins for all that a pickle refers to.
+"""Unpickle the vetted bytes a second time, with Python's own unpickler and stand-ins for everything they refer to.
 
-Nothing is imported and nothing of another module is called. The pure Python class is the one whose dicts can be
-exchanged for dicts that hash no key that the file could have chosen to take for ever.
+Nothing is imported, and nothing from another module is called. The pure Python class is used because its dicts can be
+replaced by dicts that never hash keys which the file could have chosen to take forever.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class View(NamedTuple):
 
 
 class StandIn:
-    """In the place of a class or function (``args`` is None) or of what it would have made of ``args``."""
+    """Replaces a class or function (``args`` is None), or the object that it would have made from ``args``."""
 
     __slots__ = ("args", "elements", "entries", "name", "state")
 
@@ -51,7 +51,7 @@ class StandIn:
         self.entries[key] = value
 
     def append(self, item: object) -> None:
-        """Called by the unpickler, as :meth:`extend` is."""
+        """Called by the unpickler, like :meth:`extend`."""
         self.extend([item])
 
     def extend(self, items: list[object]) -> None:
@@ -61,12 +61,12 @@ class StandIn:
     add = append
 
     def parts(self) -> tuple[object, ...]:
-        """All that was given to it."""
+        """Everything that the pickle put into it."""
         return self.entries, self.state, self.args, self.elements
 
 
 class Dict(dict[object, object]):
-    """A dict whose keys are text and small numbers; every other key gets a stand-in of its own."""
+    """A dict whose keys are text and small numbers; every other key is replaced by a unique object."""
 
     __slots__ = ()
 
@@ -75,7 +75,7 @@ class Dict(dict[object, object]):
         super().__setitem__(key if usual else object(), value)
 
     def __setstate__(self, state: object) -> None:
-        """Leave out the attributes of a state dict, which could hide its methods."""
+        """Ignore the attributes of a state dict, which could shadow its methods."""
 
 
 class List(list[object]):
@@ -132,10 +132,10 @@ _MADE: dict[str, Callable[..., object]] = {
         ("copyreg._reconstructor", "copy_reg._reconstructor", "copyreg.__newobj__", "copy_reg.__newobj__"), _instance
     ),
 }
-"""What stands in for the functions that make dicts and tensors."""
+"""Replacements for the functions that make dicts and tensors."""
 
 _MAX_ARGUMENTS = 16
-"""Of one of these. More would be copied at each call."""
+"""Arguments of one of these. They are copied at each call."""
 
 
 def _called(function: object, args: object) -> object:
@@ -185,7 +185,7 @@ class _Unpickler(pickle._Unpickler):
             made.entries = keywords
 
     def load_frame(self) -> None:
-        """Skip its size, as the first reading does: a frame could reach into the next pickle of a file."""
+        """Skip the frame's size, as the first reading does: a frame could reach into the next pickle of the file."""
         if len(self.read(8)) < 8:
             raise EOFError
 

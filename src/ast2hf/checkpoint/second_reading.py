@@ -1,11 +1,11 @@
-"""The tensors of a checkpoint, read a second time: what the proof compares with.
+"""The tensors of a checkpoint, read a second time, for the proof to compare with.
 
-It shares nothing with the first reading, from which the folder was written, but the open file and the bytes of the
-pickle, which must be those that were vetted. Python's own unpickler, with inert stand-ins, takes the place of
-:mod:`pickles`, zipfile that of :mod:`zip_directory`; torch makes the tensors from whole storages, instead of runs of
-bytes being cut out of the file; of safetensors all is left to its own library. It searches for no state dict but goes
-where the first reading found it, and must find the same names, dtypes and shapes there. torch.load has no part in it:
-it would see whatever else a file holds, and it imports, maps, and reads what nobody has vetted.
+The first reading, from which the folder was written, and this one share only the open file and the vetted bytes of the
+pickle. Python's own unpickler, with inert stand-ins, replaces :mod:`pickles`, and zipfile replaces
+:mod:`zip_directory`; torch makes the tensors from whole storages instead of cutting byte ranges out of the file;
+safetensors files are left entirely to the safetensors library. This reading does not search for a state dict: it goes
+where the first one found it, and must find the same names, dtypes and shapes there. torch.load is not used: it would
+also process everything else in the file, and it imports, maps and reads content that has not been vetted.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _REMEDY = "re-save the checkpoint"
 
 
 def load(state_dict: StateDict) -> dict[str, Tensor]:
-    """The tensors of ``state_dict``, read again, by the same names; floating point ones in float32.
+    """The tensors of ``state_dict``, read again, by the same names; floating-point ones in float32.
 
-    Raises InputError where the file has changed, or cannot be read in the same way twice.
+    Raises InputError if the file has changed or does not read the same way twice.
     """
     checkpoint = state_dict.checkpoint
     try:
@@ -45,12 +45,12 @@ def load(state_dict: StateDict) -> dict[str, Tensor]:
         return _tensors(views, records)
     except InputError:
         raise
-    except Exception as error:  # the unpickler, zipfile and torch raise anything on what they did not expect
-        raise InputError(f"a second reading of the checkpoint fails ({type(error).__name__})", _REMEDY) from error
+    except Exception as error:  # the unpickler, zipfile and torch raise anything on unexpected data
+        raise InputError(f"a second reading of the checkpoint failed ({type(error).__name__})", _REMEDY) from error
 
 
 def _compare(state_dict: StateDict, found: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:
-    """Raise InputError where ``found``, dtype and shape by name, is not what the first reading found."""
+    """Raise InputError if ``found``, dtype and shape by name, differs from what the first reading found."""
     first = {name: (tensor.dtype, tensor.shape) for name, tensor in state_dict.tensors.items()}
     for name in {**first, **found}:
         if first.get(name) != found.get(name):
@@ -62,7 +62,7 @@ def _float32(tensor: Tensor) -> Tensor:
 
 
 def _tensors(views: Mapping[str, View], records: Records) -> dict[str, Tensor]:
-    """Each storage is read once, and dropped where a conversion has taken its place."""
+    """The tensors of ``views``. Each storage is read once, and freed once a converted copy has replaced it."""
     import torch
 
     by_storage: dict[Storage, list[str]] = {}
@@ -79,9 +79,9 @@ def _tensors(views: Mapping[str, View], records: Records) -> dict[str, Tensor]:
 
 
 def _views(root: object, state_dict: StateDict) -> dict[str, View]:
-    """The tensors that the parts of ``state_dict`` take, where in ``root`` these say.
+    """The tensors selected by the parts of ``state_dict``, from the places in ``root`` that the parts name.
 
-    Raises InputError where keys lead to several, inside objects: the first reading may have taken another one.
+    Raises InputError if keys inside objects lead to several state dicts: the first reading may have used another one.
     """
     found: dict[str, View] = {}
     for part in state_dict.parts:
@@ -96,7 +96,7 @@ def _views(root: object, state_dict: StateDict) -> dict[str, View]:
 
 
 def _reached(root: object, keys: tuple[str | int, ...]) -> Iterator[dict[str, View]]:
-    """The tensors by name of each container that ``keys`` lead to; there can be several inside a stand-in."""
+    """The tensors, by name, of each container that ``keys`` lead to; inside a stand-in there can be several."""
     level = [root]
     for key in keys:
         level = [item for container in _containers(level) for item in _at(container, key)]
@@ -110,7 +110,7 @@ def _reached(root: object, keys: tuple[str | int, ...]) -> Iterator[dict[str, Vi
 
 
 def _containers(values: Iterable[object]) -> Iterator[object]:
-    """``values``, and in the place of stand-ins what was given to them."""
+    """``values``, with stand-ins replaced by their contents."""
     todo, seen = list(values)[::-1], set()
     while todo:
         value = todo.pop()
@@ -136,11 +136,11 @@ def _is_module(state: object) -> bool:
 
 
 def _module_tensors(module: Any) -> Iterator[tuple[str, View]]:
-    """What ``state_dict()`` of a pickled module would have, from the attributes of its modules, without recursion."""
+    """What ``state_dict()`` of a pickled module would return, from the attributes of its modules, without recursion."""
     todo = [("", module)]
     while todo:
         prefix, attributes = todo.pop()
-        # Only where there are buffers: the file could give one long list to every module.
+        # Only if there are buffers: the file could share one long list among all modules.
         hidden = attributes.get("_non_persistent_buffers_set") if attributes[_BUFFERS] else None
         left_out = {name for name in hidden if isinstance(name, str)} if isinstance(hidden, (list, tuple)) else set()
         for name, value in dict.items(attributes[_PARAMETERS]):
@@ -158,7 +158,7 @@ def _module_tensors(module: Any) -> Iterator[tuple[str, View]]:
 
 
 def _safetensors(state_dict: StateDict) -> dict[str, Tensor]:
-    """The chosen tensors, as safetensors' own library reads them from memory. It copies them: both are in memory."""
+    """The chosen tensors, read from memory by safetensors' own library, which copies them: memory holds both."""
     from safetensors.torch import load as load_safetensors
 
     fd = state_dict.checkpoint.fd

@@ -1,4 +1,4 @@
-"""The bytes of the storages of a file, as the second reading gets them: from zipfile, or by counting."""
+"""How the second reading gets the bytes of a file's storages: from zipfile, or (legacy format) by counting."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ DTYPES = {
     "ComplexDoubleStorage": "complex128", "UntypedStorage": "uint8", "QInt8Storage": "int8", "QUInt8Storage": "uint8",
     "QInt32Storage": "int32",
 }  # fmt: skip
-"""By the class that torch.save writes; the last four are of tensors that are not used, but have a size."""
+"""By the class name that torch.save writes; the last four belong to tensors that are not used but have a size."""
 
 _BLOCK = 1 << 20
-"""Bytes that are read at a time."""
+"""Bytes read at a time."""
 
 Records = Callable[[Storage], bytearray]
 """The bytes of a storage."""
@@ -67,16 +67,18 @@ def _legacy(fd: int, vetted: bytes) -> tuple[object, Records]:
 
 
 FORMATS: dict[str, Callable[[int, bytes], tuple[object, Records]]] = {"zip": _zip, "legacy": _legacy}
-"""From an open file and the vetted bytes of its pickle to the object in it, and the bytes of its storages."""
+"""By format: a function from an open file and the vetted bytes of its pickle to its object and its storages' bytes."""
 
 
 def _require_same(found: bytes, vetted: bytes) -> None:
     if found != vetted:
-        raise InputError("the checkpoint changed while it was read", "wait until nothing writes to it and try again")
+        raise InputError(
+            "the checkpoint changed while it was being read", "wait until nothing writes to it, and try again"
+        )
 
 
 def blocks(fd: int, offset: int, nbytes: int, size: int) -> Iterator[bytes]:
-    """The ``nbytes`` at ``offset``, at most ``size`` at a time. Raises EOFError where the file ends before them."""
+    """The ``nbytes`` at ``offset``, at most ``size`` at a time. Raises EOFError if the file ends early."""
     end = offset + nbytes
     while offset < end:
         block = os.pread(fd, min(size, end - offset), offset)
@@ -87,7 +89,7 @@ def blocks(fd: int, offset: int, nbytes: int, size: int) -> Iterator[bytes]:
 
 
 class _File(io.RawIOBase):
-    """The open file, with a position of its own."""
+    """The open file with a separate position."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd

@@ -11,14 +11,14 @@ from ast2hf.checkpoint.tensor_meta import TensorMeta
 from ast2hf.errors import InputError, printable
 
 _SHOWN = 10
-"""Kinds of unread objects that a note lists."""
+"""The number of kinds of unread objects that a note lists."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """The tensors of the candidate at ``keys`` whose names begin with ``prefix``, without it and after ``rename``.
+    """The tensors of the candidate at ``keys`` whose names begin with ``prefix``, which ``rename`` replaces.
 
-    ``only``: of these, those whose names without the prefix are in it.
+    ``only``: if given, only tensors whose names without the prefix are in it.
     """
 
     keys: Keys = ()
@@ -31,12 +31,12 @@ class Part:
         return name.startswith(self.prefix) and (self.only is None or name.removeprefix(self.prefix) in self.only)
 
     def renamed(self, name: str) -> str:
-        """What the tensor that the file calls ``name`` is called in the state dict."""
+        """The name in the state dict of the tensor that the file calls ``name``."""
         return self.rename + name.removeprefix(self.prefix)
 
 
 class Named(NamedTuple):
-    """A tensor, and what the file calls it."""
+    """A tensor and its name in the file."""
 
     name: str
     tensor: TensorMeta
@@ -51,7 +51,10 @@ class Chosen(NamedTuple):
 
 
 def choose(candidates: Sequence[Candidate], parts: Sequence[Part]) -> Chosen:
-    """Raises InputError where a part has no candidate or no tensors, or two tensors would have one name."""
+    """The tensors of ``parts``.
+
+    Raises InputError if a part has no candidate or no tensors, or if two tensors would have the same name.
+    """
     by_keys = {candidate.keys: candidate for candidate in candidates}
     tensors: dict[str, Named] = {}
     for part in parts:
@@ -65,12 +68,12 @@ def choose(candidates: Sequence[Candidate], parts: Sequence[Part]) -> Chosen:
         if not taken:
             raise InputError(
                 f"the checkpoint contains no tensor whose name begins with {printable(part.prefix, 60)}",
-                "give another prefix",
+                "use another prefix",
             )
         _require_usable(candidate, part)
         if both := tensors.keys() & taken.keys():
             raise InputError(
-                f"two tensors of the checkpoint would be called {printable(min(both), 60)}", "choose one of them"
+                f"two tensors of the checkpoint would have the name {printable(min(both), 60)}", "choose one of them"
             )
         tensors |= taken
     outside = {
@@ -83,12 +86,12 @@ def choose(candidates: Sequence[Candidate], parts: Sequence[Part]) -> Chosen:
 
 
 def shown(keys: Keys) -> str:
-    """``keys`` for people."""
+    """``keys`` in a readable form."""
     return printable("/".join(map(str, keys)), 100) if keys else "its root"
 
 
 def unread_note(opaque: Mapping[str, int]) -> Iterator[str]:
-    """What was left unread, on one line; none where nothing was."""
+    """A line that lists what was left unread; nothing if everything was read."""
     if opaque:
         kinds = [f"{printable(name, 100)} ({count:,})" for name, count in list(opaque.items())[:_SHOWN]]
         more = f" and {len(opaque) - _SHOWN} more kinds of objects" if len(opaque) > _SHOWN else ""
@@ -111,4 +114,4 @@ def _notes(parts: Sequence[Part]) -> Iterator[str]:
         yield f"the state dict was found under {' and '.join(found)}"
     prefixes = dict.fromkeys(part.prefix for part in parts if part.prefix)
     if prefixes:
-        yield f"prefix of the names removed: {', '.join(printable(prefix, 100) for prefix in prefixes)}"
+        yield f"removed from the tensor names: prefix {', '.join(printable(prefix, 100) for prefix in prefixes)}"

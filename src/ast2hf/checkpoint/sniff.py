@@ -27,15 +27,14 @@ _FORMATS: tuple[tuple[bytes, str, str], ...] = (
 )
 
 HTML_REMEDY = (
-    "the link leads to a web page: for a Dropbox link use dl=1 at its end, or download the file in a browser and set "
-    "checkpoint=PATH"
+    "use a direct link (for Dropbox: with dl=1 at the end), or download the file in a browser and set checkpoint=PATH"
 )
 
 
 def open_container(path: Path, file: BinaryIO) -> Container:
     """Validate ``file`` (opened from ``path``) and read its pickle without running it.
 
-    Raises InputError, which says what the file is instead.
+    Raises InputError, saying what the file is instead.
     """
     size = os.fstat(file.fileno()).st_size
     if size == 0:
@@ -45,7 +44,7 @@ def open_container(path: Path, file: BinaryIO) -> Container:
             f"{printable(path)} has {size:,} bytes, over the limit of {MAX_FILE:,}", "check that it is a checkpoint"
         )
     head = os.pread(file.fileno(), 1024, 0)
-    # First, since the length with which it begins may look like any magic number.
+    # safetensors first: the length at its beginning may look like any magic number.
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size:
         return open_safetensors(path, file, size)
     if head.startswith(b"PK"):
@@ -78,7 +77,7 @@ def _foreign(path: Path, head: bytes) -> InputError:
 
 
 def _first_global(head: bytes) -> str | None:
-    """The first global of a pickle of protocol 0 or 1, which has no magic number."""
+    """The first global in a pickle of protocol 0 or 1, which have no magic number; None for other data."""
     try:
         for opcode, argument, _ in pickletools.genops(head):
             if opcode.name in ("GLOBAL", "INST"):

@@ -1,4 +1,4 @@
-"""From what the user wrote as ``checkpoint=`` to a file on this machine."""
+"""Turn the user's ``checkpoint=`` into a file on this machine."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _SEED = re.compile("[0-9]{1,18}")
 
 @dataclass(frozen=True)
 class Source:
-    """``uri`` is for people and records: of a local file its name alone. ``official``: the variant's own download.
+    """``uri`` is for people and records: for a local file, only its name. ``official``: the variant's own download.
 
-    ``sha256``: the expected one, if known; where the file has another, ``remedy`` says what to do.
+    ``sha256``: the expected value, if known; ``remedy`` says what to do if the file has another.
     """
 
     path: Path
@@ -36,7 +36,7 @@ class Source:
     remedy: str = ""
 
     def check(self, sha256: str) -> None:
-        """Raise InputError where ``sha256``, the file's, is not the expected one."""
+        """Raise InputError if the file's ``sha256`` is not the expected one."""
         if self.sha256 not in (None, sha256):
             raise InputError(f"{printable(self.path)} has SHA-256 {sha256}, not {self.sha256}", self.remedy)
 
@@ -54,7 +54,7 @@ def locate(
     requested = variant.url if checkpoint is None else checkpoint
     if requested is None:
         raise ConfigurationError(
-            f"model {variant.name} has no published checkpoint", "give checkpoint=PATH or checkpoint=URL"
+            f"model {variant.name} has no official checkpoint", "set checkpoint=PATH or checkpoint=URL"
         )
     sha256 = variant.sha256.lower() if variant.sha256 else None
     kind, _, rest = requested.partition(":")
@@ -64,16 +64,16 @@ def locate(
         _check_address(requested)
         with progress("download", f"Download {printable(requested)}", bar=BYTES) as stage:
             path, sha256 = cache.fetch(requested, cache_folder, sha256, limits, stage.progress)
-        remedy = "it has changed since it was downloaded: delete it, and it is downloaded again"
+        remedy = "delete it to download it again: it has changed since it was downloaded"
         yield Source(path, redact(requested), requested == variant.url, sha256, remedy)
     elif "://" in requested:
         raise ConfigurationError(
-            f"checkpoint {printable(requested)} is neither a path nor an http(s) address",
-            "download it and give checkpoint=PATH",
+            f"checkpoint {printable(requested)} is neither a path nor an http(s) URL",
+            "download it and set checkpoint=PATH",
         )
     else:
         path = local_files.expand(requested).absolute()
-        remedy = "give the file that model.sha256 belongs to, or leave model.sha256 out"
+        remedy = "use the file that model.sha256 belongs to, or leave out model.sha256"
         yield Source(path, path.name, False, sha256, remedy)
 
 
@@ -83,17 +83,17 @@ def _synthesize(
     if requested != SYNTHETIC and not _SEED.fullmatch(seed):
         raise ConfigurationError(
             f"checkpoint {printable(requested)} has no valid seed",
-            "write synthetic, or synthetic:SEED with a whole number",
+            "use synthetic, or synthetic:SEED with a whole number",
         )
     number = int(seed or 0)
     path = scratch / f"{SYNTHETIC}.pth"
     try:
-        # Whatever is made of it, the file has a head, as the authors' files do.
+        # Like the authors' files, this one has a head, even if only the encoder is converted.
         geometry = family.geometry(replace(variant, head=CLASSIFICATION), {})
     except InputError:
         raise ConfigurationError(
-            f"model {variant.name} leaves sizes to its checkpoint, so a synthetic one has no geometry",
-            "give checkpoint=PATH, or model.hidden_size, model.num_hidden_layers and model.num_labels",
+            f"model {variant.name} takes its sizes from the checkpoint, so they are unknown for a synthetic one",
+            "set checkpoint=PATH, or model.hidden_size, model.num_hidden_layers and model.num_labels",
         ) from None
     with progress("synthesize", f"Make synthetic weights with seed {number}"):
         try:
@@ -101,14 +101,14 @@ def _synthesize(
         except (OSError, RuntimeError) as error:  # torch turns a full disk into a RuntimeError
             raise OutputError(
                 f"the synthetic checkpoint cannot be written to {printable(path)}",
-                "give output_dir=… on a disk with room (is there a limit on the size of files? see ulimit -f)",
+                "set output_dir=… on a disk with free space, and check the limit on file sizes (ulimit -f)",
             ) from error
     return Source(path, f"{SYNTHETIC}:{number}", official=False)
 
 
 def _check_address(url: str) -> None:
     try:
-        # A ValueError also where what stands for the port is the beginning of a password with a / or #.
+        # Also a ValueError if a password contains / or #: its beginning is then taken for the port.
         _ = urlsplit(url).port
     except ValueError:
-        raise ConfigurationError("checkpoint is not a valid URL", "check it, or give checkpoint=PATH") from None
+        raise ConfigurationError("checkpoint is not a valid URL", "correct it, or set checkpoint=PATH") from None

@@ -1,6 +1,6 @@
-"""A stack machine for the opcodes of Python's pickle protocols 0 to 5, which makes nothing but plain values.
+"""A stack machine for the opcodes of Python's pickle protocols 0 to 5 that makes only plain values.
 
-Each opcode is one step. A damaged pickle raises whatever it leads to; see :mod:`pickles`.
+Each opcode is one step. A damaged pickle may raise anything; see :mod:`pickles`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ MAX_STEPS = 500_000
 """About a second. The pickle of a base model takes 5,000 steps, with Adam's state 20,000, a pickled module 15,000."""
 
 _MAX_KEY = 1 << 24
-"""Larger numbers as keys could be chosen so that a dict takes quadratic time."""
+"""Largest number used as a key. Larger ones could be chosen so that a dict takes quadratic time."""
 
 _MAX_KEY_TEXT = 1000
-"""Characters of a key. A long one could be the name of many tensors, and be read for each of them."""
+"""Characters of a key. A long one could be the name of many tensors and would be read for each of them."""
 
 _MAX_BITS = 4096
-"""Of a whole number. Random generators have some of 128 bits."""
+"""Bits of a whole number. Random generators use numbers of 128 bits."""
 
 _PROTOCOLS = 5
 
@@ -70,7 +70,7 @@ class StackMachine:
         self.push(value if value.isascii() else Opaque("builtins.bytes", (value,)))
 
     def put(self, index: int) -> None:
-        if index >= MAX_STEPS:  # other readers make room for all smaller ones
+        if index >= MAX_STEPS:  # other readers allocate all smaller ones
             raise InputError(f"the checkpoint's pickle has a memo entry {index:,}", HINT_RESAVE)
         self.memo[index] = self.stack[-1]
 
@@ -187,7 +187,7 @@ STEPS: dict[str, Callable[[StackMachine, Any], None]] = {
     "NEWTRUE": lambda machine, _: machine.push(True),
     "NEWFALSE": lambda machine, _: machine.push(False),
     "EMPTY_TUPLE": lambda machine, _: machine.push(()),
-    # A set is read as the list of what is in it.
+    # A set is read as a list of its elements.
     **dict.fromkeys(("EMPTY_LIST", "EMPTY_SET"), lambda machine, _: machine.push([])),
     "EMPTY_DICT": lambda machine, _: machine.push({}),
     "MARK": StackMachine.mark,
@@ -216,4 +216,4 @@ STEPS: dict[str, Callable[[StackMachine, Any], None]] = {
     "INST": StackMachine.instance,
     "BUILD": StackMachine.build,
 }  # fmt: skip
-"""What each opcode does, by its name in :mod:`pickletools`. Those that are missing need a registry or a second file."""
+"""The action of each opcode, by its name in :mod:`pickletools`. Missing ones need a registry or a second file."""

@@ -1,4 +1,4 @@
-"""An open checkpoint, and the state dict chosen from it: where in the file its tensors lie. Holds no weights."""
+"""An open checkpoint, and the state dict chosen from it: the location of its tensors in the file. Holds no weights."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 class Checkpoint:
-    """An open, vetted checkpoint, of which no state dict is chosen yet. Use :func:`open_checkpoint`.
+    """An open, vetted checkpoint from which no state dict has been chosen yet. Use :func:`open_checkpoint`.
 
-    ``root``: dicts, lists, tuples, text, numbers, TensorMeta, and Opaque for all else. ``opaque``: how many objects of
-    which dotted name were left unread.
+    ``root``: dicts, lists, tuples, text, numbers, TensorMeta, and Opaque for everything else. ``opaque``: the number of
+    objects left unread, by dotted name.
     """
 
     def __init__(self, path: Path, fd: int, container: Container, found: Found, watched: Watch) -> None:
@@ -47,11 +47,11 @@ class Checkpoint:
 
     @property
     def sha256(self) -> str:
-        """Of the whole file. Computed beside the other work; waits until it is known."""
+        """Of the whole file. Computed in parallel with other work; waits until it is known."""
         return self.watch.sha256
 
     def select(self, parts: Sequence[Part]) -> StateDict:
-        """The state dict that ``parts`` make, each of its tensors checked against the file. Raises InputError."""
+        """The state dict made of ``parts``, with each tensor checked against the file. Raises InputError."""
         chosen = choose(self.candidates, parts)
         tensors = {name: validate(c.name, c.tensor, self._container) for name, c in chosen.tensors.items()}
         unread = unread_note(self.opaque)
@@ -62,8 +62,8 @@ class Checkpoint:
 class StateDict:
     """The tensors of a model. ``parts``: where in the file they are.
 
-    ``outside``: names, as in the file, and shapes of tensors of the same candidates that no part takes. ``notes``: for
-    people, one line each.
+    ``outside``: names (as in the file) and shapes of the tensors of the same candidates that no part takes. ``notes``:
+    for people, one line each.
     """
 
     checkpoint: Checkpoint
@@ -77,7 +77,7 @@ class StateDict:
         return {name: t.shape for name, t in self.tensors.items()}
 
     def require_floats(self, names: Iterable[str]) -> None:
-        """Raise InputError where one of the tensors ``names`` is not floating point."""
+        """Raise InputError if one of the tensors ``names`` is not floating point."""
         for name in names:
             if (dtype := self.tensors[name].dtype) not in FLOATS:
                 raise InputError(
@@ -85,7 +85,7 @@ class StateDict:
                 )
 
     def read(self, name: str) -> Tensor:
-        """One tensor in float32, contiguous, in memory; for the few that are not plain. Raises InputError."""
+        """One tensor in memory, in float32 and contiguous; for the few that are not plain. Raises InputError."""
         import torch
 
         self.require_floats([name])
@@ -96,7 +96,7 @@ class StateDict:
         return flat.as_strided(t.shape, t.stride).to(torch.float32).contiguous()
 
     def values(self, name: str) -> NDArray[np.float64]:
-        """One tensor of real numbers, without torch: to look at, not to write. Raises InputError."""
+        """One tensor of real numbers, without torch: for inspection, not for writing. Raises InputError."""
         return values(self.checkpoint.fd, name, self.tensors[name])
 
 
@@ -104,13 +104,13 @@ class StateDict:
 def open_checkpoint(path: Path, *, hashed: bool = True) -> Iterator[Checkpoint]:
     """Open and vet ``path``. Raises InputError.
 
-    The SHA-256 is computed in a second thread meanwhile; with ``hashed=False`` only once somebody asks for it.
+    A second thread computes the SHA-256 in the meantime; with ``hashed=False`` only once it is requested.
     """
     with ExitStack() as stack:
         try:
             file = stack.enter_context(open_file(path))
         except (OSError, ValueError) as error:
-            raise unreadable(f"checkpoint {printable(path)}", error, "give the path of a .pth file") from None
+            raise unreadable(f"checkpoint {printable(path)}", error, "set checkpoint=PATH to a .pth file") from None
         watched = stack.enter_context(watch(file.fileno()))
         if hashed:
             watched.begin()

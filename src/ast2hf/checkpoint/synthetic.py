@@ -1,4 +1,4 @@
-"""A synthetic checkpoint of given shapes, the same bits on every machine: for trials without network, and tests.
+"""A synthetic checkpoint of given shapes, bit-identical on every machine, for tests and for trials without network.
 
 A tensor is filled from its original parameter name (without ``module.``), its shape and a seed, by the counter-based
 generator splitmix64 (constants: Steele, Lea and Flood 2014). Linear weights have variance 1 / fan-in, so that
@@ -59,7 +59,7 @@ def spectrogram(geometry: Geometry, seed: int) -> NDArray[np.float32]:
 
 
 def shapes(family: Family, geometry: Geometry) -> dict[str, Sizes]:
-    """Original names, without ``module.``, and shapes of a checkpoint, tensors that are not used included."""
+    """Original names, without ``module.``, and shapes of a checkpoint, including tensors that are not used."""
     dimensions = geometry.dimensions()
     found: dict[str, Sizes] = {}
     for rule in expand(family.table(CLASSIFICATION), geometry.num_hidden_layers):

@@ -1,4 +1,4 @@
-"""What a pickle says about a tensor: its dtype and shape, and where in which storage it lies."""
+"""What a pickle says about a tensor: its dtype, its shape, and its location in a storage."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ ITEMSIZE = {
     "float32": 4, "float64": 8, "float16": 2, "bfloat16": 2,
     "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1, "complex64": 8, "complex128": 16,
 }  # fmt: skip
-"""Bytes of an element, by dtype."""
+"""Bytes per element, by dtype."""
 
 
 class Storage(NamedTuple):
-    """A flat run of ``numel`` elements, which the file has under ``key``."""
+    """A flat run of ``numel`` elements, stored under ``key`` in the file."""
 
     key: str
     dtype: str
@@ -20,7 +20,7 @@ class Storage(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """The size of all elements."""
+        """The total size of the elements."""
         return self.numel * ITEMSIZE[self.dtype]
 
 

@@ -12,7 +12,7 @@ from ast2hf.checkpoint.tensor_meta import ITEMSIZE, TensorMeta
 from ast2hf.errors import InputError, printable
 
 FLOATS = ("float32", "float16", "bfloat16", "float64")
-"""Accepted dtypes. The model is written in float32: half precisions widen exactly; float64 is rounded, with a note."""
+"""Accepted dtypes. The model is written in float32: half precision widens exactly; float64 is rounded, with a note."""
 
 _MAX_NAME = 200
 
@@ -40,7 +40,7 @@ class SourceTensor:
 
     @property
     def span(self) -> ByteRange:
-        """From the first element to the last; the tensor must not be empty."""
+        """The bytes from the first element to the last; the tensor must not be empty."""
         size = ITEMSIZE[self.dtype]
         return ByteRange(self.storage.offset + self.offset * size, (1 + reach(self.shape, self.stride)) * size)
 
@@ -64,11 +64,11 @@ def reach(shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
 
 
 def vet(container: Container, candidates: Iterable[Candidate]) -> None:
-    """Check that every tensor of ``container`` lies inside its storage, and that the file has that. Raises InputError.
+    """Check that every tensor of ``container`` is inside its storage, and each storage inside the file.
 
-    Tensors of ``candidates`` are named in errors.
+    Raises InputError, which names tensors that are in ``candidates``.
     """
-    vetted: set[int] = set()  # their identities: the file could choose sizes of which all hashes are the same
+    vetted: set[int] = set()  # ids, not values: the file could choose sizes whose hashes all collide
     for candidate in candidates:
         for name, tensor in candidate.tensors.items():
             if id(tensor) not in vetted:
@@ -81,16 +81,16 @@ def vet(container: Container, candidates: Iterable[Candidate]) -> None:
 
 
 def validate(name: str, tensor: TensorMeta, container: Container) -> SourceTensor:
-    """The tensor that is called ``name`` in the file, whose name and view must be those of a weight.
+    """The tensor that the file calls ``name``; its name and view must be plausible for a weight.
 
-    Raises InputError. The dtype is not looked at: that matters where the tensor is used.
+    Raises InputError. The dtype is not checked here, but where the tensor is used.
     """
     _validate_name(name)
     count = prod(tensor.shape)
     # An expanded view has more elements than its storage; an empty one may have axes of any length.
     if count > tensor.storage.numel or prod(max(n, 1) for n in tensor.shape) > MAX_FILE:
         raise _too_large(name, tensor)
-    # torch writes an arbitrary stride for an axis of length one; the canonical one lets contiguous tensors be seen.
+    # torch writes an arbitrary stride for an axis of length one; the canonical one shows that a tensor is contiguous.
     canonical = contiguous_stride(tensor.shape)
     stride = tuple(c if n == 1 else s for n, s, c in zip(tensor.shape, tensor.stride, canonical, strict=True))
     storage = container.storages[tensor.storage.key]
@@ -106,9 +106,11 @@ def _vet_view(name: str, tensor: TensorMeta, container: Container) -> None:
     storage, shown = tensor.storage, printable(name, _MAX_NAME)
     found = container.storages.get(storage.key)
     if found is None:
-        raise InputError(f"storage of {shown} is not in the file", HINT_REDOWNLOAD)
+        raise InputError(f"the storage of {shown} is not in the file", HINT_REDOWNLOAD)
     if found.nbytes != storage.nbytes:
-        raise InputError(f"storage of {shown} is {found.nbytes:,} bytes, expected {storage.nbytes:,}", HINT_REDOWNLOAD)
+        raise InputError(
+            f"the storage of {shown} has {found.nbytes:,} bytes, expected {storage.nbytes:,}", HINT_REDOWNLOAD
+        )
     if len(tensor.shape) != len(tensor.stride):
         raise InputError(
             f"{shown} has {len(tensor.shape)} axes but {len(tensor.stride)} strides", "re-save the checkpoint"
@@ -120,12 +122,12 @@ def _vet_view(name: str, tensor: TensorMeta, container: Container) -> None:
 def _too_large(name: str, tensor: TensorMeta) -> InputError:
     return InputError(
         f"{printable(name, _MAX_NAME)} of shape {list(tensor.shape)} needs more data than its storage has",
-        "make the tensors contiguous() and save them again",
+        "call contiguous() on the tensors and save them again",
     )
 
 
 def notes(tensors: Mapping[str, SourceTensor]) -> Iterator[str]:
-    """For people, one line each: conversions of dtype, strided and shared tensors."""
+    """Notes for people, one line each: dtype conversions, strided tensors, shared storages."""
     floats = [t for t in tensors.values() if t.dtype in FLOATS]
     for dtype in FLOATS[1:]:
         count = sum(t.dtype == dtype for t in floats)

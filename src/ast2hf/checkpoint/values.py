@@ -1,4 +1,4 @@
-"""The numbers of one tensor, read with NumPy: looking at a few of them must not take the seconds that torch does."""
+"""The values of one tensor, read with NumPy, since importing torch for a few numbers would take seconds."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _COMPLEX = ("complex64", "complex128")
 
 
 def values(fd: int, name: str, tensor: SourceTensor) -> NDArray[np.float64]:
-    """A copy in float64, of the tensor's shape. Raises InputError where its numbers are complex."""
+    """A copy in float64, in the tensor's shape. Raises InputError if its values are complex."""
     import numpy as np
 
     if tensor.dtype in _COMPLEX:
-        raise InputError(f"{name} has dtype {tensor.dtype}, which is not real", "save the weights as float32")
+        raise InputError(f"{name} has the complex dtype {tensor.dtype}", "save the weights as float32")
     if not prod(tensor.shape):
         return np.empty(tensor.shape)
     data = read(fd, tensor.span)

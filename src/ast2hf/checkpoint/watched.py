@@ -1,4 +1,4 @@
-"""A file that is read several times must stay the same meanwhile: its hash before, its hash after, and its times."""
+"""Detect changes to a file that is read several times, by its hash before and after, and by its timestamps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ast2hf.errors import InputError
 
 
 class Watch:
-    """An open file, hashed in a thread beside other work. Use :func:`watch`."""
+    """An open file, hashed in a thread in parallel with other work. Use :func:`watch`."""
 
     def __init__(self, fd: int, executor: ThreadPoolExecutor, abandoned: threading.Event) -> None:
         self._fd = fd
@@ -24,7 +24,7 @@ class Watch:
         self._before = _state(fd)
 
     def begin(self) -> None:
-        """Begin the hash, which would else begin when it is asked for."""
+        """Start computing the hash now instead of when it is requested."""
         _ = self._first
 
     @cached_property
@@ -33,20 +33,20 @@ class Watch:
 
     @property
     def sha256(self) -> str:
-        """Of the whole file, as it was first read. Waits until it is known; raises InputError where it cannot be."""
+        """Of the whole file, as first read. Waits until it is known; raises InputError if the file cannot be read."""
         return self._first.result()
 
     @contextmanager
     def unchanged(self) -> Iterator[Callable[[], None]]:
-        """Raise InputError at the end, also in the place of another error, where the file is not what it was.
+        """Raise InputError at the end, even in place of another error, if the file has changed.
 
-        What it gives is to be called when all has been read: the second hash is computed beside what else is done.
+        Call the yielded function once everything has been read; it starts the second hash in parallel with other work.
         """
         again: list[Future[str]] = []
         try:
             yield lambda: again.append(self._hash())
         except Exception as error:
-            # What went wrong may have gone wrong because of a change. An error is not worth the time of a hash.
+            # The change may have caused the error. Hashing again is not worth the time for an error.
             self._check_state(error)
             raise
         if any(found.result() != self.sha256 for found in again or [self._hash()]):
@@ -63,7 +63,7 @@ class Watch:
 
 @contextmanager
 def watch(fd: int) -> Iterator[Watch]:
-    """Watch the open file ``fd``, whatever its path leads to."""
+    """Watch the open file ``fd``, even if its path later leads elsewhere."""
     abandoned = threading.Event()
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="sha256") as executor:
         try:
@@ -73,7 +73,7 @@ def watch(fd: int) -> Iterator[Watch]:
 
 
 def _state(fd: int) -> tuple[int, int, int]:
-    """Size, and the times of the last change in nanoseconds: a program can set that of the content, not the other."""
+    """Size, and both modification times in nanoseconds: programs can set mtime, but not ctime."""
     found = os.fstat(fd)
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
@@ -88,4 +88,6 @@ def _sha256(fd: int, abandoned: threading.Event) -> str:
 
 
 def _changed() -> InputError:
-    return InputError("the checkpoint changed while it was read", "wait until nothing writes to it and try again")
+    return InputError(
+        "the checkpoint changed while it was being read", "wait until nothing writes to it, and try again"
+    )

@@ -1,9 +1,9 @@
 """The entries of a zip archive, read so strictly that no two readers can find different files in it.
 
-Each byte of the file has one meaning: the entries, one after the other from the first byte on, in the order of the
-directory; the directory; the end records. torch.save writes such archives (miniz in torch 1.6 to 2.13, always with the
-zip64 end record), and so does Python's zipfile. Everything else that the format allows, which one reader heeds and
-another does not, is refused: bytes before or between, comments, extra fields, other disks, names that differ by case.
+Every byte of the file has exactly one meaning: the entries, one after the other from the first byte, in the order of
+the directory; the directory; the end records. torch.save writes such archives (miniz in torch 1.6 to 2.13, always with
+the zip64 end record), and so does Python's zipfile. The format allows other things, which some readers honour and
+others ignore; all of them are refused: gaps, comments, extra fields, other disks, names that differ only in case.
 
 Source: PKWARE's APPNOTE.TXT 6.3.10, sections 4.3 and 4.5.3.
 """
@@ -25,7 +25,7 @@ _LOCATOR = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 
 _MAX16, _MAX32 = 0xFFFF, 0xFFFFFFFF
-"""What stands for a number that is too large for its field; the number itself is then in a zip64 field of 8 bytes."""
+"""Placeholders for a number that is too large for its field; the number itself is then in an 8-byte zip64 field."""
 
 _DESCRIPTOR, _UTF8 = 1 << 3, 1 << 11
 """Flags: the checksum and the sizes follow the data; the name is in UTF-8."""
@@ -36,7 +36,7 @@ _MAX_VERSION = 45
 """Version needed to read an entry that may be larger than 4 GB."""
 
 _MAX_DIRECTORY = 1 << 20
-"""Bytes of the list of entries. A base model has about 10 KB."""
+"""Bytes of the list of entries, about 10 KB for a base model."""
 
 
 class Entry(NamedTuple):
@@ -57,9 +57,9 @@ class Entry(NamedTuple):
 
 
 def read_directory(name: str, fd: int, size: int) -> tuple[list[Entry], int]:
-    """The entries, not yet checked, and the offset of the directory, where the last of them must end.
+    """The entries, not yet checked, and the offset of the directory, where the last entry must end.
 
-    ``name``: of the file, printable. Raises InputError where the end records or the directory are not as they must be.
+    ``name``: of the file, printable. Raises InputError if the end records or the directory are invalid.
     """
     place, count = _end_records(name, fd, size)
     if place.nbytes > _MAX_DIRECTORY:
@@ -81,12 +81,12 @@ def read_directory(name: str, fd: int, size: int) -> tuple[list[Entry], int]:
 
 
 def places(name: str, fd: int, entries: list[Entry], directory: int) -> Iterator[ByteRange]:
-    """Where the bytes of each entry lie. Raises InputError where an entry is not as torch.save writes it."""
+    """The location of each entry's bytes. Raises InputError if an entry is not as torch.save writes it."""
     position = 0
     ends = [entry.header for entry in entries[1:]] + [directory]
     for entry, end in zip(entries, ends, strict=True):
         if entry.header != position:
-            raise InputError(f"the entries of {name} overlap, or there are bytes before or between them", HINT_RESAVE)
+            raise InputError(f"the entries of {name} overlap or have gaps between them", HINT_RESAVE)
         place = _place(name, fd, entry)
         position = place.offset + place.nbytes
         if entry.flags & _DESCRIPTOR:
@@ -99,7 +99,7 @@ def places(name: str, fd: int, entries: list[Entry], directory: int) -> Iterator
 
 
 def _end_records(name: str, fd: int, size: int) -> tuple[ByteRange, int]:
-    """Where the directory lies, and how many entries it has."""
+    """The location of the directory, and the number of its entries."""
     position = size - _END.size
     try:
         mark, disk, first, here, count, nbytes, offset, comment = _unpack(_END, fd, position)
@@ -108,21 +108,21 @@ def _end_records(name: str, fd: int, size: int) -> tuple[ByteRange, int]:
     if mark != b"PK\x05\x06" or comment:
         raise _damaged(name, "no end record at its end")
     if disk or first or here != count:
-        raise _unlike(name, "it has several parts")
+        raise _unlike(name, "it is split into several parts")
     locator = _unpack(_LOCATOR, fd, position - _LOCATOR.size) if position >= _LOCATOR.size else (b"",)
     if locator[0] == b"PK\x06\x07":
         position -= _LOCATOR.size + _END64.size
         if locator[1:] != (0, position, 1) or position < 0:
-            raise _unlike(name, "its zip64 locator leads elsewhere")
+            raise _unlike(name, "its zip64 locator points elsewhere")
         mark, length, _, _, disk, first, here, count64, nbytes64, offset64 = _unpack(_END64, fd, position)
         if (mark, length, disk, first, here) != (b"PK\x06\x06", _END64.size - 12, 0, 0, count64):
-            raise _unlike(name, "its zip64 end record is not as it must be")
+            raise _unlike(name, "its zip64 end record is invalid")
         both = ((count, count64, _MAX16), (nbytes, nbytes64, _MAX32), (offset, offset64, _MAX32))
         if any(small not in (limit, min(large, limit)) for small, large, limit in both):
             raise _unlike(name, "its two end records contradict each other")
         count, nbytes, offset = count64, nbytes64, offset64
     if offset + nbytes != position:
-        raise _unlike(name, "its directory does not lie where its end record says")
+        raise _unlike(name, "its directory is not where its end record says")
     return ByteRange(offset, nbytes), count
 
 
@@ -140,12 +140,12 @@ def _entry(data: bytes, position: int) -> tuple[Entry, int]:
     large = [value for value in (size, packed, header) if value == _MAX32]
     if large:
         size, packed, header = _large(data[start + named : start + named + extra], size, packed, header)
-        extra = 0  # there is nothing else in it
+        extra = 0  # it contains nothing else
     return Entry(name, version, flags, method, crc, packed, size, disk, attributes, header, extra, comment), end
 
 
 def _large(extra: bytes, *values: int) -> list[int]:
-    """``values``, those too large for their field read from the zip64 field, which must be all of ``extra``."""
+    """``values``, with those too large for their field read from the zip64 field, which must fill ``extra``."""
     large = iter(struct.unpack(f"<2H{values.count(_MAX32)}Q", extra))
     if (next(large), next(large)) != (1, len(extra) - 4):
         raise ValueError
@@ -153,7 +153,7 @@ def _large(extra: bytes, *values: int) -> list[int]:
 
 
 def _place(name: str, fd: int, entry: Entry) -> ByteRange:
-    """The data of ``entry``, whose local header must say what the directory says."""
+    """The location of the data of ``entry``, whose local header must agree with the directory."""
     shown = printable(entry.name, 60)
     for what, wrong in (
         ("is a folder", entry.attributes & _DIRECTORY_ATTRIBUTE),
@@ -187,13 +187,13 @@ def _place(name: str, fd: int, entry: Entry) -> ByteRange:
 
 
 def _descriptor(name: str, fd: int, entry: Entry, position: int, end: int) -> int:
-    """The size of the checksum and sizes that follow the data of ``entry`` at ``position``, up to ``end``."""
+    """The size of the data descriptor (checksum and sizes) of ``entry``, from ``position`` to at most ``end``."""
     forms = [struct.pack("<4sL2Q", b"PK\x07\x08", entry.crc, entry.packed, entry.size)]
     if entry.size <= _MAX32:
         forms.append(struct.pack("<4s3L", b"PK\x07\x08", entry.crc, entry.packed, entry.size))
     found = os.pread(fd, max(0, min(end - position, len(forms[0]))), position)
     if found not in forms:
-        raise _unlike(name, f"what follows {printable(entry.name, 60)} contradicts the directory")
+        raise _unlike(name, f"the data descriptor of {printable(entry.name, 60)} contradicts the directory")
     return len(found)
 
 
@@ -206,4 +206,4 @@ def _damaged(name: str, what: str) -> InputError:
 
 
 def _unlike(name: str, what: str) -> InputError:
-    return InputError(f"{name} is a zip archive unlike those of torch.save: {what}", HINT_RESAVE)
+    return InputError(f"{name} is a zip archive that torch.save did not write: {what}", HINT_RESAVE)

@@ -1,4 +1,4 @@
-"""The zip archive that ``torch.save`` writes since 1.6: ``data.pkl`` and one stored entry ``data/KEY`` per storage."""
+"""The zip archive of ``torch.save`` since 1.6: ``data.pkl`` and one uncompressed entry ``data/KEY`` per storage."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _NAME = re.compile(
     r"(?:data\.pkl|data/[0-9A-Za-z_]{1,40}|version|byteorder|\.format_version|\.storage_alignment"
     r"|\.data/serialization_id|\.data/version)"
 )
-"""Of an entry: one folder, and what torch.save of 1.6 to 2.13 puts into it. ASCII, with neither NUL nor backslash."""
+"""Name of an entry: one folder, and what torch.save 1.6 to 2.13 puts into it. ASCII, without NUL or backslash."""
 
 _MAX_NAME = 400
-"""Bytes; miniz cuts names off at 511. The folder has the name of the file, which has at most 255."""
+"""Bytes; miniz truncates names at 511. The folder is named after the file, whose name has at most 255."""
 
 
 def open_zip(path: Path, file: BinaryIO, size: int) -> Container:
@@ -31,7 +31,7 @@ def open_zip(path: Path, file: BinaryIO, size: int) -> Container:
     places: dict[str, ByteRange] = {}
     for entry, place in zip(entries, zip_directory.places(name, file.fileno(), entries, directory), strict=True):
         if _crc32(file, place) != entry.crc:
-            raise InputError(f"{name}: checksum (CRC) of {printable(entry.name)} is wrong", HINT_REDOWNLOAD)
+            raise InputError(f"{name}: the checksum (CRC) of {printable(entry.name)} is wrong", HINT_REDOWNLOAD)
         places[entry.name.removeprefix(prefix)] = place
     order = places.get("byteorder")
     if order is not None and read(file.fileno(), ByteRange(order.offset, min(order.nbytes, 16))) != b"little":
@@ -45,16 +45,18 @@ def open_zip(path: Path, file: BinaryIO, size: int) -> Container:
 
 
 def _check(name: str, entries: list[Entry], size: int) -> None:
-    """Raise InputError where the entries are not those of one checkpoint of torch.save."""
+    """Raise InputError if the entries are not those of a single checkpoint written by torch.save."""
     names = [entry.name for entry in entries]
     if any(n.endswith("constants.pkl") or "/code/" in n for n in names):
         raise InputError(f"{name} is a TorchScript archive", HINT_RESAVE)
-    if len({n.lower() for n in names}) != len(names):  # miniz, torch's own reader, takes them for the same
-        raise InputError(f"{name} has several entries of the same name, which readers resolve differently", HINT_RESAVE)
+    if len({n.lower() for n in names}) != len(names):  # miniz, torch's own reader, ignores case
+        raise InputError(
+            f"{name} has several entries with the same name, which readers resolve differently", HINT_RESAVE
+        )
     for entry in entries:
         if entry.method or entry.size != entry.packed or entry.flags & 1:
             raise InputError(
-                f"{name} has an entry that is compressed or encrypted, unlike those of torch.save "
+                f"{name} has a compressed or encrypted entry, which torch.save does not write "
                 f"({printable(entry.name)})",
                 f"unpack it, or {HINT_RESAVE}",
             )
@@ -74,7 +76,7 @@ def _check(name: str, entries: list[Entry], size: int) -> None:
     for n in names:
         if not _NAME.fullmatch(n) or len(n) > _MAX_NAME or not n.startswith(folder):
             raise InputError(
-                f"{name} is a zip archive with an entry {printable(n, 60)}, which torch.save does not write",
+                f"{name} has an entry {printable(n, 60)}, which torch.save does not write",
                 HINT_RESAVE,
             )
 

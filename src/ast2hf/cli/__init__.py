@@ -1,1 +1,1 @@
-"""The process around a conversion: command line, errors, signals, terminal. All global state is set here."""
+"""The command around a conversion: command line, errors, signals, terminal. All global state is set here."""

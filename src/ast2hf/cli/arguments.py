@@ -1,4 +1,4 @@
-"""What must be known of the command line before Hydra reads it."""
+"""Process the command line before Hydra reads it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ast2hf.local_files import conf_folder
 
 
 def flags_first(arguments: Sequence[str]) -> list[str]:
-    """Move ``-m`` before the overrides: between two of them, argparse would refuse those behind it."""
+    """Move ``-m`` before the overrides: between two of them, argparse would reject those after it."""
     multirun = {"-m", "--multirun"}
     return [a for a in arguments if a in multirun] + [a for a in arguments if a not in multirun]
 
 
 def with_model(arguments: Sequence[str]) -> list[str]:
-    """With model=custom where task=inspect names no model: the default is a published one, which a file may not be."""
+    """Add model=custom if task=inspect names no model: the default is an official one, which the file may not be."""
     named = any(a.lstrip("+").startswith(("model=", "sweep=")) for a in arguments)
     return [*arguments, *(["model=custom"] if "task=inspect" in arguments and not named else [])]
 
 
 def config_folders(arguments: Sequence[str]) -> Iterator[Path]:
-    """Where Hydra looks for choices: what ``--config-dir`` names goes before the folder of the package."""
+    """The folders in which Hydra looks for choices: those given with ``--config-dir``, then that of the package."""
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
         if argument in ("--config-dir", "-cd"):
             yield Path(following)
@@ -34,29 +34,29 @@ def config_folders(arguments: Sequence[str]) -> Iterator[Path]:
 
 
 def require_no_secrets(arguments: Sequence[str]) -> None:
-    """Raise ConfigurationError for a token, a password, or an address that holds one.
+    """Raise ConfigurationError for a token, a password, or a URL that contains one.
 
     Hydra writes the command line to files before any of our code runs.
     """
     for argument in arguments:
         if secrets.has_token(argument):
             raise ConfigurationError(
-                "the command line gives a token or password, and would leave it in files and in the shell's history",
+                "the command line contains a token or password, which would end up in files and in the shell history",
                 "export HF_TOKEN=…, or log in with: hf auth login",
             )
         if secrets.redact(argument) != argument:
             key = argument.partition("=")[0].lstrip("+")
-            key = "checkpoint" if "://" in key else key  # an address alone
+            key = "checkpoint" if "://" in key else key  # a URL alone
             variable = key.upper().replace(".", "_") + ("" if key.endswith(("uri", "url")) else "_URL")
             raise ConfigurationError(
-                "the command line gives an address that may hold a secret (a password, or the query of a signed link), "
-                "and would leave it in files and in the shell's history",
-                f"export {variable}='…', and give {key}='${{oc.env:{variable}}}'",
+                "the command line contains a URL with a possible secret (a password, or the query of a signed link), "
+                "which would end up in files and in the shell history",
+                f"export {variable}='…', and set {key}='${{oc.env:{variable}}}'",
             )
 
 
 def wants_debug(arguments: Sequence[str]) -> bool:
-    """Whether ``debug`` is true, also where the configuration as a whole cannot be composed."""
+    """Whether ``debug`` is true, even if the configuration cannot be composed."""
     values = {key.lstrip("+"): value.strip("'\"") for key, _, value in (a.partition("=") for a in arguments)}
     if "debug" in values:
         return _is_true(values["debug"])
@@ -69,7 +69,7 @@ def wants_debug(arguments: Sequence[str]) -> bool:
 
 
 def _debug_of(experiment: Path) -> object:
-    with suppress(Exception):  # the file may be what cannot be composed
+    with suppress(Exception):  # this file may be the reason that it cannot be composed
         from omegaconf import OmegaConf
 
         return OmegaConf.select(OmegaConf.load(experiment), "debug")

@@ -1,4 +1,4 @@
-"""Every error as one line on stderr; below a question its answers, one a line."""
+"""Show every error as one line on stderr; a question is followed by its answers, one per line."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ DISK_ERRNOS = (errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EFBIG, errno.ENOS
 
 
 def to_expected(error: Exception) -> Ast2hfError:
-    """An error of a job as one that can be shown in a line; what nobody expected is a defect of ast2hf."""
+    """Turn any error of a job into one that can be shown on one line; an unexpected one is a bug in ast2hf."""
     if isinstance(error, Ast2hfError):
         return error
     if isinstance(error, OmegaConfBaseException):
         return explain(error)
     expected = Ast2hfError(
         f"unexpected {type(error).__name__}: {error}",
-        "this is a defect of ast2hf: please report it with the log of the run folder",
+        "please report this bug in ast2hf with the log in the run folder",
     )
     expected.__cause__ = error
     return expected
 
 
 def run_folder_unwritable(error: OSError) -> OutputError:
-    """Jobs show their own errors; what comes from Hydra itself is that it cannot write the folder of the run."""
+    """Jobs show their own errors; an OSError from Hydra itself means that it cannot write the run folder."""
     expected = OutputError(
-        f"the run's folder cannot be written ({first_line(error)})", "give paths.outputs=… where there is room for it"
+        f"the run folder cannot be written ({first_line(error)})", "set paths.outputs=… to a disk with free space"
     )
     expected.__cause__ = error
     return expected
 
 
 def launcher_gave_up(error: Exception) -> Ast2hfError:
-    """Jobs show their own errors, so one that comes through the launcher means that a process was lost."""
+    """Jobs show their own errors, so an error raised by the launcher means that a process was lost."""
     expected = Ast2hfError(
         f"the launcher gave up ({type(error).__name__}: {first_line(error)})",
-        "the table has what each job left; to go on, run it again with skip_existing=true",
+        "see the table for the result of each job, and rerun with skip_existing=true to continue",
     )
     expected.__cause__ = error
     return expected

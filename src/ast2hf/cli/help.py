@@ -1,4 +1,4 @@
-"""The text of ``--help``. It is made without Hydra, whose own listing of the groups takes seconds."""
+"""The text of ``--help``, made without Hydra, whose own listing of the groups takes seconds."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def is_requested(arguments: Sequence[str]) -> bool:
 
 
 def show(arguments: Sequence[str]) -> None:
-    """Print the help. ``arguments``: may name another folder of configuration with ``--config-dir``."""
+    """Print the help. ``arguments`` may name another configuration folder with ``--config-dir``."""
     text = Path(__file__).with_name("help.txt").read_text(encoding="utf-8")
     print(text.replace("{program}", program()).replace("{groups}", "\n".join(_groups(arguments))), end="")
 
 
 def program() -> str:
-    """What the user calls the command."""
+    """The command as the user typed it."""
     name = Path(sys.argv[0]).name
     return f"python {name}" if name.endswith(".py") else name
 

@@ -1,4 +1,4 @@
-"""One job of a command: what Hydra calls with a composed configuration, in whatever process the job runs."""
+"""One job of a command: the function that Hydra calls with a composed configuration, in the process of the job."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from ast2hf.validation import validate
 log = logging.getLogger(__name__)
 
 INSPECTION = "inspection.json"
-"""What task=inspect leaves in its run folder."""
+"""The file that task=inspect writes into its run folder."""
 
 register()  # every process that runs a job imports this module before it composes anything
 
 jobs: list[Job] = []
-"""Those that this process has run."""
+"""The jobs that this process has run."""
 
 
 def run_job(composed: DictConfig) -> Job:
@@ -77,7 +77,7 @@ def _run(config: Config, report: Report, on_exit: ExitStack) -> Job:
 
 
 def _failed(error: Ast2hfError, report: Report, debug: bool, config: Config | None) -> Job:
-    """Show ``error`` in full; in the table of a sweep, which leaves the machine, it has no paths."""
+    """Show ``error`` in full; in the table of a sweep, which may leave the machine, it has no paths."""
     log.error("failed", exc_info=error)
     known = local_paths(config) if config else []
     job = replace(_job(report, errors.show(error, debug)), error=without_paths(str(error), known))
@@ -98,7 +98,7 @@ def _launcher() -> dict[str, Any]:
 
 def _replay(config: Config) -> Job:
     if not config.tracking.enabled:
-        raise ConfigurationError("task=replay sends records to MLflow, but tracking=off", "leave out tracking=off")
+        raise ConfigurationError("task=replay sends records to MLflow, but tracking is off", "leave out tracking=off")
     from ast2hf.tracking import runs
 
     count = runs.replay(config.tracking, config.paths.outputs)
@@ -108,7 +108,7 @@ def _replay(config: Config) -> Job:
 
 
 def _inspect(config: Config) -> Job:
-    """Show what the checkpoint is, and leave it in the run folder. Raises InputError where it cannot be converted."""
+    """Show what the checkpoint is, and save that in the run folder. Raises InputError if it cannot be converted."""
     from ast2hf.cli.progress import TerminalProgress
     from ast2hf.inspecting import inspect_file
     from ast2hf.output.files import write_json
@@ -127,16 +127,16 @@ def _inspect(config: Config) -> Job:
 
 
 _OTHER_TASKS = {"replay": _replay, "inspect": _inspect}
-"""Those that make or prove no model."""
+"""The tasks that neither write nor prove a model."""
 
 
 def _require_own_repository(hub: DictConfig) -> None:
-    """Raise ConfigurationError where all jobs of a sweep would push to one repository, each over the one before."""
+    """Raise ConfigurationError if all jobs of a sweep would push to the same repository, overwriting each other."""
     raw = OmegaConf.to_container(hub, resolve=False)
     assert isinstance(raw, dict)
     if not raw["push"] or not naming.axes or "hub.repo_id" in naming.axes or "${" in str(raw["repo_id"]):
         return
     raise ConfigurationError(
         "hub.repo_id is the same for all jobs of the sweep",
-        "give each its own: 'hub.repo_id=me/${model.name}', or 'hub.repo_id=me/name-${hydra:job.num}'",
+        "use one per job, with 'hub.repo_id=me/${model.name}' or 'hub.repo_id=me/name-${hydra:job.num}'",
     )

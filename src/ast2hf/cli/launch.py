@@ -1,4 +1,4 @@
-"""From the arguments to an exit code: Hydra composes the configuration and starts the jobs."""
+"""Run the command line and return an exit code: Hydra composes the configuration and starts the jobs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ast2hf.sweep.callback import Sweep
 
 
 def launch(debug: bool) -> int:
-    """Run what ``sys.argv`` asks for. Returns the exit code."""
+    """Run the command in ``sys.argv``. Returns the exit code."""
     process.tune_process()
     signals.raise_exceptions()
     try:
@@ -35,7 +35,7 @@ def launch(debug: bool) -> int:
 
 
 def _run_jobs(debug: bool) -> tuple[int, bool]:
-    """The exit code of what went wrong outside of the jobs, and whether it was the configuration of one of them."""
+    """The exit code for an error outside of the jobs (0 if none), and whether a job's configuration caused it."""
     try:
         hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(run_job)()
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # Hydra raises ValueError for a null group
@@ -47,6 +47,6 @@ def _run_jobs(debug: bool) -> tuple[int, bool]:
             raise
         return errors.show(errors.launcher_gave_up(error), debug), False
     except KeyboardInterrupt:
-        print("interrupted; nothing more was published", file=sys.stderr)
+        print("interrupted; nothing further was published", file=sys.stderr)
         return signals.INTERRUPTED, False
     return 0, False

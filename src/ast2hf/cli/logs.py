@@ -1,4 +1,4 @@
-"""The lines of a run's log."""
+"""Formatting of the run's log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SHOWN = 10_000
 
 
 class Formatter(logging.Formatter):
-    """Nothing secret, and no control characters, with which a name from outside could forge lines or colours."""
+    """Removes secrets, and escapes control characters, with which an untrusted name could forge lines or colours."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         record.message = printable(record.message, _SHOWN)

@@ -21,7 +21,7 @@ def main() -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except BrokenPipeError:  # as in `ast2hf --help | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at its exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it again at exit
         return code or BROKEN_PIPE
     return code
 

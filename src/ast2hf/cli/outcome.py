@@ -1,4 +1,4 @@
-"""What a command does with the outcome of a conversion: save the report, draw the page, record, push, show."""
+"""Handle the outcome of a conversion: save the report, draw the page, record, push, show."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NEEDED = (
     "ast2hf.render.page",
     "ast2hf.tracking.runs",
 )
-"""What a recorded task imports in the end, two seconds' worth."""
+"""Modules that a recorded task needs at its end; importing them takes two seconds."""
 
 PAGE = "report.html"
 CLASSES = "classes.csv"
@@ -39,7 +39,7 @@ CLASSES = "classes.csv"
 
 @dataclass(frozen=True)
 class Task:
-    """One task of a command, and where what it leaves about it is kept."""
+    """One task of a command, and the folder for its report and records."""
 
     config: Config
     conversion: Conversion
@@ -52,14 +52,14 @@ class Task:
 
 @contextmanager
 def failure_recorded(task: Task, on_exit: ExitStack) -> Iterator[None]:
-    """Save the report of a task that fails inside, and have ``on_exit`` record it.
+    """Save the report if the task inside fails, and record it in ``on_exit``.
 
-    Recording takes seconds, and the error is to be shown before it.
+    Recording takes seconds, and the error should be shown before that.
     """
     try:
         yield
     except ConfigurationError:
-        raise  # nothing was tried
+        raise  # nothing was attempted
     except BaseException as error:
         if not task.config.dry_run:
             _save_report(task)
@@ -89,7 +89,7 @@ def finish(task: Task) -> Recorded | None:
                 written = (conversion.folder / names.CARD).read_text(encoding="utf-8")
                 content = card.with_place(written, str(config.hub.repo_id)).encode()
                 pushed = hub_upload.push(conversion.folder, config.hub, content)
-    finally:  # what is published is shown, pushed or not
+    finally:  # a published model is shown, whether pushed or not
         with printing(task.run_folder):
             verdict = "planned, nothing written" if config.dry_run else None
             terminal.show(conversion.report, list(_lines(task, recorded, pushed)), verdict)
@@ -124,7 +124,7 @@ def _kept(run_folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _save_report(task: Task) -> None:
-    """Write it to the run's folder. What is published has its own: where there is no room for this one, a note."""
+    """Write the report to the run folder, or note why not: a published model has its own copy."""
     task.conversion.report.timings_s = task.progress.seconds
     try:
         write_json(task.run_folder / names.REPORT, task.conversion.report.as_dict())
@@ -134,7 +134,7 @@ def _save_report(task: Task) -> None:
 
 def _draw_page(task: Task) -> None:
     if not task.config.tracking.enabled:
-        return  # matplotlib would cost a second, which recording needs anyway
+        return  # matplotlib takes a second to import; recording needs it anyway
     from ast2hf.render import page
     from ast2hf.tracking.params import params
 
@@ -147,7 +147,7 @@ def _draw_page(task: Task) -> None:
 
 
 def _record(task: Task, required: bool) -> Recorded | None:
-    """Record the task in MLflow. Raises TrackingError or OutputError only where it is ``required``."""
+    """Record the task in MLflow. Raises TrackingError or OutputError only if this is ``required``."""
     config, conversion = task.config, task.conversion
     if not config.tracking.enabled:
         return None
@@ -173,11 +173,11 @@ def _record(task: Task, required: bool) -> Recorded | None:
         task.note(f"not recorded: {error}")
         return None
     finally:
-        _save_report(task)  # with what recording took, and what came of it
+        _save_report(task)  # again, with the time and result of the recording
 
 
 def _artifacts(task: Task) -> Iterator[Path]:
-    """The files that are logged with the run. Writes the table of classes. Raises OutputError."""
+    """The files to log with the run. Writes the table of classes. Raises OutputError."""
     yield task.run_folder / names.REPORT
     yield task.run_folder / PAGE
     evaluation = task.conversion.report.evaluation

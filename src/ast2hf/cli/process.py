@@ -1,4 +1,4 @@
-"""What a command sets for its whole process. Nothing of it may be set by importing ast2hf or by its functions."""
+"""Process-wide settings of the command. Importing ast2hf or calling its functions must not change any of them."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ _DEFAULTS = {
 
 
 def tune_process() -> None:
-    """Quiet libraries and logging. To be called before torch, transformers or mlflow is imported."""
+    """Silence libraries and logging. Call this before torch, transformers or mlflow is imported."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach ast2hf.cli.launch, which shows them in one line
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
-    logging.raiseExceptions = False  # on a full disk, a traceback for each line of the log is no help
+    logging.raiseExceptions = False  # on a full disk, a traceback for each line of the log does not help
 
 
 def warnings_to_log() -> None:
-    """What libraries warn of goes to the log of the run; the terminal has its own display."""
+    """Send warnings of libraries to the log of the run; the terminal has its own display."""
     logging.captureWarnings(True)
 
 
 def set_threads(count: int) -> None:
     """Compute on the CPU with ``count`` threads."""
-    os.environ["OMP_NUM_THREADS"] = str(count)  # the libraries that torch brings read it once, at its import
-    if "torch" in sys.modules:  # by a job before this one
+    os.environ["OMP_NUM_THREADS"] = str(count)  # torch's libraries read it once, on import
+    if "torch" in sys.modules:  # imported by an earlier job
         sys.modules["torch"].set_num_threads(count)
 
 
 def log_threads() -> None:
-    """To the log of the run, once torch is imported."""
+    """Write the number of threads to the log of the run, once torch is imported."""
     import torch
 
     log.info("threads: %d", torch.get_num_threads())
 
 
 def import_in_background(modules: Sequence[str]) -> None:
-    """Import ``modules`` in a thread, beside work that leaves Python's lock free. What is missing is left out."""
+    """Import ``modules`` in a thread, in parallel with work that releases the GIL. Missing modules are skipped."""
 
     def run() -> None:
         with without_garbage_collection():
@@ -79,10 +79,10 @@ def without_scipy() -> Iterator[None]:
 
 @contextmanager
 def without_garbage_collection() -> Iterator[None]:
-    """For the imports of torch, transformers and mlflow, which make millions of objects that live for ever.
+    """For the imports of torch, transformers and mlflow, which create millions of objects that live forever.
 
-    Without collections among them, and with the objects set aside afterwards, a command takes about a second and a
-    half less, most of it at its exit.
+    Without collections during the imports, and with the objects frozen afterwards, a command takes about 1.5 s less,
+    most of it at exit.
     """
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""The stages of a run on the terminal: a spinner while one lasts, and a line with its seconds afterwards."""
+"""The stages of a run on the terminal: a spinner during each, then a line with its duration."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOG_INTERVAL = 10.0
-"""Seconds between two lines of the log about how far a stage is: what is seen of it where there is no terminal."""
+"""Seconds between log lines about the progress of a stage, the only trace of it without a terminal."""
 
 
 class _Spinner(Stage):
-    """With ``bar``, also how much is done. Shown only where stderr is a terminal, and no stage inside it is."""
+    """A spinner; with ``bar``, also the progress. Shown only if stderr is a terminal and no inner stage is shown."""
 
     def __init__(self, text: str, bar: str | None) -> None:
         self._text, self._bar = text, bar
@@ -40,7 +40,7 @@ class _Spinner(Stage):
             log.info("%s: %d of %s, %s", self._text, done, total, rate)
 
     def _rate(self, done: int, total: int | None) -> str:
-        """How many a second, and the time left; what was done before this run does not count."""
+        """The rate and the time left; what was done before this run does not count."""
         now = time.monotonic()
         if self._first is None:
             self._first = done, now
@@ -60,7 +60,7 @@ class _Spinner(Stage):
 
 
 def _display(bar: str | None) -> Display:
-    """What a terminal shows of a stage. Where there is none, rich is not imported."""
+    """The display of a stage on a terminal. Without a terminal, rich is not imported."""
     from rich import progress
     from rich.console import Console
 
@@ -85,7 +85,7 @@ def _clock(seconds: float) -> str:
 class TerminalProgress(Progress):
     """Times the stages and shows them on stderr and in the log; of stages inside each other, the innermost.
 
-    ``beside_proof``: modules that are needed after the proof, and are imported while it computes.
+    ``beside_proof``: modules that are needed after the proof; imported in the background while it computes.
     """
 
     def __init__(self, beside_proof: Sequence[str] = ()) -> None:

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM end a command by an exception, so that it cleans up after itself."""
+"""SIGINT and SIGTERM end a command with an exception, so that it cleans up after itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def raise_exceptions() -> None:
 
 
 def end_at_once() -> None:
-    """For when there is nothing to clean up: an exception while Python exits would only be printed."""
+    """Restore the default handlers once nothing is left to clean up: an exception at exit would only be printed."""
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)

@@ -67,8 +67,8 @@ def require_heard(reasons: Iterable[str], total: int, settings: Data) -> None:
     if len(skipped) > settings.max_skipped * total:
         raise InputError(
             f"{len(skipped)} of {total:,} clips cannot be heard, more than data.max_skipped={settings.max_skipped:g} "
-            f"of them; the first: {skipped[0]}",
-            "mend the clips or take them out of the data set, or raise data.max_skipped",
+            f"of them, the first: {skipped[0]}",
+            "repair the clips or remove them from the data set, or raise data.max_skipped",
         )
 
 

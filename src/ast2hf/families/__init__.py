@@ -16,4 +16,4 @@ _ALL: tuple[Family, ...] = (AST, SSAST, SSAST_FRAME, PATCH_MIX, PASST, MAEST)
 FAMILIES: Mapping[str, Family] = {family.name: family for family in _ALL}
 
 DEFAULT = AST
-"""The family of a synthetic checkpoint, and of a folder to restore, where nothing says which."""
+"""The family of a synthetic checkpoint or of a folder to restore, if nothing names another."""

@@ -1,7 +1,7 @@
-"""What a family of checkpoints is to the rest of the package.
+"""The interface of a family of checkpoints.
 
-A family is one original architecture. Everything that is known of it lies in one folder beside this file; the pipeline,
-the proof, the synthetic checkpoints and the bench get it as a value.
+A family is one original architecture. Everything known about it is in one folder beside this file; the pipeline, the
+proof, the synthetic checkpoints and the benchmark receive it as a value.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Values = Callable[[str], "NDArray[Any] | None"]
-"""The values of a tensor by its name, without the prefix; None where there is none."""
+"""The values of a tensor by its name, without the prefix; None if there is no such tensor."""
 
 NO_SHAPES: Mapping[str, Sizes] = {}
 
 CLASSIFICATION = "classification"
 HEADS = (CLASSIFICATION, NO_HEAD)
-"""What ``model.head`` may be: the classifier of the checkpoint, or none: the encoder alone."""
+"""The choices of ``model.head``: the classifier of the checkpoint, or ``none`` for the encoder alone."""
 
 CLS = "cls"
 MEAN = "mean"
 POOLINGS = (CLS, MEAN)
-"""How a model makes one vector of its tokens, the input of its head: the mean of its two class tokens, as that of
-Hugging Face does, or the mean of its patches. Nothing in the tensors says which."""
+"""How a model pools its tokens into one vector, the input of its head: the mean of its two class tokens, as in Hugging
+Face's AST, or the mean of its patches. Nothing in the tensors says which."""
 
-AVERAGES_PATCHES = "the model averages the patches; Hugging Face's AST averages its two class tokens"
-"""Why a classifier of the pooling ``mean`` cannot be written."""
+AVERAGES_PATCHES = "the model averages the patches, but Hugging Face's AST averages its two class tokens"
+"""Why a classifier with the pooling ``mean`` cannot be written."""
 
 ENCODER = "audio_spectrogram_transformer."
-"""What stands before the encoder's names in a folder with a classifier; an encoder alone has the names without it."""
+"""The prefix of the encoder's names in a folder with a classifier; a folder with the encoder alone has no prefix."""
 
 
 @dataclass(frozen=True)
 class Activations:
-    """What a model computes on its way. ``n`` tokens: class, distillation, patches (rows of frequency, then time).
+    """The intermediate results of a forward. The ``n`` tokens: class, distillation, patches (frequency-major).
 
     ``blocks``: the embeddings and the output of each block, each of shape (batch, n, hidden).
     ``last_hidden_state``: after the last norm, of the same shape. ``pooled``: the input of the head, (batch,
-    hidden): the mean of its class and distillation token, or of its patches. ``logits``: (batch, labels); None where
+    hidden): the mean of the class and distillation tokens, or of the patches. ``logits``: (batch, labels); None if
     there is no head.
     """
 
@@ -76,11 +76,11 @@ class FrontEnd(Protocol):
 class Family(Protocol):
     """One original architecture. ``name`` as in ``model.family``, ``title`` as people write it.
 
-    ``anchors``: names of tensors, the first of which each of its checkpoints has; what stands before it in a file is
-    the prefix. ``classifier``: the name of the module that is its head. ``poolings``: what such a model may do with its
-    tokens, the likeliest first. ``expressible``: whether ASTFeatureExtractor computes the features that it was trained
-    on. ``num_mel_bins``: of all its models; None where they differ. ``lengths``: of the inputs in its authors' recipes,
-    in frames, the likeliest first. ``citation``: of its paper, as BibTeX.
+    ``anchors``: names of tensors; every checkpoint of the family has the first one, and whatever precedes it in a file
+    is the prefix. ``classifier``: the name of the head's module. ``poolings``: the poolings such a model may use, the
+    likeliest first. ``expressible``: whether ASTFeatureExtractor can compute the features it was trained on.
+    ``num_mel_bins``: the same for all its models, or None if they differ. ``lengths``: input lengths in its authors'
+    recipes, in frames, the likeliest first. ``citation``: of its paper, as BibTeX.
     """
 
     @property
@@ -103,42 +103,42 @@ class Family(Protocol):
     def citation(self) -> str: ...
 
     def fits(self, shapes: Mapping[str, Sizes]) -> bool:
-        """Whether tensors of these names (prefix taken off) and shapes can be of this family. Others may fit, too."""
+        """Whether tensors of these names (prefix removed) and shapes can belong to this family. Others may fit, too."""
 
     def heads(
         self, pooling: str, shapes: Mapping[str, Sizes], head_norm: str | None = None
     ) -> Mapping[str, str | None]:
-        """For each of HEADS, None where Hugging Face's AST can express it for tensors of ``shapes``, else why not.
+        """For each of HEADS, None if Hugging Face's AST can express it for tensors of ``shapes``, else why not.
 
-        ``head_norm``: what was said of its layer norm, one of :data:`ast2hf.families.heads.NORMS`, or None.
+        ``head_norm``: the setting for its layer norm, one of :data:`ast2hf.families.heads.NORMS`, or None.
         """
 
     def readings(self, variant: Variant, shapes: Mapping[str, Sizes]) -> tuple[Reading, ...]:
-        """All strides and lengths that give as many patches as ``shapes`` show, for the mel bins of ``variant``.
+        """All strides and lengths that give the number of patches in ``shapes``, for the mel bins of ``variant``.
 
-        Raises InputError where a tensor that shows the number of patches is missing.
+        Raises InputError if a tensor needed to count the patches is missing.
         """
 
     def stored(self, values: Values) -> Mapping[str, int]:
-        """The sizes of the variant that a file says itself, by name. ``values``: of a tensor by its name."""
+        """The sizes of the variant that the file itself records, by name. ``values``: of a tensor by its name."""
 
     def geometry(self, variant: Variant, shapes: Mapping[str, Sizes]) -> Geometry:
-        """The sizes that ``variant`` gives; those that it leaves open are read from the tensors' ``shapes``.
+        """The sizes set in ``variant``; those left unset are read from the ``shapes`` of the tensors.
 
-        In the terms of Hugging Face's AST. Strides and length must be given. Raises InputError where a tensor that
-        would show a size is missing, ConfigurationError where sizes disagree or one is not given.
+        In the terms of Hugging Face's AST. Strides and length must be set. Raises InputError if a tensor needed to
+        read a size is missing, ConfigurationError if sizes disagree or one cannot be read.
         """
 
     def table(
         self, head: str, shapes: Mapping[str, Sizes] = NO_SHAPES, exact_epsilon: bool = False,
         head_norm: str | None = None,
     ) -> Table:  # fmt: skip
-        """Which tensor becomes which, in the names that transformers reads on disk.
+        """The mapping from the tensors of the checkpoint to the names that transformers reads on disk.
 
-        ``shapes``: of the checkpoint, which decide where its head lies and what is dropped; without them, the layout
-        of the authors' own files. ``exact_epsilon``: see :mod:`ast2hf.families.exact`. ``head_norm``: as
-        of :meth:`heads`. Raises InputError where the head cannot be expressed, ConfigurationError where it is not what
-        was said.
+        ``shapes``: of the checkpoint; they decide where its head is and what is dropped. Without them, the layout is
+        that of the authors' own files. ``exact_epsilon``: see :mod:`ast2hf.families.exact`. ``head_norm``: as in
+        :meth:`heads`. Raises InputError if the head cannot be expressed, ConfigurationError if it contradicts
+        ``head_norm``.
         """
 
     def front_end(self, variant: Variant) -> FrontEnd: ...
@@ -148,13 +148,13 @@ class Family(Protocol):
     ) -> Callable[[Tensor], Activations]:
         """The original forward, from features (batch, frames, bins), on the device of the tensors.
 
-        With a head where ``geometry`` has labels, whether or not Hugging Face's AST can express it. ``head_norm``: as
-        of :meth:`heads`.
+        With a head if ``geometry`` has labels, whether or not Hugging Face's AST can express it. ``head_norm``: as in
+        :meth:`heads`.
         """
 
 
 def encoder_only(table: Table, reason: str) -> Table:
-    """``table`` for a folder without a head: what belongs to the head is dropped, for ``reason``."""
+    """``table`` for a folder without a head: the tensors of the head are dropped, for ``reason``."""
     rules: list[Rule | Drop] = []
     for rule in table:
         if isinstance(rule, Drop):

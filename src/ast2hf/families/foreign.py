@@ -1,4 +1,4 @@
-"""Checkpoints of other models: recognised, and refused with what they are and why they cannot be converted."""
+"""Checkpoints of other models: recognised, named, and refused with the reason why they cannot be converted."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from ast2hf.families.signs import Sign
 from ast2hf.mapping.ops import Sizes
 
 _ONE_TOKEN = (
-    "it has one class token; Hugging Face's AST always has two, and a second one takes part in attention, so that the "
-    "results would differ"
+    "it has one class token, but Hugging Face's AST always has two, and the second one would take part in attention "
+    "and change the results"
 )
-_MEAN = "it averages the patches; Hugging Face's AST averages its two class tokens"
-_POST_NORM = "it normalises after each block; AST before"
-_CONVOLUTIONS = "it is made of convolutions; AST is a transformer"
-_COLOURS = "it takes images of three colour channels"
+_MEAN = "it averages the patches, but Hugging Face's AST averages its two class tokens"
+_POST_NORM = "it normalises after each block, whereas AST normalises before"
+_CONVOLUTIONS = "it is built from convolutions, but AST is a transformer"
+_COLOURS = "it takes images with three colour channels"
 
 _OWN_CODE = "use it with its own code"
-_FAMILIES = "give a checkpoint of AST, SSAST, Patch-Mix, PaSST or MAEST"
+_FAMILIES = "use a checkpoint of AST, SSAST, Patch-Mix, PaSST or MAEST"
 
 
 @dataclass(frozen=True)
 class Foreign:
-    """A model that is not converted: ``what`` it is, with its article, and ``why`` it cannot be expressed."""
+    """A model that cannot be converted. ``what``: its name with an article; ``why``: the reason."""
 
     name: str
     what: str
@@ -33,8 +33,8 @@ class Foreign:
     sign: Sign
 
 
-_CONVERTED = "an AST in the Hugging Face layout already"
-_LOAD = "load it with transformers, or give the original checkpoint"
+_CONVERTED = "an AST that is already in the Hugging Face layout"
+_LOAD = "load it with transformers, or use the original checkpoint"
 
 _EMBEDDINGS = "embeddings.distillation_token"
 _CAV_MAE = "blocks_a.0.norm1.weight"
@@ -47,7 +47,7 @@ _SWIN = "layers.0.blocks.0.attn.relative_position_bias_table"
 
 # fmt: off
 FOREIGN: tuple[Foreign, ...] = (
-    Foreign("deit_huggingface", "a DeiT in the Hugging Face layout, a model of images", _COLOURS,
+    Foreign("deit_huggingface", "a DeiT in the Hugging Face layout (an image model)", _COLOURS,
             _FAMILIES, Sign(("deit." + _EMBEDDINGS,))),
     Foreign("huggingface", _CONVERTED, "there is nothing to convert", _LOAD, Sign((_EMBEDDINGS,))),
     Foreign("huggingface_classifier", _CONVERTED, "there is nothing to convert", _LOAD,
@@ -58,7 +58,7 @@ FOREIGN: tuple[Foreign, ...] = (
             f"it has no class token, and {_MEAN}", _OWN_CODE, Sign((_CAV_MAE,))),
     Foreign("ssast_one_token", "an SSAST with one class token", _ONE_TOKEN, _OWN_CODE,
             Sign(("v.cls_token", "mask_embed"), without=("v.dist_token",))),
-    Foreign("ast_no_distillation", "an AST without distillation token (as FlexiAST and ElasticAST)", _ONE_TOKEN,
+    Foreign("ast_no_distillation", "an AST without distillation token (such as FlexiAST or ElasticAST)", _ONE_TOKEN,
             _OWN_CODE, Sign(("v.cls_token",), without=("v.dist_token",))),
     Foreign("passt_no_distillation", "a PaSST without distillation token (distilled=False)", _ONE_TOKEN, _OWN_CODE,
             Sign(("new_pos_embed", "freq_new_pos_embed", "time_new_pos_embed"), without=("dist_token",))),
@@ -74,49 +74,49 @@ FOREIGN: tuple[Foreign, ...] = (
     Foreign("eat", "an EAT (or another model of data2vec 2)", f"{_POST_NORM}, and it has one class token", _OWN_CODE,
             Sign(("modality_encoders.IMAGE.",))),
     Foreign("m2d", "an M2D (masked modeling duo)", _ONE_TOKEN, _OWN_CODE, Sign(("norm_stats",))),
-    Foreign("atst_frame", "an ATST-Frame", "it has no class token and other patches (64 x 4)", _OWN_CODE,
+    Foreign("atst_frame", "an ATST-Frame", "it has no class token, and its patches are 64 x 4", _OWN_CODE,
             Sign((*_ATST, "norm_frame."))),
-    Foreign("atst_clip", "an ATST-Clip", "it has one class token and other patches (64 x 4)", _OWN_CODE, Sign(_ATST)),
+    Foreign("atst_clip", "an ATST-Clip", "it has one class token, and its patches are 64 x 4", _OWN_CODE, Sign(_ATST)),
     Foreign("mae", "a pretrained masked autoencoder, such as AudioMAE", _ONE_TOKEN, _OWN_CODE, Sign((_DECODER,))),
     Foreign("audiomae", "a fine-tuned AudioMAE",
             "it has one class token, and its head takes the mean of the patches before the last norm", _OWN_CODE,
             Sign(("fc_norm.weight", _VIT, "cls_token"), without=("norm.weight",), channels=1)),
-    Foreign("deit", "a DeiT, a Vision Transformer of images that AST starts from", _COLOURS,
+    Foreign("deit", "a DeiT, the Vision Transformer for images that AST starts from", _COLOURS,
             _FAMILIES, Sign(("dist_token", _VIT), channels=3)),
     Foreign("vit", "a Vision Transformer (ViT, or an audio model built on one)", _ONE_TOKEN, _FAMILIES,
             Sign((_VIT,), without=("dist_token",))),
-    Foreign("vit", "a Vision Transformer of no known audio model", "its layout is unknown", _FAMILIES,
+    Foreign("vit", "a Vision Transformer, but not one of a known audio model", "its layout is unknown", _FAMILIES,
             Sign((_VIT,))),
     Foreign("swin", "a Swin transformer (such as HTS-AT or CLAP's audio branch)",
             "its attention is within windows, and it has no class token", _OWN_CODE, Sign((_SWIN,))),
-    Foreign("wav2vec2", "a model of raw audio (such as wav2vec 2.0, HuBERT or WavLM)", "it takes no spectrogram",
+    Foreign("wav2vec2", "a raw-audio model (such as wav2vec 2.0, HuBERT or WavLM)", "it takes no spectrogram",
             _OWN_CODE, Sign(("feature_extractor.conv_layers.",))),
     Foreign("cnn", "a convolutional network (such as EfficientAT, PANNs or PSLA)", _CONVOLUTIONS, _OWN_CODE,
             Sign(("running_mean",))),
     Foreign("cnn", "a convolutional network", _CONVOLUTIONS, _OWN_CODE, Sign(("features.0.0.weight",))),
 )
-"""The first whose sign is there counts. Names and reasons: the models' own code."""
+"""The first entry whose sign is present wins. Names and reasons: from the models' own code."""
 # fmt: on
 
 _UNSPECIFIC = "vit"
-"""Of which the models that are converted have all tensors, too."""
+"""Its tensors are also in every model that can be converted."""
 
 _SHOWN = 3
 
 
 def find(shapes: Mapping[str, Sizes]) -> Foreign | None:
-    """The model that tensors of these names and ``shapes`` are of, prefixes included."""
+    """The model to which tensors with these names (prefixes included) and ``shapes`` belong; None if unknown."""
     return next((foreign for foreign in FOREIGN if foreign.sign.fits(shapes)), None)
 
 
 def refusal(shapes: Mapping[str, Sizes], almost: str | None = None) -> InputError:
-    """The error for tensors that no family recognises. ``almost``: the title of one whose first tensor is there."""
+    """The error for tensors that no family recognises. ``almost``: the title of a family whose first tensor exists."""
     found = find(shapes)
     shown = ", ".join(printable(name, 60) for name in list(shapes)[:_SHOWN])
     if found is not None and not (almost and found.name == _UNSPECIFIC):
         looks, remedy = f"{found.what}: {found.why}", found.remedy
     elif almost is not None:
-        looks, remedy = f"a changed {almost}: some of its tensors are missing or have other shapes", _FAMILIES
+        looks, remedy = f"a modified {almost}: some of its tensors are missing or have other shapes", _FAMILIES
     else:
-        looks, remedy = "another model", _FAMILIES
+        looks, remedy = "an unknown model", _FAMILIES
     return InputError(f"the checkpoint looks like {looks} (its first tensors: {shown})", remedy)

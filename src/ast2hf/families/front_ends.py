@@ -1,7 +1,7 @@
-"""Front ends that transformers' ASTFeatureExtractor cannot express: what the features are, as data.
+"""Front ends that transformers' ASTFeatureExtractor cannot express: their features, described as data.
 
-A model that was trained on other features is converted without a feature extractor: a wrong one gives plausible
-nonsense. The report and the card say what its features are, and whoever uses it computes them with the authors' code.
+A model trained on such features is converted without a feature extractor, because a wrong one gives plausible
+nonsense. The report and the card describe its features; users compute them with the authors' code.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DescribedFeatures:
-    """Log-mel features, described and not computed.
+    """Log-mel features that are described but not computed.
 
     ``sampling_rate`` in Hz, ``max_length`` in frames of ``frame_shift_ms``, ``features`` and ``normalisation`` in words
     for the card. ``mean`` and ``std``: the normalisation as AST writes it, (x - mean) / (2 std). ``not_expressible``:
-    why no ASTFeatureExtractor computes them.
+    why ASTFeatureExtractor cannot compute them.
     """
 
     sampling_rate: int

@@ -1,4 +1,4 @@
-"""The sizes of one model, in the terms of Hugging Face's AST, which every family is converted to."""
+"""The sizes of one model, in the terms of Hugging Face's AST, the target of every conversion."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ MLP_RATIO = 4
 
 
 CLASS_TOKENS = 2
-"""Before the patches: the class and the distillation token."""
+"""The tokens before the patches: class and distillation."""
 
 
 @dataclass(frozen=True)
 class Geometry:
     """Sizes in elements; strides in frames and mel bins; ``max_length`` in frames of 10 ms.
 
-    ``num_labels``: None where the model has no head. ``mlp_size``: width of the feed-forward layers; None where it is
+    ``num_labels``: None if the model has no head. ``mlp_size``: width of the feed-forward layers; None if it is
     MLP_RATIO times the width of the model, as it nearly always is.
     """
 
@@ -34,7 +34,7 @@ class Geometry:
     mlp_size: int | None = None
 
     def __post_init__(self) -> None:
-        if self.mlp_size == MLP_RATIO * self.hidden_size:  # one way to write each geometry
+        if self.mlp_size == MLP_RATIO * self.hidden_size:  # so that equal geometries compare equal
             object.__setattr__(self, "mlp_size", None)
         for name, value in asdict(self).items():
             if value is not None and value < 1:

@@ -1,6 +1,6 @@
-"""Tensors that lie beside a model in a file and that its forward does not use: what may be dropped without asking.
+"""Tensors beside a model in a file that its forward does not use, and that may be dropped without asking.
 
-Known ones alone, by what their names say; anything else outside the model's prefix is for the user to decide.
+Only known ones, recognised by name; anything else outside the model's prefix is for the user to decide.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Inert:
-    """``last``: what the last part of a dotted name is; ``before``: what one of the parts before it contains or is."""
+    """``last`` matches the last part of a dotted name; ``before`` matches one of the parts before it."""
 
     before: re.Pattern[str] | None
     last: re.Pattern[str]
@@ -28,10 +28,10 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(text, re.ASCII)
 
 
-_FILTERS = "fixed filters of a front end in the model; the converted model takes features: compute them the same way"
-_LOSS = "weights of the classes in the loss of the training"
-_METRIC = "state of a metric of the training"
-_COUNTER = "counter of the averaging of weights"
+_FILTERS = "fixed filters of a built-in front end; the converted model takes features, so compute them the same way"
+_LOSS = "class weights of the training loss"
+_METRIC = "state of a training metric"
+_COUNTER = "counter of weight averaging"
 
 # fmt: off
 INERT: tuple[Inert, ...] = (
@@ -49,5 +49,5 @@ INERT: tuple[Inert, ...] = (
 
 
 def reason(name: str) -> str | None:
-    """Why the tensor ``name`` is known to be of no use to a forward; None where it is not known."""
+    """Why the forward is known not to need the tensor ``name``; None if that is not known."""
     return next((inert.reason for inert in INERT if name in inert), None)

@@ -1,4 +1,4 @@
-"""What the count of patches says of strides and length: every reading of it."""
+"""Readings: the strides and lengths that are consistent with a number of patches."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ast2hf.mapping.ops import Sizes
 
 @dataclass(frozen=True)
 class Reading:
-    """Strides in bins and frames, and the ``shortest`` and the ``longest`` input in frames that give these patches.
+    """Strides in bins and frames, and the ``shortest`` and ``longest`` input in frames that give these patches.
 
-    Every length between the two is the same function: frames behind the last patch are never read. ``cut``: positions
-    are there for so many columns, and a shorter input takes the first of them; each length is then a choice.
+    Every length between the two is the same function: frames after the last patch are never read. ``cut``: the model
+    has positions for this many columns, and a shorter input uses the first of them, so shorter lengths are also valid.
     """
 
     frequency_stride: int
@@ -25,7 +25,7 @@ class Reading:
     cut: bool = False
 
     def has(self, frequency_stride: int | None, time_stride: int | None, max_length: int | None) -> bool:
-        """Whether it is what was said, as far as anything was."""
+        """Whether it agrees with the given values; None agrees with everything."""
         return (
             frequency_stride in (None, self.frequency_stride)
             and time_stride in (None, self.time_stride)
@@ -44,10 +44,10 @@ class Reading:
 
 
 def of_grid(patches: int, kernel: Sizes, bins: int, said: tuple[int | None, int | None]) -> Iterator[Reading]:
-    """Those of ``patches`` made by a ``kernel`` (bins, frames) that moves over ``bins`` mel bins.
+    """The readings of ``patches`` for a ``kernel`` (bins, frames) that moves over ``bins`` mel bins.
 
-    Without padding, as all models here: rows = (bins - height) // stride + 1, and the same of frames. No stride is
-    larger than its side of the kernel, since such a model does not see all of its input, unless it was ``said``.
+    Without padding, as in all models here: rows = (bins - height) // stride + 1, and likewise for frames. A stride
+    larger than its side of the kernel would skip input, and is considered only if it was ``said`` (set by the user).
     """
     height, width = kernel
     if bins < height:

@@ -1,13 +1,13 @@
 """Position embeddings for another length or another number of mel bins: the authors' own rule.
 
 Source: YuanGongND/ast, ast_models.py:92-107 and 141-154, and ssast, ast_models.py:192-204. Patches lie on a grid of
-``rows`` of frequency and ``columns`` of time, the row of the lowest frequency first; the class tokens keep what they
-have. First the columns, then the rows: where there are fewer, the middle ones are kept; where there are more, they are
-interpolated linearly (pixel centres are aligned, corners are not, nothing is smoothed). SSAST's code goes through a
-grid of 8 rows, which changes nothing for the grids of 8 rows and of one that it is used with.
+``rows`` of frequency and ``columns`` of time, lowest frequency first; the class tokens keep their positions. First the
+columns, then the rows: if there are fewer than before, the middle ones are kept; if there are more, they are
+interpolated linearly (pixel centres aligned rather than corners, no smoothing). SSAST's code goes through a grid of 8
+rows, which changes nothing for the grids of 8 rows and of one row that it is used with.
 
-The rule stands here twice: :class:`Fit` is what the conversion does, with torch; :func:`fitted` what the proof gives to
-the original, with numpy.
+The rule is implemented twice: :class:`Fit`, in torch, is used by the conversion; :func:`fitted`, in numpy, by the proof
+for the original.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 RULE = "middle where shorter, bilinear where longer; time, then frequency"
 
 POSITIONS = "positions"
-"""The symbol of a table's shapes that says which tensor has a row for each token."""
+"""The symbol in a table's shapes that marks the tensor with a row for each token."""
 
 Grid = tuple[int, int]
 """Rows of frequency, columns of time."""
@@ -43,14 +43,14 @@ def grid(geometry: Geometry) -> Grid:
 
 @dataclass(frozen=True)
 class Resizing:
-    """From the ``source``'s own sizes to those of the ``target``: ``tensor`` has the positions in the checkpoint."""
+    """A change from the sizes of ``source`` to those of ``target``. ``tensor``: the source name of the positions."""
 
     source: Geometry
     target: Geometry
     tensor: str
 
     def state_dict(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """``tensors`` by their names in the checkpoint, fitted by :func:`fitted`: for the original in the proof."""
+        """``tensors`` by their names in the checkpoint, with positions from :func:`fitted`, for the original."""
         import torch
 
         own = tensors[self.tensor]
@@ -67,20 +67,20 @@ class Resizing:
 def resized(table: Table, source: Geometry, target: Geometry) -> tuple[Table, Resizing] | None:
     """``table`` for ``target``, of a checkpoint with the sizes of ``source``.
 
-    None where no tensor has a row for each token: PaSST and MAEST add up positions of rows and columns, and take the
-    first columns for a shorter input themselves. Raises ConfigurationError where they would need other rows, and where
-    a patch spans all mel bins, whose kernel would be another.
+    None if no tensor has a row for each token: PaSST and MAEST add up positions of rows and columns, and themselves use
+    the first columns for a shorter input. Raises ConfigurationError if they would need other rows, or if a patch spans
+    all mel bins, because its kernel would have to change.
     """
     if source.patch_size != target.patch_size:
         raise ConfigurationError(
-            f"a patch spans its {source.num_mel_bins} mel bins, and its authors have no rule for other ones",
+            f"a patch spans all {source.num_mel_bins} mel bins, and the authors have no rule to change their number",
             "leave out resize.num_mel_bins",
         )
     found = [rule for rule in table if isinstance(rule, Rule) and any(POSITIONS in shape for shape in rule.shapes)]
     if not found:
         if source.frequency_patches != target.frequency_patches:
             raise ConfigurationError(
-                f"its authors have no rule that fits positions for {source.num_mel_bins} mel bins to "
+                f"the authors have no rule to resize positions from {source.num_mel_bins} mel bins to "
                 f"{target.num_mel_bins}",
                 "leave out resize.num_mel_bins",
             )
@@ -91,13 +91,13 @@ def resized(table: Table, source: Geometry, target: Geometry) -> tuple[Table, Re
 
 
 def _after(fit: Fit, op: Op) -> Op:
-    """``op`` of what ``fit`` makes; a scaling stays outermost, so that nothing is rounded twice."""
+    """``op`` applied after ``fit``; a scaling stays outermost, so that nothing is rounded twice."""
     return replace(op, op=_after(fit, op.op)) if isinstance(op, Scaled) else After(fit, op)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Position embeddings (1, 2 + rows * columns, hidden) of one grid as those of another; in float64, then rounded."""
+    """Position embeddings (1, 2 + rows * columns, hidden) from one grid to another; in float64, then rounded."""
 
     source: Grid
     target: Grid
@@ -131,7 +131,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class After:
-    """``then`` of what ``first`` gives."""
+    """``first``, then ``then``."""
 
     first: Op
     then: Op
@@ -146,7 +146,7 @@ class After:
 
 
 def fitted(embeddings: NDArray[np.float64], source: Grid, target: Grid) -> NDArray[np.float64]:
-    """``embeddings`` of shape (1, 2 + rows * columns, hidden) for the grid ``target``; not the way of Fit."""
+    """``embeddings`` of shape (1, 2 + rows * columns, hidden) for the grid ``target``; independent of Fit."""
     tokens, patches = np.split(embeddings[0], [CLASS_TOKENS])
     rows, columns = (_axis(size, wanted) for size, wanted in zip(source, target, strict=True))
     hidden = embeddings.shape[2]
@@ -156,7 +156,7 @@ def fitted(embeddings: NDArray[np.float64], source: Grid, target: Grid) -> NDArr
 
 
 def _axis(size: int, wanted: int) -> NDArray[np.float64]:
-    """The matrix (wanted, size) that makes ``wanted`` values of ``size`` along one axis."""
+    """The matrix (wanted, size) that resamples ``size`` values along one axis to ``wanted``."""
     matrix = np.zeros((wanted, size))
     for place in range(wanted):
         if wanted <= size:

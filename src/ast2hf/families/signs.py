@@ -1,4 +1,4 @@
-"""How a model is recognised by the names of its tensors, whatever stands before them."""
+"""How a model is recognised by the names of its tensors, whatever their prefix."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from ast2hf.mapping.ops import Sizes
 
 MAX_PREFIXES = 64
-"""Places of one file that are looked at; what people save has a handful."""
+"""How many places in one file are examined; real files have a handful."""
 
 
 @dataclass(frozen=True)
 class Sign:
-    """``names`` of which all are there, at one prefix, and ``without`` of which none is.
+    """All of ``names`` are present under one prefix, and none of ``without``.
 
-    A name that ends in a dot stands for any that begins with it. ``channels``: of the patch kernel, where it matters.
+    A name that ends in a dot matches any name that begins with it. ``channels``: of the patch kernel, if it matters.
     """
 
     names: tuple[str, ...]
@@ -35,7 +35,7 @@ class Sign:
 
 
 def prefixes(names: Collection[str], anchor: str) -> list[str]:
-    """What stands before ``anchor`` in ``names``: nothing, or whole parts of a dotted name. At most MAX_PREFIXES."""
+    """The prefixes of ``anchor`` in ``names``: empty, or whole parts of a dotted name. At most MAX_PREFIXES."""
     found: dict[str, None] = {}
     for prefix in _prefixes(names, anchor):
         found[prefix] = None

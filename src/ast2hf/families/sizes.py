@@ -1,4 +1,4 @@
-"""The geometry of a model: what its configuration gives, and for the rest what its tensors show."""
+"""The geometry of a model: from its configuration, and for the rest from its tensors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEAD_WIDTH = 64
 """Width of one attention head in every model that can be converted (192/3, 384/6, 768/12); no tensor shows it."""
 
 PATCH = 16
-"""Side of a patch where neither the configuration nor a tensor says it."""
+"""Side of a patch if neither the configuration nor a tensor gives it."""
 
 
 def geometry(variant: Variant, shapes: Mapping[str, Sizes], *, prefix: str, head: str) -> Geometry:
@@ -28,8 +28,8 @@ def geometry(variant: Variant, shapes: Mapping[str, Sizes], *, prefix: str, head
     attention_heads = hidden // HEAD_WIDTH if variant.num_attention_heads is None else variant.num_attention_heads
     if variant.num_attention_heads is None and hidden % HEAD_WIDTH:
         raise ConfigurationError(
-            f"a width of {hidden} does not say how many attention heads there are",
-            f"give model.num_attention_heads (official models have one per {HEAD_WIDTH} features)",
+            f"the number of attention heads cannot be derived from a width of {hidden}",
+            f"set model.num_attention_heads (official models have one per {HEAD_WIDTH} features)",
         )
     labels = variant.num_labels
     if variant.head == CLASSIFICATION and labels is None:
@@ -49,25 +49,25 @@ def geometry(variant: Variant, shapes: Mapping[str, Sizes], *, prefix: str, head
 
 
 def given(variant: Variant, name: str) -> int:
-    """The size ``name`` of ``variant``. Raises ConfigurationError where it is open: no tensor alone shows it."""
+    """The size ``name`` of ``variant``. Raises ConfigurationError if it is unset, as no tensor alone shows it."""
     value: int | None = getattr(variant, name)
     if value is None:
-        raise ConfigurationError(f"model.{name} is open: the tensors alone do not show it", f"give model.{name}")
+        raise ConfigurationError(f"model.{name} cannot be read from the tensors alone", f"set model.{name}")
     return value
 
 
 def size(name: str, axis: int, shapes: Mapping[str, Sizes]) -> int:
-    """The size of the tensor ``name`` along ``axis``. Raises InputError where there is none."""
+    """The size of the tensor ``name`` along ``axis``. Raises InputError if there is none."""
     if name not in shapes or len(shapes[name]) <= axis or shapes[name][axis] < 1:
         raise InputError(
             f"the checkpoint has no usable tensor {name}, so it is not an Audio Spectrogram Transformer",
-            "give a checkpoint of the original AST code",
+            "use a checkpoint written by the original AST code",
         )
     return shapes[name][axis]
 
 
 def kernel(prefix: str, shapes: Mapping[str, Sizes]) -> tuple[int, int]:
-    """Rows of frequency and columns of time that a patch spans; PATCH each where the tensors do not show it."""
+    """The height and width of a patch, in mel bins and frames; PATCH each if the tensors do not show it."""
     shape = shapes.get(prefix + "patch_embed.proj.weight", ())
     return (shape[2], shape[3]) if len(shape) == 4 and min(shape) > 0 else (PATCH, PATCH)
 
@@ -80,4 +80,4 @@ def _mlp(prefix: str, shapes: Mapping[str, Sizes]) -> int | None:
 def _depth(prefix: str, shapes: Mapping[str, Sizes]) -> int:
     size(prefix + "blocks.0.norm1.weight", 0, shapes)
     block = re.compile(re.escape(prefix) + r"blocks\.(\d+)\.")
-    return len({m[1] for m in map(block.match, shapes) if m})  # a name may hold any number
+    return len({m[1] for m in map(block.match, shapes) if m})  # counted, since a name may contain any number

@@ -72,7 +72,7 @@ class PatchEmbed(nn.Module):
 
 
 class Transformer(nn.Module):
-    """``kernel``: rows of frequency, columns of time of a patch; it may be narrower than ``geometry.patch_size``.
+    """``kernel``: height and width of a patch in mel bins and frames; may be narrower than ``geometry.patch_size``.
 
     ``plain_norm``: whether the head's layer norm has no parameters.
     """
@@ -82,7 +82,7 @@ class Transformer(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         if pooling not in POOLINGS:
-            raise ValueError(f"there is no pooling {pooling}")
+            raise ValueError(f"unknown pooling {pooling}")
         hidden = geometry.hidden_size
         self.pooling = pooling
         self.frames = (geometry.time_patches - 1) * geometry.time_stride + kernel[1]
@@ -101,7 +101,7 @@ class Transformer(nn.Module):
             self.head = nn.Sequential(norm, nn.Linear(hidden, geometry.num_labels))
 
     def forward(self, features: Tensor) -> Activations:
-        """``features``: (batch, frames, num_mel_bins), normalised; frames that no patch reaches are cut."""
+        """``features``: (batch, frames, num_mel_bins), normalised; frames beyond the last patch are cut."""
         patches = self.patch_embed(features[:, : self.frames].unsqueeze(1).transpose(2, 3))
         tokens = [t.expand(features.shape[0], -1, -1) for t in (self.cls_token, self.dist_token)]
         x = torch.cat([*tokens, patches], dim=1) + self.positions
@@ -123,9 +123,9 @@ def build(
     geometry: Geometry, state_dict: Mapping[str, Tensor], *, prefix: str, positions: Tensor, head: Layout,
     pooling: str = CLS,
 ) -> Transformer:  # fmt: skip
-    """The original over tensors of ``state_dict``, used in place, whose names behind ``prefix`` are timm's.
+    """The original model on the tensors of ``state_dict``, without copying; after ``prefix`` the names are timm's.
 
-    ``positions``: (1, tokens, hidden). ``head``: where the classifier lies, if ``geometry`` has labels.
+    ``positions``: (1, tokens, hidden). ``head``: where the classifier is, if ``geometry`` has labels.
     """
     rows, columns = state_dict[prefix + "patch_embed.proj.weight"].shape[2:]
     with torch.device("meta"):

@@ -1,7 +1,7 @@
 """The rules that all families share: timm's vision transformer with a distillation token, as Hugging Face's AST.
 
-Left: timm's names behind a prefix of the family's own. Right: the names that transformers reads on disk since 4.25 and
-that 5.x still writes (in memory, 5.9 and later use others).
+Left: timm's names, after a prefix that depends on the family. Right: the names that transformers has read on disk since
+4.25 and 5.x still writes (in memory, 5.9 and later use others).
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ POSITIONS = ENCODER + "embeddings.position_embeddings"
 PROJECTION = ENCODER + "embeddings.patch_embeddings.projection.weight"
 
 _NO_HEAD = "classifier; model.head=none converts the encoder alone"
-_IMAGENET = "ImageNet classifier of the vision model that AST started from; its forward does not use it"
+_IMAGENET = "ImageNet classifier of the vision model that AST started from; not used by its forward"
 
 
 def encoder(prefix: str, positions: Rule, projection: Rule | None = None) -> Table:
-    """The rules for all but the head, of tensors whose names begin with ``prefix``.
+    """The rules for everything but the head, for tensors whose names begin with ``prefix``.
 
-    ``positions`` makes POSITIONS; ``projection`` makes PROJECTION, where the kernel is not square.
+    ``positions`` is the rule for POSITIONS; ``projection`` the rule for PROJECTION, if the kernel is not square.
     """
     e, t = ENCODER + "embeddings.", ENCODER + "encoder.layer.{layer}."
     s, b = prefix, prefix + "blocks.{layer}."
@@ -64,7 +64,7 @@ def with_head(
     head: str, encoder: Table, drops: tuple[Drop, ...], classifier: str, shapes: Mapping[str, Sizes],
     exact_epsilon: bool, head_norm: str | None,
 ) -> Table:  # fmt: skip
-    """The whole table: ``encoder``, the module ``classifier`` as ``head`` says, and ``drops``.
+    """The whole table: ``encoder``, the module ``classifier`` according to ``head``, and ``drops``.
 
     The other parameters: see :meth:`ast2hf.families.base.Family.table`.
     """
@@ -84,7 +84,7 @@ def inside(module: str, reason: str, shapes: Mapping[str, Sizes], apart: bool = 
 
 
 def imagenet_heads(prefix: str) -> tuple[Drop, ...]:
-    """The two classifiers of the vision model, which lie in the authors' files."""
+    """The two classifiers of the vision model, which are still in the authors' files."""
     # fmt: off
     return (
         Drop(prefix + "head.weight",      _IMAGENET, (1000, "hidden")),

@@ -1,1 +1,1 @@
-"""What is written and loaded again. Adding a format: a module here that gives a :class:`ast2hf.formats.base.Format`."""
+"""Output formats. To add one, write a module here that provides a :class:`ast2hf.formats.base.Format`."""

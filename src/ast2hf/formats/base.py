@@ -1,4 +1,4 @@
-"""What a format of converted models is to the rest of the package."""
+"""The interface of an output format."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Spec:
-    """What is to be made of a checkpoint. ``labels``: a name for each class, None where there is no head.
+    """The specification of a converted model. ``labels``: a name for each class; None if there is no head.
 
     ``pooling``: the original's. ``exact_epsilon``: as in the plan; ``layer_norm_eps`` is then that of the head.
-    ``head_apart``: of an encoder, the tensors of the checkpoint's head, which are kept as they are in a file of their
-    own. ``resizing``: where position embeddings are fitted to other sizes; ``geometry`` is then the fitted one.
-    ``head_norm``: ``plain`` where the layer norm of the original's head has no parameters.
+    ``head_apart``: for an encoder, the tensors of the checkpoint's head, which are kept unchanged in a separate file.
+    ``resizing``: set if position embeddings are resized; ``geometry`` is then the new one.
+    ``head_norm``: ``plain`` if the layer norm of the original's head has no parameters.
     """
 
     family: Family
@@ -47,13 +47,13 @@ class Spec:
 
     @property
     def residual_scale(self) -> float:
-        """How many times larger the converted model's states between the blocks are than the original's."""
+        """The factor between the converted model's states between the blocks and the original's."""
         return SCALE if self.exact_epsilon else 1.0
 
 
 @dataclass(frozen=True)
 class LoadingInfo:
-    """Names of tensors, as the loading library reports them; a missing one it has filled at random."""
+    """Names of tensors, as reported by the loading library, which fills missing ones at random."""
 
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
@@ -83,39 +83,40 @@ class Loaded(Protocol):
         """The logits alone, without keeping what each block computes. For models with a head."""
 
     def with_epsilon(self, epsilon: float) -> AbstractContextManager[None]:
-        """Compute with ``epsilon`` in every layer norm for a while."""
+        """Use ``epsilon`` in every layer norm inside this context."""
 
 
 class Format(Protocol):
-    """One way to write a model."""
+    """One output format."""
 
     name: str
 
     def model_files(self, spec: Spec) -> tuple[str, ...]:
-        """The files that make the model; the card and the report come beside them."""
+        """The files of the model itself, without the card and the report."""
 
     def write(self, folder: Path, spec: Spec, state_dict: StateDict) -> None:
-        """The model files of ``spec`` into the empty ``folder``. Raises OutputError, InputError."""
+        """Write the model files of ``spec`` into the empty ``folder``. Raises OutputError, InputError."""
 
     def features(self, folder: Path, waveform: Tensor, sampling_rate: int) -> Tensor:
-        """What the folder's own extractor makes of ``waveform``, float32 of shape (samples,) in [-1, 1]:
-        (1, frames, bins), on the CPU. Raises InputError where it has none, VerificationError where it does not work.
+        """The features that the folder's own extractor computes from ``waveform``, float32 of shape (samples,) in
+        [-1, 1]: (1, frames, bins), on the CPU. Raises InputError if there is no extractor, VerificationError if it
+        does not work.
         """
 
     def extractor(self, folder: Path, sampling_rate: int) -> Callable[[Tensor], Tensor]:
         """:meth:`features` for many waveforms: the folder's extractor, loaded once."""
 
     def load(self, folder: Path, device: torch.device, dtype: str = "float32") -> Loaded:
-        """The model computing in ``dtype``, a name of torch. Raises VerificationError where it does not load."""
+        """Load the model to compute in ``dtype``, named as in torch. Raises VerificationError if it does not load."""
 
     def head(self, folder: Path) -> str:
-        """Which head the model of ``folder`` has, as in ``model.head``. Raises InputError."""
+        """The head of the model in ``folder``, as in ``model.head``. Raises InputError."""
 
     def labels(self, folder: Path) -> tuple[str, ...] | None:
-        """The names of the classes of ``folder``, in order; None where it has none. Raises InputError."""
+        """The names of the classes of ``folder``, in order; None if it has none. Raises InputError."""
 
     def tensors(self, folder: Path) -> AbstractContextManager[TensorFile]:
-        """The written tensors by the names of the plan's targets. Raises InputError where there is no such file."""
+        """The written tensors, by the names of the plan's targets. Raises InputError if there is no such file."""
 
     def head_apart(self, folder: Path) -> AbstractContextManager[TensorFile]:
         """The tensors of ``Spec.head_apart``, by their names in the checkpoint. Raises InputError."""

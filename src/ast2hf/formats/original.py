@@ -1,4 +1,4 @@
-"""The authors' own layout: one file of torch.save, whose names begin with ``module.`` as DataParallel leaves them."""
+"""The authors' own layout: one file written by torch.save, with the prefix ``module.`` that DataParallel adds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PREFIX = "module."
 
 @contextmanager
 def written(path: Path, tensors: Mapping[str, Tensor]) -> Iterator[Path]:
-    """The ``tensors`` in a file beside ``path``, which becomes ``path`` at the end, and is gone after an error.
+    """Write ``tensors`` to a temporary file beside ``path``; renamed to ``path`` at the end, removed after an error.
 
     Raises OutputError.
     """

@@ -1,1 +1,1 @@
-"""Which tensor of the original becomes which of the converted model: operations, rules, and the plan made of them."""
+"""The mapping from original to converted tensors: operations, rules, and the plan made from them."""

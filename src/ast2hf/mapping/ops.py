@@ -1,4 +1,4 @@
-"""What can be done to tensors on their way to the converted model. Each operation knows its inverse, or has none."""
+"""Operations on tensors on their way to the converted model. Each knows its inverse, if it has one."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Sizes = tuple[int, ...]
 
 
 class Op(Protocol):
-    """From source tensors, mostly one, to one or more target tensors.
+    """Turns source tensors, usually one, into one or more target tensors.
 
-    ``copies``: the elements of the targets, one target after the other, are those of the single source in order
-    (row-major), so that the bytes of a file can be copied without a tensor in memory.
+    ``copies``: the elements of the targets, one target after the other, are those of the single source in row-major
+    order, so that bytes can be copied from file to file without loading a tensor.
     """
 
     @property
@@ -24,25 +24,25 @@ class Op(Protocol):
 
     @property
     def inverse(self) -> Op | None:
-        """From the targets back to the sources, bit for bit, with no element of the targets left unread; else None."""
+        """The way back from the targets to the sources: bit for bit, reading every element of the targets; or None."""
 
     def __call__(self, *sources: Tensor) -> tuple[Tensor, ...]: ...
 
     def shapes(self, *sources: Sizes) -> tuple[Sizes, ...]:
-        """The shapes of the targets. Raises ValueError where the operation does not apply to such sources."""
+        """The shapes of the targets. Raises ValueError if the operation does not apply to such sources."""
 
 
 @runtime_checkable
 class Sized(Protocol):
-    """An operation that needs a size of the model, which no table knows."""
+    """An operation that needs a size of the model, which no table contains."""
 
     def sized(self, dimensions: Mapping[str, int]) -> Op:
-        """The same with its sizes filled in from the values of the symbols."""
+        """The same operation with its sizes filled in from the values of the symbols."""
 
 
 @runtime_checkable
 class Undoable(Protocol):
-    """An operation without an inverse in the strict sense, which can be undone within the rounding of its type."""
+    """An operation that has no exact inverse, but can be undone within the rounding of its type."""
 
     @property
     def undone(self) -> Op | None: ...
@@ -54,7 +54,7 @@ def sized(op: Op, dimensions: Mapping[str, int]) -> Op:
 
 
 def undone(op: Op) -> Op | None:
-    """From the targets of ``op`` back to its sources, within one rounding; None where that is not possible."""
+    """The way back from the targets of ``op`` to its sources, within one rounding; None if there is none."""
     return op.inverse or (op.undone if isinstance(op, Undoable) else None)
 
 
@@ -98,7 +98,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Concatenate:
-    """``count`` tensors of one shape joined along their first axis."""
+    """``count`` tensors of the same shape joined along their first axis."""
 
     count: int
     copies = False
@@ -114,16 +114,16 @@ class Concatenate:
 
     def shapes(self, *sources: Sizes) -> tuple[Sizes, ...]:
         if len(sources) != self.count or len(set(sources)) != 1:
-            raise ValueError(f"{[list(s) for s in sources]} are not {self.count} tensors of one shape")
+            raise ValueError(f"{[list(s) for s in sources]} are not {self.count} tensors of the same shape")
         return ((self.count * sources[0][0], *sources[0][1:]),)
 
 
 @dataclass(frozen=True)
 class ZeroPadded:
-    """A kernel (out, in, rows, columns) made square: zeros after its own ``columns``.
+    """A kernel (out, in, rows, columns) made square by appending zeros to its ``columns``.
 
-    A convolution with it, at the same strides, reads more frames and multiplies them with zero. It has no inverse: what
-    would go back does not read the zeros, which are to be checked, too.
+    A convolution with it, at the same strides, reads more frames and multiplies them by zero. It has no inverse: the
+    way back would not read the zeros, and they must be checked, too.
     """
 
     columns: int
@@ -167,10 +167,10 @@ class FirstColumns:
 
 @dataclass(frozen=True)
 class SummedPositions:
-    """Positions of the patches as the sum of one for each row of frequency and one for each column of time.
+    """Patch positions as the sum of one embedding per frequency row and one per time column.
 
-    Sources: those of the class tokens (1, 2, d), of the rows (1, d, rows, 1), of the columns (1, d, 1, n). Target:
-    (1, 2 + rows * columns, d), row by row. The first ``columns`` of the n are taken; None: as many as the model has.
+    Sources: the positions of the class tokens (1, 2, d), of the rows (1, d, rows, 1), of the columns (1, d, 1, n).
+    Target: (1, 2 + rows * columns, d), row by row. Only the first ``columns`` of the n are used; None until known.
     """
 
     columns: int | None = None
@@ -200,7 +200,7 @@ class SummedPositions:
 
 @dataclass(frozen=True)
 class Filled:
-    """One tensor of ``value`` alone, of no source: as long as the model is wide. ``size``: None until that is known."""
+    """A tensor filled with ``value``, without a source; as long as the model is wide. ``size``: None until known."""
 
     value: float
     size: int | None = None
@@ -217,15 +217,15 @@ class Filled:
 
     def shapes(self, *sources: Sizes) -> tuple[Sizes, ...]:
         if self.size is None or sources:
-            raise ValueError("what is filled in has a size of its own and no source")
+            raise ValueError("a filled tensor needs its size and has no source")
         return ((self.size,),)
 
 
 @dataclass(frozen=True)
 class Scaled:
-    """What ``op`` makes, times ``factor``; computed in float64 and rounded once to the type of the sources.
+    """The result of ``op`` times ``factor``, computed in float64 and rounded once to the type of the sources.
 
-    ``op`` moves and adds elements, so that it and the factor may change places.
+    ``op`` only moves and adds elements, so the order of operation and factor does not matter.
     """
 
     op: Op

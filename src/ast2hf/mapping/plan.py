@@ -1,4 +1,4 @@
-"""From a table and the shapes of a checkpoint to a complete, checked plan, before a byte moves."""
+"""Make a complete, checked plan from a table and the shapes of a checkpoint, before any data is read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _SHOWN = 20
-"""Tensors that an error lists."""
+"""The number of tensors that an error lists."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Step:
     target_shapes: tuple[Sizes, ...]
 
     def reversed(self) -> Step:
-        """From the targets back to the sources. Raises ValueError where the operation has no inverse."""
+        """The step from the targets back to the sources. Raises ValueError if the operation has no inverse."""
         if self.op.inverse is None:
             raise ValueError(f"{type(self.op).__name__} of {', '.join(self.sources)} cannot be inverted")
         return Step(self.targets, self.sources, self.op.inverse, self.target_shapes, self.source_shapes)
 
     def undone(self) -> Step:
-        """As :meth:`reversed`, within one rounding where it cannot be bit for bit."""
+        """Like :meth:`reversed`, but within one rounding if it cannot be bit for bit."""
         back = undone(self.op)
         if back is None:
             raise ValueError(f"{type(self.op).__name__} of {', '.join(self.sources)} cannot be undone")
@@ -43,7 +43,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in the order of the table; what is dropped, with the reason; what is then kept apart, as it is."""
+    """Steps in table order; the dropped tensors with reasons; and those of them that are kept in a separate file."""
 
     steps: tuple[Step, ...]
     dropped: Mapping[str, str] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Plan:
 
     @property
     def targets(self) -> dict[str, Sizes]:
-        """Name and shape of each tensor that is made, in order."""
+        """Name and shape of each tensor that is written, in order."""
         return {name: shape for s in self.steps for name, shape in zip(s.targets, s.target_shapes, strict=True)}
 
     def tensors(self, source: Callable[[str], Tensor]) -> Iterator[tuple[str, Tensor]]:
@@ -65,11 +65,11 @@ class Plan:
             yield from zip(step.targets, step.op(*map(source, step.sources)), strict=True)
 
     def reversed(self) -> Plan:
-        """From the targets back to the sources, without dropped ones. Raises ValueError where there is no inverse."""
+        """The plan from the targets back to the sources, without dropped ones. Raises ValueError if not invertible."""
         return Plan(tuple(step.reversed() for step in self.steps))
 
     def undone(self) -> Plan:
-        """As :meth:`reversed`, within one rounding where it cannot be bit for bit (padding, scaling)."""
+        """Like :meth:`reversed`, but within one rounding where it cannot be bit for bit (padding, scaling)."""
         return Plan(tuple(step.undone() for step in self.steps))
 
     def parts(self) -> tuple[Plan, Plan]:
@@ -82,7 +82,7 @@ def make_plan(table: Table, layers: int, dimensions: Mapping[str, int], shapes: 
     """The plan that turns tensors of ``shapes`` (by source name) into the targets of ``table``.
 
     Every source tensor is used exactly once or dropped with a reason, every target is made exactly once, and the
-    shapes agree; else InputError: the checkpoint does not fit. A table that contradicts itself is a ValueError.
+    shapes agree. Raises InputError if the checkpoint does not fit, ValueError if the table contradicts itself.
     """
     rules = expand(table, layers)
     _require_once((name for r in rules for name in _sources(r)), "uses source")
@@ -106,11 +106,12 @@ def make_plan(table: Table, layers: int, dimensions: Mapping[str, int], shapes: 
     problems += [f"unexpected {printable(name, 100)} {list(shapes[name])}" for name in shapes if name not in known]
     if problems:
         raise InputError(
-            f"the checkpoint does not fit the model: {len(problems)} tensors differ: "
-            + "; ".join(problems[:_SHOWN])
-            + (f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""),
+            f"the checkpoint does not fit the model: {len(problems)} tensor{'s' * (len(problems) > 1)} "
+            f"{'differ' if len(problems) > 1 else 'differs'}: "
+            + ", ".join(problems[:_SHOWN])
+            + (f", and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""),
             "choose the model that the checkpoint was trained as (model=…), or correct model.frequency_stride, "
-            "model.time_stride, model.max_length, model.num_labels",
+            "model.time_stride, model.max_length or model.num_labels",
         )
     apart = tuple(rule.source for rule in rules if isinstance(rule, Drop) and rule.apart and rule.source in shapes)
     return Plan(tuple(steps), dropped, apart)

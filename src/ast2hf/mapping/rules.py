@@ -1,6 +1,6 @@
-"""What a table is made of: rules that turn source tensors into target tensors, and drops.
+"""The entries of a table: rules that turn source tensors into target tensors, and drops.
 
-Names may contain ``{layer}``, which :func:`expand` fills in. Shapes are written in symbols, whose values are
+Names may contain ``{layer}``, which :func:`expand` fills in. Shapes are written with symbols, whose values come from
 ``Geometry.dimensions()``.
 """
 
@@ -27,7 +27,7 @@ Shape = tuple[int | str | Times, ...]
 
 @dataclass(frozen=True)
 class Rule:
-    """``targets`` are ``op`` of ``sources``, which have the shapes ``shapes``."""
+    """``op`` turns ``sources``, of the given ``shapes``, into ``targets``."""
 
     sources: tuple[str, ...]
     targets: tuple[str, ...]
@@ -37,9 +37,9 @@ class Rule:
 
 @dataclass(frozen=True)
 class Drop:
-    """A source tensor that the function does not depend on. It may be absent, and have any shape.
+    """A source tensor on which the function does not depend. It may be absent, and its shape is not checked.
 
-    ``shape``: the one that it has in the authors' files. ``apart``: it is of a head that is kept beside the encoder.
+    ``shape``: its shape in the authors' files. ``apart``: it belongs to a head that is kept in a separate file.
     """
 
     source: str

@@ -1,1 +1,1 @@
-"""The place of a model folder: locked, staged, published by one rename, and recognised when it is up to date."""
+"""Output of a model folder: lock its place, stage it, publish it with one rename, and detect when it is up to date."""

@@ -1,15 +1,15 @@
-"""The model folder is built in a hidden folder beside its target and published by one rename, or not at all.
+"""Build the model folder in a hidden folder beside its target, and publish it with one rename or not at all.
 
-One run at a time has a target: it holds the lock on ``.NAME.lock`` beside it. All that runs write for NAME before it is
-published, and the folder that they replace, lies beside it too, as ``.NAME.TOKEN.KIND``. So whoever has the lock knows
-that those of other tokens belong to runs that are dead, and puts in order what they left.
+Only one run at a time can write to a target: it holds the lock on ``.NAME.lock`` beside it. Everything that runs write
+for NAME before publishing, and the folder that they replace, is also beside it, as ``.NAME.TOKEN.KIND``. So whoever
+holds the lock knows that folders with other tokens belong to dead runs, and cleans up after them.
 
-A name proves nothing, since anybody can make a folder of it. So a run notes in its lock file which folder it is about
-to move aside (:mod:`lock_file`), and no other is ever put back.
+A name proves nothing, since anyone can create a folder with it. So a run notes in its lock file which folder it is
+about to move aside (:mod:`lock_file`), and no other folder is ever moved back.
 
-The lock is flock's: the system releases it when its process ends, however it ends. Between the nodes of a cluster it
-holds where the file system carries it (NFS from Linux 2.6.12, Lustre mounted with ``flock``); that of a lost node is
-free once the server has given it up. A file system without locks is refused.
+The lock uses flock: the system releases it when the process ends, however it ends. It works across the nodes of a
+cluster if the file system supports it (NFS since Linux 2.6.12, Lustre mounted with ``flock``); the lock of a lost node
+is free once the server has dropped it. A file system without locks is refused.
 """
 
 from __future__ import annotations
@@ -41,25 +41,27 @@ log = logging.getLogger(__name__)
 
 
 def check_place(target: Path) -> None:
-    """Raise OutputError where no folder can be made at ``target``, before any work is done for it."""
+    """Raise OutputError if no folder can be created at ``target``, before any work is done."""
     shown = printable(target)
     for kept, what in ((Path.cwd(), "the working directory"), (Path.home(), "your home directory")):
         if kept == target or target in kept.parents:
-            raise OutputError(f"output_dir {shown} is {what} or above it", "give a folder of its own as output_dir=…")
+            raise OutputError(f"output_dir {shown} is {what} or contains it", "set output_dir=… to a new folder")
     parent = next(p for p in target.parents if p.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise OutputError(f"{printable(parent)} is not a folder that you may write to", "give another output_dir=…")
+        raise OutputError(f"{printable(parent)} is not a folder that you may write to", "set another output_dir=…")
 
 
 def check_free(target: Path, overwrite: bool) -> None:
-    """Raise OutputError where something is at ``target`` that is not to be replaced."""
+    """Raise OutputError if ``target`` exists and may not be replaced."""
     if os.path.lexists(target) and not overwrite:
-        raise OutputError(f"{printable(target)} exists", "give another output_dir=…, or overwrite=true to replace it")
+        raise OutputError(
+            f"{printable(target)} already exists", "set another output_dir=…, or overwrite=true to replace it"
+        )
 
 
 @dataclass(frozen=True)
 class OutputLock:
-    """The right to publish ``target``, for as long as :func:`lock_output` lasts."""
+    """The right to publish ``target``, valid inside :func:`lock_output`."""
 
     target: Path
     token: str
@@ -68,14 +70,14 @@ class OutputLock:
         return self.target.parent / f".{self.target.name}.{self.token}.{kind}"
 
     def new_folder(self, kind: str) -> Path:
-        """A hidden folder on the file system of the target, removed with the claim. Raises OutputError."""
+        """Create a hidden folder on the target's file system; it is removed with the lock. Raises OutputError."""
         path = self.sibling_path(kind)
         with writing(path):
             path.mkdir()
         return path
 
     def start_sync(self) -> None:
-        """Write the staging folder to the disk beside other work, so that :meth:`publish` need not wait for it."""
+        """Sync the staging folder to disk in the background, so that :meth:`publish` need not wait for it."""
         paths = list(self.sibling_path(STAGING).iterdir())
 
         def sync() -> None:
@@ -86,9 +88,10 @@ class OutputLock:
         threading.Thread(target=sync, name="fsync", daemon=True).start()
 
     def publish(self, overwrite: bool) -> None:
-        """Make the staging folder the target: written to the disk first, then one rename (with a predecessor, two).
+        """Sync the staging folder to disk, then rename it to the target (two renames if it replaces another folder).
 
-        Raises OutputError; the predecessor is then put back. A kill between the two leaves that to the next run.
+        Raises OutputError; the replaced folder is then moved back. After a kill between the renames, the next run
+        does that.
         """
         staged = self.sibling_path(STAGING)
         with writing(self.target):
@@ -98,8 +101,8 @@ class OutputLock:
                 if overwrite and os.path.lexists(self.target):
                     lock_file.note_moved_aside(lock_path(self.target), self.target, self.token)
                     self.target.rename(self.sibling_path(_PREVIOUS))
-                if os.path.lexists(self.target):  # which rename() would silently replace, if it is an empty folder
-                    raise FileExistsError(errno.EEXIST, "it appeared while the conversion ran")
+                if os.path.lexists(self.target):  # rename() would silently replace an empty folder
+                    raise FileExistsError(errno.EEXIST, "it was created while the conversion ran")
                 staged.rename(self.target)
             _fsync(self.target.parent)
 
@@ -110,9 +113,9 @@ def lock_path(target: Path) -> Path:
 
 @contextmanager
 def lock_output(target: Path) -> Iterator[OutputLock]:
-    """Hold the lock on ``target`` and put in order what killed runs left; at the end, what this one did.
+    """Hold the lock on ``target``, and clean up after killed runs at the start and after this one at the end.
 
-    Raises OutputError where another run has the lock.
+    Raises OutputError if another run holds the lock.
     """
     path = lock_path(target)
     lock = FileLock(path, timeout=0, fallback_to_soft=False)
@@ -124,7 +127,7 @@ def lock_output(target: Path) -> Iterator[OutputLock]:
                 stack.enter_context(lock)
             except Timeout:
                 raise lock_file.held(path, target) from None
-            # Removed before it is released: whoever has opened it by then sees that it is gone (filelock looks).
+            # Removed before it is released: whoever has opened it by then notices that it is gone (filelock checks).
             stack.callback(path.unlink, missing_ok=True)
         _clear(target)
         with writing(target):
@@ -133,15 +136,15 @@ def lock_output(target: Path) -> Iterator[OutputLock]:
         try:
             yield OutputLock(target, uuid.uuid4().hex[:12])
         finally:
-            # A signal between two of its steps would leave the rest undone.
+            # A signal during cleanup would leave it unfinished.
             with signals.held():
                 stack.close()
 
 
 def _clear(target: Path) -> None:
-    """Remove what was never published and what has been replaced. What was replaced by nothing is put back.
+    """Remove folders that were never published or have been replaced. Move back one that was not replaced after all.
 
-    A folder of such a name that no run is known to have moved aside is left there, as long as nothing replaces it.
+    A folder with such a name that no run is known to have moved aside is left alone as long as nothing replaces it.
     """
     with writing(target), signals.held():
         left = re.compile(re.escape(f".{target.name}.") + rf"[0-9a-f]{{12}}\.({STAGING}|{SCRATCH}|{_PREVIOUS})")
@@ -150,7 +153,7 @@ def _clear(target: Path) -> None:
                 if lock_file.was_moved_aside(lock_path(target), path, path.name.rsplit(".", 2)[1]):
                     path.rename(target)
                 else:
-                    log.warning("%s is left alone: it is not known where it comes from", path.name)
+                    log.warning("%s is left alone: its origin is unknown", path.name)
             elif path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:

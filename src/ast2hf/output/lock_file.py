@@ -1,8 +1,8 @@
-"""What is in a lock file: who holds it, and which folder its run was about to move aside when it was killed.
+"""The contents of a lock file: who holds it, and which folder its run was about to move aside.
 
-Whoever may write beside a model can make a file or a folder of any name there. So a lock file is written only where it
-is a file with no other name, and believed only where it is the user's own and names a folder by its inode, which the
-maker of an archive does not know.
+Whoever can write beside a model can create a file or folder with any name there. So a lock file is written only if it
+is a regular file without other hard links, and trusted only if it belongs to the user and identifies a folder by its
+inode, which the creator of an archive cannot know.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ _ASIDE = re.compile(r"^moved aside: ([0-9a-f]{12}) inode ([0-9]{1,20})$", re.MUL
 
 
 def check(path: Path) -> None:
-    """Raise OutputError where ``path`` leads to something else, which would be written to."""
+    """Raise OutputError if ``path`` leads to another file, which would then be overwritten."""
     try:
         require_unshared(path)
     except NoFileError as error:
         raise OutputError(
-            f"the lock {printable(path)} cannot be used ({error.strerror})", "remove it, or give another output_dir=…"
+            f"the lock {printable(path)} cannot be used ({error.strerror})", "remove it, or set another output_dir=…"
         ) from None
 
 
 def note_holder(path: Path) -> None:
-    """Write into ``path`` which process has it. Raises OSError."""
+    """Record in ``path`` which process holds it. Raises OSError."""
     _write(path, f"{_holder()}\n")
 
 
 def note_moved_aside(path: Path, folder: Path, token: str) -> None:
-    """Write into ``path``, and to the disk, that ``folder`` is now moved aside under ``token``. Raises OSError."""
+    """Record in ``path``, synced to disk, that ``folder`` is being moved aside under ``token``. Raises OSError."""
     _write(path, f"{_holder()}\nmoved aside: {token} inode {folder.lstat().st_ino}\n", on_disk=True)
 
 
 def was_moved_aside(path: Path, folder: Path, token: str) -> bool:
-    """Whether ``path`` says that ``folder`` is what a run moved aside under ``token``."""
+    """Whether, according to ``path``, a run moved ``folder`` aside under ``token``."""
     with suppress(OSError), open_unshared(path, "rb") as file:
         found = _ASIDE.search(read_open(file, _MAX_SIZE).decode(errors="replace"))
         if found and is_own(file):
@@ -52,13 +52,13 @@ def was_moved_aside(path: Path, folder: Path, token: str) -> bool:
 
 
 def held(path: Path, target: Path) -> OutputError:
-    """The error for ``target``, whose lock another run has."""
+    """The error for ``target``, whose lock is held by another run."""
     holder = ""
     with suppress(OSError):
         holder = read_file(path, _MAX_SIZE).decode(errors="replace").partition("\n")[0]
     return OutputError(
-        f"{printable(target)} is being written by another run ({printable(holder) or 'which has just begun'})",
-        "wait for it to end, or give another output_dir=…",
+        f"{printable(target)} is being written by another run ({printable(holder) or 'just started'})",
+        "wait for it to finish, or set another output_dir=…",
     )
 
 

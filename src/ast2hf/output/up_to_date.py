@@ -1,4 +1,4 @@
-"""Is a published folder already what would be made? Its report says so, by hashes."""
+"""Decide from the hashes in its report whether a published folder is already up to date."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ast2hf.formats.huggingface.names import ALL_MODEL_FILES, MODEL_FILES, REPOR
 from ast2hf.local_files import open_file, read_file
 
 _MAX_REPORT = 64 << 20
-"""Bytes. One of 527 classes has 20 KB."""
+"""Bytes. A report for 527 classes has 20 KB."""
 
 
 def file_hashes(folder: Path, names: Collection[str]) -> dict[str, str]:
-    """SHA-256 of each of the files ``names`` of ``folder``. Raises OSError where one is missing."""
+    """SHA-256 of each of the files ``names`` in ``folder``. Raises OSError if one is missing."""
     found = {}
     for name in names:
         with open_file(folder / name) as file:
@@ -26,9 +26,9 @@ def file_hashes(folder: Path, names: Collection[str]) -> dict[str, str]:
 
 
 def model_files(folder: Path) -> tuple[str, ...]:
-    """The files of the model in the published ``folder``, as its report has them: not every model has every file.
+    """The files of the model in the published ``folder``, according to its report: not every model has every file.
 
-    Where no report says it, those of a model with a feature extractor. A report cannot name others.
+    Without a report, those of a model with a feature extractor. Unknown names in a report are ignored.
     """
     try:
         hashes = json.loads(read_file(folder / REPORT, _MAX_REPORT))["files"]
@@ -38,13 +38,13 @@ def model_files(folder: Path) -> tuple[str, ...]:
 
 
 def configuration_hash(settings: Mapping[str, Any]) -> str:
-    """SHA-256 of ``settings``, whatever the order of their keys, and of the code that acts on them."""
+    """SHA-256 of ``settings``, regardless of the order of their keys, and of the package's code."""
     return hashlib.sha256(json.dumps([settings, _code_hash()], sort_keys=True).encode()).hexdigest()
 
 
 @cache
 def _code_hash() -> str:
-    """Of the package's own modules: its version does not change when they are edited in a checkout."""
+    """Hash of the package's own modules, because its version does not change when they are edited in a clone."""
     package = Path(__file__).parent.parent
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
@@ -55,9 +55,9 @@ def _code_hash() -> str:
 def read_if_current(
     folder: Path, source: str, configuration: str, names: Collection[str]
 ) -> tuple[dict[str, Any] | None, str]:
-    """The report of ``folder`` if it is what would be made; else None, and why not.
+    """The report of ``folder`` if it is up to date; else None, and why not.
 
-    ``source`` and ``configuration``: the hashes of what it would be made from; ``names``: the files of the model.
+    ``source`` and ``configuration``: the hashes that it should have; ``names``: the files of the model.
     """
     try:
         report = json.loads(read_file(folder / REPORT, _MAX_REPORT))
@@ -66,7 +66,7 @@ def read_if_current(
         if report["source"]["sha256"] != source:
             return None, "it was made from another checkpoint"
         if report["configuration_sha256"] != configuration:
-            return None, "it was made with another configuration, or by another version"
+            return None, "it was made with another configuration or version"
         if report["files"] != file_hashes(folder, names):
             return None, "its files have changed"
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

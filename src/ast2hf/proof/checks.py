@@ -104,7 +104,7 @@ def weights(evidence: Evidence, _: Tolerance | None) -> Finding:
         if not evidence.original[name].isfinite().all():
             raise InputError(
                 f"tensor {name} has values that are not finite in float32 (NaN, infinity or too large)",
-                "the file is corrupt or training diverged; use another checkpoint",
+                "use another checkpoint: the file is corrupt or training diverged",
             )
     with evidence.format.tensors(evidence.folder) as written:
         missing = sorted(evidence.spec.plan.targets.keys() - set(written.keys()))

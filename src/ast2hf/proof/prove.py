@@ -50,7 +50,7 @@ def _error(report: Report, failed: CheckResult, evidence: Evidence) -> Verificat
     where = f"; first divergence: {report.first_divergence}" if report.first_divergence else ""
     return VerificationError(
         f"the proof failed at {failed.name} ({failed.title}): {failed.reason}{where}",
-        "nothing was published; the report has the measurements" + _two_epsilons(failed, evidence),
+        "see the report for the measurements; nothing was published" + _two_epsilons(failed, evidence),
     )
 
 

@@ -1,1 +1,1 @@
-"""Several jobs in one command: what distinguishes them, what came of each, and the table at the end."""
+"""Several jobs in one command: what distinguishes them, the result of each, and the table at the end."""

@@ -1,8 +1,8 @@
-"""What Hydra calls before the jobs of a sweep and around each of them.
+"""The callback that Hydra invokes before the jobs of a sweep and around each of them.
 
-It runs each job in whatever process a launcher has; the callback object is pickled to there, and so carries what the
-jobs need to know. Each job leaves a file in its folder; the table is made from these files, so that it is the same
-for every launcher.
+Jobs run in whatever processes the launcher provides; the callback object is pickled and sent there, so it carries what
+the jobs need to know. Each job writes a file into its folder; the table is made from these files, so it is the same for
+every launcher.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 
 class Sweep(Callback):
-    """Hydra's callback. ``axes``: the swept keys; ``record``: of the MLflow run that the jobs' runs are nested in."""
+    """Hydra's callback. ``axes``: the swept keys; ``record``: of the parent MLflow run of the jobs' runs."""
 
     active: Sweep | None = None
-    """Of this process: in the one that the user started, and in one that runs a job of a sweep."""
+    """The sweep of this process, both in the one that the user started and in those that run jobs."""
 
     def __init__(self) -> None:
         self.axes: list[str] = []
@@ -53,18 +53,18 @@ class Sweep(Callback):
         self.outputs = ""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Drop the job list: every job is sent a copy of this object, and there may be ten thousand."""
+        """Drop the job list: every job receives a copy of this object, and there may be ten thousand."""
         return {**self.__dict__, "planned": []}
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         self.folder = Path(config.hydra.sweep.dir).absolute()
         fixed = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
-        loader = GlobalHydra.instance().config_loader()  # knows the choices that a glob stands for
+        loader = GlobalHydra.instance().config_loader()  # it expands globs over choices
         overrides = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)  # each job resolves its own
         assert isinstance(overrides, list)
         parsed = OverridesParser.create(loader).parse_overrides([*fixed, *overrides])
         self.planned = combinations(parsed)
-        # The last of many lists of checkpoints may hold a single one; its folder is named like the others.
+        # The last of many batches of checkpoints may contain a single one; its folder is named like the others.
         self.axes = [o.get_key_element() for o in parsed if o.is_sweep_override()] or ["checkpoint"]
         self._activate()
         tracking = OmegaConf.to_object(config.tracking)
@@ -88,12 +88,12 @@ class Sweep(Callback):
             runs.begin(self.record, tracking, outputs)
         except TrackingError as error:
             print(f"warning: {error}", file=sys.stderr)
-            record.save(self.record, self.folder)  # the records of its jobs need it as their parent
+            record.save(self.record, self.folder)  # the jobs' records need it as their parent
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         if self.folder is not None:
             self._activate()
-            os.chdir(self.working_directory)  # a worker may have another; relative paths must mean the same there
+            os.chdir(self.working_directory)  # a worker may start elsewhere; relative paths must mean the same there
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
         job = job_return.return_value
@@ -104,7 +104,7 @@ class Sweep(Callback):
             write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
     def jobs(self) -> Iterator[Job]:
-        """What came of each job that was requested, in order; those that left nothing are ``lost``."""
+        """The result of each requested job, in order; jobs without a result are ``lost``."""
         assert self.folder is not None
         folders = {int(path.name.partition("_")[0]): path for path in self.folder.glob("*_*") if path.is_dir()}
         for number, overrides in enumerate(self.planned):
@@ -119,8 +119,8 @@ class Sweep(Callback):
     def finish(self, refused: bool = False) -> int:
         """Write and show the table of all jobs, and close the parent run. Returns the exit code of the sweep.
 
-        ``refused``: the configuration of a job was, before any started; those that did not start are not lost then.
-        Raises ConfigurationError where there are no jobs, OutputError where the table cannot be printed.
+        ``refused``: the configuration of a job was refused before any job started; jobs that did not start are then not
+        lost. Raises ConfigurationError if there are no jobs, OutputError if the table cannot be printed.
         """
         from ast2hf.sweep import table
 
@@ -130,7 +130,9 @@ class Sweep(Callback):
         code = next((job.code for job in jobs if job.code), 0)
         recorded = self._finish_parent(jobs, files, passed=bool(jobs) and not code)
         if not jobs:
-            raise ConfigurationError("the sweep has no jobs", "does a glob match nothing? See --help for the choices")
+            raise ConfigurationError(
+                "the sweep has no jobs", "check that each glob matches a choice (see --help for the choices)"
+            )
         with printing(self.folder):
             table.show(jobs, files, recorded)
         return code

@@ -1,4 +1,4 @@
-"""What came of one job, as plain data."""
+"""The result of one job, as plain data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 FILENAME = "job.json"
-"""Where a job of a sweep leaves it, in its run folder."""
+"""The file in a job's run folder that holds its result."""
 
 NOT_STARTED = "not started"
 """The error of a job whose process was lost before the job had begun."""
@@ -15,10 +15,10 @@ NOT_STARTED = "not started"
 
 @dataclass(frozen=True)
 class Job:
-    """What came of one job.
+    """The result of one job.
 
-    ``checks``: by name of check the largest difference measured and its tolerance, where there are such;
-    ``folder``: the model folder; ``tracked``: the address of the MLflow run;
+    ``checks``: for each check, the largest measured difference and its tolerance, if it has them;
+    ``folder``: the model folder; ``tracked``: the URL of the MLflow run;
     ``overrides``: those that distinguish it from the other jobs of its sweep.
     """
 
@@ -35,7 +35,7 @@ class Job:
 
     @classmethod
     def read(cls, path: Path) -> Job:
-        """What a job left at ``path``."""
+        """The result in the file ``path``."""
         fields = json.loads(path.read_text(encoding="utf-8"))
         checks = {name: tuple(pair) for name, pair in fields.pop("checks", {}).items()}
         return cls(**fields, checks=checks)

@@ -10,13 +10,13 @@ from ast2hf import privacy
 from ast2hf.secrets import redact
 
 axes: list[str] = []
-"""The swept keys, set by the callback in each process that runs jobs of a sweep. Empty in a single run."""
+"""The swept keys, set by the callback in every process that runs jobs of a sweep. Empty in a single run."""
 
 parent: str | None = None
-"""The key of the sweep's MLflow record, set likewise, where there is one."""
+"""The key of the sweep's MLflow record, if there is one; also set by the callback."""
 
 _NAMED_ELSEWHERE = ("model", "experiment", "sweep", "overwrite", "output_dir", "skip_existing", "debug", "dry_run")
-"""Keys that a folder's name leaves out: it begins with the model's name, and the others make no other model."""
+"""Keys left out of a folder's name: it begins with the model's name, and the other keys do not change the model."""
 
 
 def distinguishing_overrides(overrides: Sequence[str]) -> list[str]:
@@ -34,14 +34,14 @@ def suffix(overrides: Sequence[str]) -> str:
 
 
 def for_tables(override: str) -> str:
-    """``override`` as in the table of a sweep, which leaves the machine: with names in place of local paths."""
+    """``override`` for the table of a sweep, which may leave the machine: with names instead of local paths."""
     key, _, value = override.partition("=")
     shown = privacy.setting(key, redact(value))
     return f"{key}={shown}" if shown == redact(value) else _short(override)  # two paths may end in one name
 
 
 def _short(override: str) -> str:
-    """``override`` as part of a file name. Where something had to be left out, a hash keeps it unique."""
+    """``override`` as part of a file name. If something has to be left out, a hash keeps it unique."""
     key, _, value = override.partition("=")
     shown = redact(value).partition("?")[0]
     short = re.sub(r"[^A-Za-z0-9._-]", "", re.split(r"[/\\]", shown.rstrip("/\\"))[-1])[-40:]

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from ast2hf.tracking.runs import Recorded
 
 _WIDTH = 110
-"""Columns where stdout is not a terminal."""
+"""Width in characters if stdout is not a terminal."""
 
 _FIGURE = 8
-"""Columns of a measured difference."""
+"""Width in characters of a measured difference."""
 
 _PAGE = "report.html"
-"""What a job whose conversion is recorded has in its folder."""
+"""The page in the folder of a job whose conversion is recorded."""
 
 _BAD = ("failed", "lost", "not pushed")
 _STYLES = {"passed": "green", "skipped": "cyan", "planned": "cyan", **dict.fromkeys(_BAD, "bold red")}
@@ -50,7 +50,7 @@ def show(jobs: Sequence[Job], files: Sequence[Path], recorded: Recorded | None) 
     )  # fmt: skip
     for name in shown:
         text, folds = name.replace("_", " "), name in ("model", "overrides")
-        # As narrow as can be: what the figures leave is for the names.
+        # Figures are kept as narrow as possible, to leave space for names.
         narrow = max(_FIGURE, *map(len, text.split())) if name in checks else None
         right = name in (*checks, "seconds")
         table.add_column(

@@ -1,6 +1,6 @@
 """The converted model in MLflow: logged with its run, registered under its name, ready to be loaded and served.
 
-The published files themselves are uploaded, so the weights are, bit for bit, those that were proved.
+The published files themselves are uploaded, so the weights are bit-identical to those that were proved.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from ast2hf.output.up_to_date import file_hashes, model_files
 from ast2hf.tracking.record import NOTE, MlflowRecord
 
 ALIAS = "verified"
-"""Of the latest version; only models that passed their proof become one."""
+"""Alias of the latest version; only models that passed their proof are registered."""
 
-# torchaudio: without it transformers computes the features with other code than the one that was proved.
+# torchaudio: without it, transformers computes the features with code other than the code that was proved.
 _REQUIREMENTS = ("torch", "torchaudio", "transformers", "numpy")
 
 _CARD_AND_REPORT = (names.CARD, names.REPORT)
 
 
 def register(client: Any, experiment: str, run_id: str, record: MlflowRecord) -> str | None:
-    """Log the model of ``record`` with the run ``run_id`` and register it; return the address of its version.
+    """Log the model of ``record`` with the run ``run_id`` and register it; return the URI of its version.
 
     None if the folder has changed since: another conversion may have replaced it before this record could be sent.
-    What an earlier attempt left is used, so that nothing is logged twice.
+    Results of an earlier attempt are reused, so that nothing is logged twice.
     """
     assert record.model is not None
     source = Path(record.model.folder)
     if not _is_intact(source, record.model.files):
-        print(f"warning: {printable(source)} is no longer what was published: it is not logged", file=sys.stderr)
+        print(f"warning: {printable(source)} has changed since it was published; it is not logged", file=sys.stderr)
         return None
     name = registered_name(record.model.name)
     found = client.search_model_versions(f"run_id = '{run_id}'")
@@ -47,7 +47,7 @@ def register(client: Any, experiment: str, run_id: str, record: MlflowRecord) ->
 
 
 def registered_name(name: str) -> str:
-    """``name`` without the characters that the registry refuses or that mean something in a ``models:/`` address."""
+    """``name`` without characters that the registry refuses or that have a meaning in a ``models:/`` URI."""
     return re.sub(r"[^\w.=+-]", "-", name)
 
 
@@ -65,7 +65,7 @@ def _new_version(client: Any, experiment: str, run_id: str, record: MlflowRecord
     from mlflow.models import Model
 
     logged = _logged_model(client, experiment, run_id)
-    # By the client and not by mlflow.transformers.log_model, which would take the store from the state of the process.
+    # With the client, since mlflow.transformers.log_model would take the store from process-wide state.
     with tempfile.TemporaryDirectory(prefix="ast2hf-") as scratch:
         path = Path(scratch) / "model"
         about = Model(model_uuid=logged.model_id, model_id=logged.model_id, run_id=run_id)
@@ -77,7 +77,7 @@ def _new_version(client: Any, experiment: str, run_id: str, record: MlflowRecord
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    # Not models:/<id>, which a local registry looks up in the store of the process.
+    # Not models:/<id>, which a local registry would look up in the process-wide store.
     where = logged.artifact_location
     about = record.tags.get(NOTE)
     made = client.create_model_version(name, where, run_id, _tags(record), description=about, model_id=logged.model_id)
@@ -97,7 +97,7 @@ def _logged_model(client: Any, experiment: str, run_id: str) -> Any:
 def save(source: Path, path: Path, about: Any) -> None:
     """Write the model folder ``source`` as an MLflow model, an audio classification pipeline, to a new folder ``path``.
 
-    In it the files of ``source`` are links: the upload reads through them, and the weights are not written once more.
+    It contains links to the files of ``source``: the upload reads through them, and the weights are not copied.
     The input is a waveform, float32 of shape (samples,) at the rate of the feature extractor.
     """
     from ast2hf import torchaudio_guard
@@ -131,16 +131,16 @@ def save(source: Path, path: Path, about: Any) -> None:
         pip_requirements=requirements(),
         model_card=ModelCard.load(source / names.CARD),
     )
-    (path / "LICENSE.txt").unlink()  # it would send readers to a page of the Hub with the name of the local folder
-    about.flavors[mlflow.transformers.FLAVOR_NAME]["source_model_name"] = source.name  # was the path of this machine
+    (path / "LICENSE.txt").unlink()  # it would refer to a Hub page named after the local folder
+    about.flavors[mlflow.transformers.FLAVOR_NAME]["source_model_name"] = source.name  # was a local path
     about.save(str(path / MLMODEL_FILE_NAME))
 
 
 def requirements() -> list[str]:
-    """What serves the model anywhere, in the versions it was proved with.
+    """The packages needed to serve the model, in the versions with which it was proved.
 
-    Without local versions (``2.13.0+cpu``), which other package indexes do not have. An environment elsewhere with a
-    CPU-only torch needs a torchaudio that was built for it.
+    Without local version labels (``2.13.0+cpu``), which other package indexes do not have. An environment with a
+    CPU-only torch needs a matching torchaudio.
     """
     return [f"{package}=={version(package).partition('+')[0]}" for package in _REQUIREMENTS]
 
@@ -152,6 +152,6 @@ def _link(source: Path, path: Path) -> None:
 
 
 def _tags(record: MlflowRecord) -> dict[str, str]:
-    """Those of the run, and what was measured against which tolerance."""
+    """The tags of the run, and the measured differences with their tolerances."""
     proof = {name: f"{value:.3g}" for name, value, _ in record.metrics if name.endswith((".diff", "tol"))}
     return {name: value for name, value in record.tags.items() if not name.startswith("mlflow.")} | proof

@@ -1,9 +1,9 @@
 """Connect to MLflow with bounded timeouts, and close runs left open by killed processes.
 
-A server that does not answer at first costs PROBE_TIMEOUT. One that fails later is asked three times in a row, with 3
-seconds of pauses; if it accepts the request and then stays silent, each time costs 20 seconds more. After these 63
-seconds nothing more is asked of it. The same holds for artifacts if the server stores them itself (its default); if it
-sends its clients to a bucket, boto3's own limits hold. MLflow's own environment variables take precedence.
+A server that does not answer at first costs PROBE_TIMEOUT. If one fails later, a request is made three times, with 3
+seconds of pauses; if the server accepts it and then stays silent, each attempt takes another 20 seconds. After these 63
+seconds there are no further requests. The same applies to artifacts if the server stores them itself (the default); if
+it redirects clients to a bucket, boto3's own limits apply. MLflow's own environment variables take precedence.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from ast2hf.secrets import redact
 from ast2hf.tracking import view
 
 PROBE_TIMEOUT = 5.0
-"""Seconds that a server has to answer before anything is sent to it."""
+"""Seconds within which a server must answer before anything is sent to it."""
 
 CREATION_TIMEOUT = 120.0
-"""Seconds to wait while other processes create a local store, which takes each about 2."""
+"""Seconds to wait while other processes create a local store, which takes about 2 for each."""
 
 _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # the default waits four minutes for a dead server
@@ -45,18 +45,18 @@ _PID_TAG = "ast2hf.pid"
 
 @contextmanager
 def as_tracking_error(what: str) -> Iterator[None]:
-    """Turn whatever goes wrong inside into a TrackingError; ``what`` was to be recorded."""
+    """Turn any error inside into a TrackingError. ``what``: the thing being recorded."""
     try:
         yield
-    except Exception as error:  # mlflow lets the errors of its stores and clients through
+    except Exception as error:  # mlflow passes on the errors of its stores and clients
         raise TrackingError(
             f"{what} could not be recorded in MLflow ({printable(type(error).__name__)}: {printable(error)})",
-            "check tracking.uri, then send it with: python convert.py task=replay",
+            "check tracking.uri, then send the record with: python convert.py task=replay",
         ) from error
 
 
 def connect(tracking: Tracking) -> Any:
-    """An MlflowClient of ``tracking.uri``, once a server there has reported that it is healthy."""
+    """An MlflowClient for ``tracking.uri``; a server must first report that it is healthy."""
     assert tracking.uri is not None
     if is_server(tracking.uri):
         import httpx
@@ -70,10 +70,10 @@ def connect(tracking: Tracking) -> Any:
 
 
 def _set_process_state() -> None:
-    """Everything global that recording in MLflow changes in this process."""
+    """All process-wide changes that recording in MLflow makes."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    os.environ.pop("MLFLOW_RUN_ID", None)  # inherited, it would make a new run resume another
+    os.environ.pop("MLFLOW_RUN_ID", None)  # if inherited, a new run would resume another
     import mlflow  # noqa: F401  it sets the level of its logger
 
     for name in ("alembic", "mlflow"):
@@ -82,7 +82,7 @@ def _set_process_state() -> None:
 
 @contextmanager
 def _alone(uri: str) -> Iterator[None]:
-    """Keep other processes out of a SQLite store: at its first use mlflow creates the tables one by one."""
+    """Keep other processes out of a SQLite store: on first use, mlflow creates its tables one by one."""
     from sqlalchemy import make_url
 
     database = make_url(uri).database if uri.startswith("sqlite:") else None
@@ -101,7 +101,7 @@ def is_server(uri: str) -> bool:
 
 
 def experiment_id(client: Any, tracking: Tracking, outputs: str) -> str:
-    """The id of ``tracking.experiment``, created where it does not exist; orphaned runs in it are ended.
+    """The id of ``tracking.experiment``, created if it does not exist; orphaned runs in it are ended.
 
     It is given the view of its list of runs (see :mod:`ast2hf.tracking.view`) where it lacks it.
 
@@ -125,10 +125,10 @@ def experiment_id(client: Any, tracking: Tracking, outputs: str) -> str:
 
 
 def _end_orphans(client: Any, experiment: str) -> None:
-    """End the runs that processes of this machine left open when they were killed."""
+    """End the runs left open by killed processes of this machine."""
     open_here = f"attributes.status = 'RUNNING' and tags.`{_HOST_TAG}` = '{socket.gethostname()}'"
     orphans, token = [], None
-    while True:  # all pages first: ended runs leave the search, and the next page would skip as many
+    while True:  # collect all pages first: ended runs drop out of the search, and the next page would skip others
         page = client.search_runs([experiment], open_here, page_token=token)
         orphans += [run.info.run_id for run in page if _is_orphan(run.data.tags.get(_PID_TAG, ""))]
         token = page.token
@@ -161,7 +161,7 @@ def owner() -> dict[str, str]:
 
 
 def address(tracking: Tracking, experiment: str, run_id: str) -> str:
-    """Where a person finds the run: of a local store, the command that shows it first."""
+    """Where to find the run: a URL, preceded by the command that serves it if the store is local."""
     page = f"{_pages(tracking)}/#/experiments/{experiment}/runs/{run_id}"
     if is_server(str(tracking.uri)):
         return page
@@ -169,7 +169,7 @@ def address(tracking: Tracking, experiment: str, run_id: str) -> str:
 
 
 def address_of_list(tracking: Tracking, experiment: str) -> str:
-    """Where the runs are compared; of a local store, once the command that shows it runs."""
+    """The URL of the comparison of all runs; of a local store, while the command that serves it runs."""
     return f"{_pages(tracking)}/#/experiments/{experiment}/runs?{view.QUERY}"
 
 
@@ -178,7 +178,7 @@ def _pages(tracking: Tracking) -> str:
 
 
 def _program() -> str:
-    """How to call mlflow: without an activated environment it is next to this Python and not on the PATH."""
+    """The mlflow command: without an activated environment it is beside this Python, not on the PATH."""
     if shutil.which("mlflow"):
         return "mlflow"
     path = Path(sys.executable).parent / "mlflow"

@@ -63,7 +63,7 @@ def test_a_damaged_cached_file_is_fetched_again(server, tmp_path, damaged):
     assert fetch(url, tmp_path).read_bytes() == CONTENT
 
 
-def test_what_is_fetched_again_must_be_the_same(server, tmp_path, another):
+def test_a_repeated_download_must_have_the_same_hash(server, tmp_path, another):
     url = f"{server.url}/model.pth"
     path = fetch(url, tmp_path)
     path.write_bytes(OTHER)
@@ -72,7 +72,7 @@ def test_what_is_fetched_again_must_be_the_same(server, tmp_path, another):
         fetch(url, tmp_path)
     found, pin = cache.hashlib.sha256(another).hexdigest(), cache.pin_path(path)
     assert caught.value.cause == f"{url} now has SHA-256 {found}, but had {SHA256} when it was first downloaded"
-    assert caught.value.remedy == f"if its publisher changed it, set model.sha256={found} once, or delete {pin}"
+    assert caught.value.remedy == f"if its publisher has changed it, set model.sha256={found} once, or delete {pin}"
     assert path.read_bytes() == OTHER
     assert fetch(url, tmp_path, sha256=found).read_bytes() == another
     assert fetch(url, tmp_path).read_bytes() == another
@@ -113,7 +113,7 @@ def a_device(path):
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, a_device])
-def test_a_cached_file_that_is_none_is_fetched_again(server, tmp_path, make):
+def test_a_cached_path_that_is_not_a_file_is_downloaded_again(server, tmp_path, make):
     url = f"{server.url}/model.pth"
     path = put(url, tmp_path, b"")
     path.unlink()
@@ -123,7 +123,7 @@ def test_a_cached_file_that_is_none_is_fetched_again(server, tmp_path, make):
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, a_device, a_folder])
-def test_a_hash_file_that_is_none_is_named(server, tmp_path, make):
+def test_an_invalid_hash_file_is_named(server, tmp_path, make):
     pin = cache.pin_path(fetch(f"{server.url}/model.pth", tmp_path))
     pin.unlink()
     make(pin)

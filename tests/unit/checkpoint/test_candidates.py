@@ -77,14 +77,14 @@ def test_all_candidates_in_the_order_of_the_file():
     assert find(value) == {("net",): ["w"], ("nested", "swa"): ["x", "y"], ("classifier",): ["0.weight"]}
 
 
-def test_what_else_a_state_dict_may_hold():
+def test_other_values_that_a_state_dict_may_hold():
     value = {**weights("a", "b", "c", "d"), "_metadata": {"": {"version": 1}}, "epoch": 3, "none": None}
     assert find(value) == {(): ["a", "b", "c", "d"]}
     with_a_dict_inside = {**weights("a", "b"), "classifier": W}
     assert find(with_a_dict_inside) == {(): ["a", "b"], ("classifier",): ["w"]}
 
 
-def test_what_is_no_state_dict():
+def test_mappings_that_are_not_state_dicts():
     value = {"model": W, "best": {"/runs/epoch=1.ckpt": torch.tensor(0.4)}, "pos_weight": torch.ones(3), "epoch": 1}
     assert find(value) == {("model",): ["w"]}
 
@@ -101,11 +101,11 @@ def optimizer() -> torch.optim.Optimizer:
 def test_an_optimizer_has_none(value):
     assert find({**value, "model": W}) == {("model",): ["w"]}
     assert "contains no state dict (its keys: o)" in refusal(value)
-    assert "is an optimizer state" in refusal(optimizer().state_dict())
-    assert "is an optimizer state" in refusal(optimizer())
+    assert "is the state of an optimizer" in refusal(optimizer().state_dict())
+    assert "is the state of an optimizer" in refusal(optimizer())
 
 
-def test_what_an_optimizer_shares_with_the_rest_is_found():
+def test_tensors_shared_with_an_optimizer_are_found():
     shared = {**W}
     assert find({"o": {"state": shared, "param_groups": [shared]}, "model": shared}) == {("model",): ["w"]}
 
@@ -135,7 +135,7 @@ def test_thousands_of_candidates_are_refused():
 
 
 @pytest.mark.parametrize(("depth", "offered"), [(1, True), (31, True), (32, False), (5000, False)])
-def test_what_lies_very_deep_is_not_offered(depth, offered):
+def test_deeply_nested_state_dicts_are_not_offered(depth, offered):
     nested = (b"}" + text("a")) * depth + mapping(w=tensor()) + b"s" * depth
     value = b"](" + nested + mapping(w=tensor()) + b"e"
     found = [c.keys for c in candidates.find(unpickle_restricted(pickled(value)).root).candidates]
@@ -188,13 +188,13 @@ def test_a_module_of_unknown_class_is_read():
 
 
 @pytest.mark.parametrize("fake", [b"N", b"]", text("x"), b"K\x01", tensor()])
-def test_an_object_whose_parameters_are_no_dict_is_no_module(fake):
+def test_an_object_whose_parameters_are_not_a_dict_is_not_a_module(fake):
     found = crafted(mapping(fake=module(fake, b"}", mapping(x=module(mapping(v=tensor()))))))
     assert [candidate.keys for candidate in found.candidates] == [("fake", "_modules", "x")]
     assert found.opaque == {"m.M": 1}
 
 
-def test_what_is_no_tensor_in_a_module_is_unusable():
+def test_a_value_that_is_not_a_tensor_is_unusable_in_a_module():
     found = crafted(module(mapping(w=tensor(), x=b"K\x01", n=b"N"), b"}", mapping(y=b"K\x01", z=b"N")))
     assert list(found.candidates[0].tensors) == ["w"]
     assert found.candidates[0].unusable == {
@@ -208,11 +208,11 @@ def test_what_is_no_tensor_in_a_module_is_unusable():
     [
         # M1's _modules = {"a": M1}
         (b"cm\nM\n)\x81q\x00" + mapping(_parameters=b"}", _buffers=b"}", _modules=mapping(a=b"h\x00")) + b"b", "deep"),
-        (module(mapping(w=tensor()), mapping(w=tensor())), "have two tensors of one name"),
+        (module(mapping(w=tensor()), mapping(w=tensor())), "have two tensors with the same name"),
         (
             module(b"}", b"}", b"}(" + text("a.b") + module(mapping(w=tensor())) + text("a")
                    + module(b"}", b"}", mapping(b=module(mapping(w=tensor())))) + b"u"),
-            "have two tensors of one name",
+            "have two tensors with the same name",
         ),
         (module(b"}K\x01" + tensor() + b"s"), "a name that is not text"),
         (module(mapping(**{"x" * 2000: tensor()})), "or is too long"),
@@ -238,6 +238,6 @@ def test_modules_that_double_are_counted(monkeypatch):
         crafted(doubling(60))
 
 
-def test_a_module_without_weights_is_no_candidate():
+def test_a_module_without_weights_is_not_a_candidate():
     with pytest.raises(InputError, match=r"an object of torch.nn.modules.linear.Identity, left unread"):
         candidates.find(read(nn.Identity()))

@@ -38,7 +38,7 @@ def ranges(server):
     return [(headers["Range"], headers["If-Range"]) for headers in server.headers]
 
 
-def test_progress_is_told(server, tmp_path):
+def test_progress_is_reported(server, tmp_path):
     server.replies["/model.pth"] = [Reply(body=CONTENT)]
     seen = []
     cache.fetch(f"{server.url}/model.pth", tmp_path, None, LIMITS, lambda *progress: seen.append(progress))
@@ -87,7 +87,7 @@ def test_a_refusal_is_not_retried(server, tmp_path, waits, status):
     assert len(server.requests) == 1
 
 
-def test_a_server_that_stays_busy_is_given_up(server, tmp_path, waits):
+def test_a_persistently_busy_server_is_an_error(server, tmp_path, waits):
     server.replies["/model.pth"] = [Reply(503)]
     assert "127.0.0.1 did not deliver the checkpoint in 4 attempts (status 503)" in failure(
         f"{server.url}/model.pth", tmp_path
@@ -109,7 +109,7 @@ def test_a_body_of_unknown_length_is_vetted_and_not_kept(server, tmp_path, body)
     assert kept(tmp_path) == []
 
 
-def test_an_attempt_goes_on_where_the_last_one_stopped(server, tmp_path, waits):
+def test_an_attempt_resumes_where_the_last_one_stopped(server, tmp_path, waits):
     whole = Reply(body=CONTENT, etag='"v1"')
     server.replies["/model.pth"] = [Reply(body=CONTENT, etag='"v1"', promise=len(CONTENT), cut=HALF), whole]
     assert fetch(f"{server.url}/model.pth", tmp_path).read_bytes() == CONTENT
@@ -124,7 +124,7 @@ def test_attempts_that_bring_more_are_not_counted(server, tmp_path, waits):
     assert len(server.requests) == 10
 
 
-def test_a_file_that_has_changed_meanwhile_is_fetched_anew(server, tmp_path, waits):
+def test_a_file_that_changed_since_is_downloaded_from_the_start(server, tmp_path, waits):
     old = Reply(body=b"x" * len(CONTENT), etag='"v1"', promise=len(CONTENT), cut=HALF)
     server.replies["/model.pth"] = [old, Reply(body=CONTENT, etag='"v2"')]
     assert fetch(f"{server.url}/model.pth", tmp_path).read_bytes() == CONTENT
@@ -161,7 +161,7 @@ OLD, NEW = "Mon, 01 Jan 2024 00:00:00 GMT", "Tue, 02 Jan 2024 00:00:00 GMT"
         ({}, ""),
     ],
 )
-def test_what_allows_to_go_on(tmp_path, headers, validator):
+def test_which_headers_allow_resuming(tmp_path, headers, validator):
     begun = partial.Partial(tmp_path / "x.part")
     begun.start({"accept-ranges": "bytes", **headers})
     with begun.appending() as append:
@@ -190,7 +190,7 @@ def begun(folder):
     return left
 
 
-def test_what_somebody_else_left_is_not_gone_on_with(tmp_path, monkeypatch):
+def test_a_partial_file_of_another_user_is_not_resumed(tmp_path, monkeypatch):
     begun(tmp_path)
     assert partial.Partial(tmp_path / "x.part").size == 3
     monkeypatch.setattr("os.geteuid", lambda: 54321)
@@ -199,7 +199,7 @@ def test_what_somebody_else_left_is_not_gone_on_with(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["x.part", "x.part.validator"])
 @pytest.mark.parametrize("make", [os.symlink, os.link, lambda _, path: os.mkfifo(path)])
-def test_what_is_no_file_of_its_own_is_not_gone_on_with(tmp_path, name, make):
+def test_a_link_hard_link_or_pipe_is_not_resumed(tmp_path, name, make):
     begun(tmp_path)
     (tmp_path / name).rename(tmp_path / "victim")
     before = (tmp_path / "victim").read_bytes()
@@ -209,7 +209,7 @@ def test_what_is_no_file_of_its_own_is_not_gone_on_with(tmp_path, name, make):
     assert (tmp_path / "victim").read_bytes() == before
 
 
-def test_a_part_that_becomes_a_link_meanwhile_is_not_written_to(tmp_path):
+def test_a_partial_file_replaced_by_a_link_is_not_written_to(tmp_path):
     left = begun(tmp_path)
     (tmp_path / "victim").write_bytes(b"kept")
     (tmp_path / "x.part").unlink()
@@ -220,7 +220,7 @@ def test_a_part_that_becomes_a_link_meanwhile_is_not_written_to(tmp_path):
 
 
 @pytest.mark.parametrize("validator", ['"v1"', "", None, "\x00\n", "\xe9"])
-def test_what_a_killed_run_left_is_gone_on_with_or_overwritten(server, tmp_path, validator):
+def test_the_partial_file_of_a_killed_run_is_resumed_or_overwritten(server, tmp_path, validator):
     server.replies["/model.pth"] = [Reply(body=CONTENT, etag='"v1"')]
     url = f"{server.url}/model.pth"
     path = cache.cached_path(url, tmp_path)
@@ -247,7 +247,7 @@ def test_an_interrupted_download_is_left_to_the_next_run(server, tmp_path):
     assert kept(tmp_path) == ["model.pth.part", "model.pth.part.validator"]
 
 
-def test_a_page_is_no_checkpoint(server, tmp_path):
+def test_a_web_page_is_not_a_checkpoint(server, tmp_path):
     server.replies["/model.pth"] = [Reply(body=b"<html>", headers={"Content-Type": "text/html; charset=utf-8"})]
     assert "is an HTML page, not a checkpoint" in failure(f"{server.url}/model.pth", tmp_path)
 
@@ -256,8 +256,8 @@ def test_the_size_is_capped(server, tmp_path, monkeypatch):
     monkeypatch.setattr(download, "MAX_FILE", 100_000)
     server.replies["/sized"] = [Reply(body=b"x" * 100_001)]
     server.replies["/endless"] = [Reply(body=b"x" * 10_000, unsized=True, endless=True)]
-    assert "sends more than 100,000 bytes" in failure(f"{server.url}/sized", tmp_path)
-    assert "sends more than 100,000 bytes" in failure(f"{server.url}/endless", tmp_path)
+    assert "sent more than 100,000 bytes" in failure(f"{server.url}/sized", tmp_path)
+    assert "sent more than 100,000 bytes" in failure(f"{server.url}/endless", tmp_path)
 
 
 def test_silence_ends_an_attempt(server, tmp_path, waits):

@@ -24,7 +24,7 @@ from ast2hf.errors import InputError
         "SocketServer.TCPServer",
     ],
 )  # fmt: skip
-def test_what_only_an_attack_needs(name):
+def test_names_that_only_an_attack_needs(name):
     assert is_forbidden(*name.rsplit(".", 1))
 
 

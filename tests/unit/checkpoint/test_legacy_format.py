@@ -37,7 +37,7 @@ def test_a_storage_of_another_size_than_its_tensor_is_refused(tmp_path):
 
 
 def test_bytes_behind_the_storages_are_refused(tmp_path):
-    assert "has 8 more bytes than its tensors need" in refusal(
+    assert "is 8 bytes longer than its tensors require" in refusal(
         legacy(tmp_path / "w.pth", STATE_DICT, ["0"], WEIGHT, b"")
     )
 

@@ -12,5 +12,5 @@ def test_a_deep_model_is_refused():
 
 def test_a_file_that_grows_is_refused():
     limits.check_growth([(10, 100)], 1000)
-    with pytest.raises(InputError, match="has 1,000 bytes and would become 4,004, over the limit of 4 times"):
+    with pytest.raises(InputError, match="would grow from 1,000 to 4,004 bytes, over the limit of 4 times"):
         limits.check_growth([(10, 100), ()], 1000)

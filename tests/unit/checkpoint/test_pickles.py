@@ -282,7 +282,7 @@ def test_the_steps_are_counted(body):
     assert "takes more than 500,000 steps" in refusal(pickled(body))
 
 
-def test_what_is_used_again_and_again_is_not_read_each_time():
+def test_repeatedly_used_objects_are_read_once():
     many = TENSOR + b"q\x000(" + storage() + number(0) + numbers((2, 2)) + numbers((2, 1)) + b"\x89}" + b"N" * 100_000
     named = text("m") + b"q\x020" + text("a." * 480) + b"q\x030"
     started = time.perf_counter()
@@ -302,4 +302,4 @@ def test_deep_nesting_needs_no_recursion():
 @pytest.mark.parametrize("kept", [0, 1, 2, 3, 10, -1])
 def test_a_cut_pickle_is_incomplete(kept):
     data = pickle.dumps({"a": [1, 2, 3]}, 2)
-    assert "incomplete or damaged: download it again" in refusal(data[:kept])
+    assert "download the file again: it is incomplete or damaged" in refusal(data[:kept])

@@ -44,7 +44,7 @@ def test_other_mappings_are_dicts_and_sets_are_lists(protocol):
 
 
 @protocols
-def test_an_object_is_a_stand_in_with_what_was_given_to_it(protocol):
+def test_an_object_becomes_a_stand_in_with_its_contents(protocol):
     found = read_again({"it": Anything(), "again": Anything}, protocol)
     assert type(found["it"]) is type(found["again"]) is StandIn
     assert found["it"].state == {"value": [1, 2]}
@@ -123,6 +123,6 @@ def test_depth_does_not_matter():
 
 
 @pytest.mark.parametrize("body", [b"0", b"N(R", b"N)R", b"cmodule\nname\nNb", b"NQ", b"(NQ", b"h\x05"])
-def test_what_cannot_be_read_raises(body):
+def test_unreadable_data_raises(body):
     with pytest.raises(Exception):  # noqa: B017, PT011  it may raise anything
         read(pickled(body))

@@ -130,7 +130,7 @@ def test_another_pickle_than_the_vetted_one_is_refused(tmp_path, zip_format, bef
         state_dict = checkpoint.select([Part()])
         content = path.read_bytes()
         path.write_bytes(content.replace(before, after[: len(before)].ljust(len(before), b"x")))
-        words = "changed while it was read" if not zip_format else "changed while it was read|BadZipFile"
+        words = "changed while it was being read" if not zip_format else "changed while it was being read|BadZipFile"
         with pytest.raises(InputError, match=words):
             second_reading.load(state_dict)
 
@@ -143,7 +143,9 @@ def test_a_file_cut_off_after_vetting_is_refused(tmp_path, zip_format, size):
         state_dict = checkpoint.select([Part()])
         with path.open("r+b") as file:
             file.truncate(size)
-        with pytest.raises(InputError, match=r"second reading of the checkpoint fails|changed while it was read"):
+        with pytest.raises(
+            InputError, match=r"second reading of the checkpoint failed|changed while it was being read"
+        ):
             second_reading.load(state_dict)
 
 
@@ -170,7 +172,7 @@ def changed(monkeypatch, change) -> None:
         (lambda value: value.update(more=value["w"]), "differ in more"),
         (lambda value: value.pop("b"), "differ in b"),
         (lambda value: value.clear(), "differ in w"),
-        (lambda value: value.update(w=value["w"]._replace(offset=3)), r"second reading of the checkpoint fails"),
+        (lambda value: value.update(w=value["w"]._replace(offset=3)), r"second reading of the checkpoint failed"),
     ],
     ids=["shape", "dtype", "more", "fewer", "nothing", "beyond the storage"],
 )
@@ -181,7 +183,7 @@ def test_readings_that_differ_are_noticed(tmp_path, monkeypatch, change, words):
         read(path)
 
 
-def test_no_storage_is_read_twice_and_none_that_is_not_needed(tmp_path, monkeypatch):
+def test_only_needed_storages_are_read_and_only_once(tmp_path, monkeypatch):
     path = save({"a": BASE, "b": BASE[1:], "c": torch.ones(3), "optimizer": [torch.ones(5)]}, tmp_path / "w.pth")
     sizes = []
     records = second_reading._tensors

@@ -19,7 +19,7 @@ def test_a_prefix_is_taken_off_and_the_rest_is_outside():
     chosen = choose(BOTH, [Part(("model",), "module.")])
     assert {name: found.name for name, found in chosen.tensors.items()} == {"a": "module.a", "b": "module.b"}
     assert chosen.outside == {"loss.weight": (3,)}
-    assert chosen.notes == ("the state dict was found under model", "prefix of the names removed: module.")
+    assert chosen.notes == ("the state dict was found under model", "removed from the tensor names: prefix module.")
 
 
 def test_parts_of_several_candidates_make_one_state_dict():
@@ -36,7 +36,7 @@ def test_two_parts_of_one_candidate():
     assert not any("outside" in note for note in chosen.notes)
 
 
-def test_the_whole_of_a_file_without_wrapper_needs_no_notes():
+def test_a_file_without_wrapper_has_no_notes():
     assert choose([Candidate((), {"a": meta(1)})], [Part()]) == ({"a": ("a", meta(1))}, {}, ())
 
 
@@ -47,11 +47,11 @@ def test_the_whole_of_a_file_without_wrapper_needs_no_notes():
         ([Part(("other",))], "no state dict under other"),
         ([Part(("model",), "net.")], r"no tensor whose name begins with net\."),
         ([Part(("model",), "module.", only=[])], r"no tensor whose name begins with module\."),
-        ([Part(("model",)), Part(("model",))], "two tensors of the checkpoint would be called loss.weight"),
-        ([Part(("model",), "module."), Part(("classifier",), "0.weight", "a")], "would be called a"),
+        ([Part(("model",)), Part(("model",))], "two tensors of the checkpoint would have the name loss.weight"),
+        ([Part(("model",), "module."), Part(("classifier",), "0.weight", "a")], "would have the name a"),
     ],
 )
-def test_what_cannot_be_chosen(parts, words):
+def test_invalid_selections_are_refused(parts, words):
     with pytest.raises(InputError, match=words):
         choose(BOTH, parts)
 
@@ -70,7 +70,7 @@ def test_a_state_dict_with_other_keys_than_text_is_none():
         choose([candidate], [Part(prefix="net.")])
 
 
-def test_what_was_left_unread_is_one_line_however_much_it_is():
+def test_unread_objects_are_one_line_however_many():
     assert list(unread_note({})) == []
     assert list(unread_note({"a.B": 1, "c.D": 2000})) == ["left unread: a.B (1), c.D (2,000)"]
     many = {f"a\x1b{i}": 1 for i in range(100)}

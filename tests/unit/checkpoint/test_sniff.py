@@ -123,7 +123,7 @@ def test_a_cut_file_is_incomplete(tmp_path, zipped, part):
     content = path.read_bytes()
     sniff_file(path)
     path.write_bytes(content[: int(len(content) * part) if part > 0 else part])
-    assert "download it again" in refusal(path).remedy
+    assert "download the file again" in refusal(path).remedy
 
 
 @pytest.mark.parametrize("zipped", [True, False])

@@ -43,7 +43,7 @@ def test_a_path(find, tmp_path, monkeypatch):
 def test_a_path_with_the_hash_that_it_must_have(find):
     found = find("x.pth", model(sha256="AB" * 32))
     found.check("ab" * 32)
-    with pytest.raises(InputError, match=f"x.pth has SHA-256 {'cd' * 32}, not {'ab' * 32}; .* leave model.sha256 out"):
+    with pytest.raises(InputError, match=f"x.pth has SHA-256 {'cd' * 32}, not {'ab' * 32}; .* leave out model.sha256"):
         found.check("cd" * 32)
     find("x.pth", model()).check("cd" * 32)
     find("synthetic", model(sha256="ab" * 32)).check("cd" * 32)
@@ -68,7 +68,7 @@ def test_a_synthetic_one_without_a_valid_seed(find, written):
 
 
 def test_a_synthetic_one_of_unknown_size(find):
-    with pytest.raises(ConfigurationError, match="leaves sizes to its checkpoint"):
+    with pytest.raises(ConfigurationError, match="takes its sizes from the checkpoint"):
         find("synthetic", model(hidden_size=None))
 
 
@@ -81,7 +81,7 @@ def test_a_synthetic_one_that_cannot_be_written(tmp_path):
 
 
 def test_a_model_without_an_address_needs_a_checkpoint(find):
-    with pytest.raises(ConfigurationError, match="model tiny has no published checkpoint"):
+    with pytest.raises(ConfigurationError, match="model tiny has no official checkpoint"):
         find(None, model())
 
 

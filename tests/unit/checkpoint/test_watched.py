@@ -8,7 +8,7 @@ import pytest
 from ast2hf.checkpoint import watched
 from ast2hf.errors import InputError
 
-CHANGED = "the checkpoint changed while it was read; wait until nothing writes to it"
+CHANGED = "the checkpoint changed while it was being read; wait until nothing writes to it"
 
 
 @pytest.fixture
@@ -94,13 +94,13 @@ def test_the_times_alone_find_a_change(path, watch, monkeypatch):
         pass
 
 
-def test_what_went_wrong_because_of_a_change_is_said_to_be_the_change(path, watch):
+def test_an_error_caused_by_a_change_is_reported_as_the_change(path, watch):
     with pytest.raises(InputError, match=CHANGED), watch.unchanged():
         written(path)
         raise ValueError
 
 
-def test_what_goes_wrong_otherwise_stays_as_it_is(watch):
+def test_other_errors_are_passed_on(watch):
     with pytest.raises(ValueError, match="mine"), watch.unchanged():
         raise ValueError("mine")
 

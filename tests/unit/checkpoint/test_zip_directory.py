@@ -43,12 +43,12 @@ def with_other_pickle() -> Archive:
 
 
 TWO_READINGS = {
-    "names that differ by case": (case_twin, "several entries of the same name"),
+    "names that differ by case": (case_twin, "several entries with the same name"),
     "a name with NUL": (name_with_nul, "0 data.pkl entries instead of one"),
-    "two directories": (lambda: two_directories(sound(), with_other_pickle()), "does not lie where its end record"),
+    "two directories": (lambda: two_directories(sound(), with_other_pickle()), "is not where its end record"),
     "two zip64 end records": (
         lambda: other_end_record(sound(), with_other_pickle()),
-        "its zip64 locator leads elsewhere",
+        "its zip64 locator points elsewhere",
     ),
 }
 
@@ -99,36 +99,36 @@ VETTED_CRC, UNICODE_PATH = zlib.crc32(VETTED), struct.pack("<2HBL", 0x7075, 5, 1
 
 BENT = {
     "bytes before it, offsets from behind them": (
-        archive(before=b"PK" + bytes(98), counted=False, zip64=False), "does not lie where its end record"
+        archive(before=b"PK" + bytes(98), counted=False, zip64=False), "is not where its end record"
     ),
     "bytes before it, a locator from behind them": (
-        archive(before=b"PK" + bytes(98), counted=False), "zip64 locator leads elsewhere"
+        archive(before=b"PK" + bytes(98), counted=False), "zip64 locator points elsewhere"
     ),
-    "bytes before it": (archive(before=b"PK" + bytes(98)), "bytes before or between them"),
-    "bytes between entries": (part(2, before=b"between"), "bytes before or between them"),
+    "bytes before it": (archive(before=b"PK" + bytes(98)), "overlap or have gaps"),
+    "bytes between entries": (part(2, before=b"between"), "overlap or have gaps"),
     "bytes before the directory": (archive(before_directory=b"hidden"), "6 bytes between its entries and"),
-    "bytes behind the directory": (archive(after_directory=b"hidden"), "does not lie where its end record"),
-    "bytes before the locator": (archive(before_locator=b"hidden"), "zip64 locator leads elsewhere"),
-    "bytes before the end record": (archive(before_end=b"hidden"), "does not lie where its end record"),
+    "bytes behind the directory": (archive(after_directory=b"hidden"), "is not where its end record"),
+    "bytes before the locator": (archive(before_locator=b"hidden"), "zip64 locator points elsewhere"),
+    "bytes before the end record": (archive(before_end=b"hidden"), "is not where its end record"),
     "a comment": (archive(after=b"hello"), "no end record at its end"),
     "bytes behind the end": (archive(after=b"hello", end={"comment": 0}), "no end record at its end"),
     "a comment that is not there": (archive(end={"comment": 5}), "no end record at its end"),
-    "several disks": (archive(zip64=False, end={"disk": 1}), "it has several parts"),
-    "a directory on another disk": (archive(zip64=False, end={"first": 1}), "it has several parts"),
-    "fewer entries on this disk": (archive(zip64=False, end={"here": 3}), "it has several parts"),
+    "several disks": (archive(zip64=False, end={"disk": 1}), "it is split into several parts"),
+    "a directory on another disk": (archive(zip64=False, end={"first": 1}), "it is split into several parts"),
+    "fewer entries on this disk": (archive(zip64=False, end={"here": 3}), "it is split into several parts"),
     "fewer entries": (archive(zip64=False, end={"here": 3, "count": 3}), "incomplete or damaged"),
     "more entries": (archive(zip64=False, end={"here": 5, "count": 5}), "incomplete or damaged"),
-    "a directory elsewhere": (archive(zip64=False, end={"offset": 0}), "does not lie where its end record"),
+    "a directory elsewhere": (archive(zip64=False, end={"offset": 0}), "is not where its end record"),
     "two different counts": (archive(end64={"here": 3, "count": 3}), "contradict each other"),
     "two different places": (archive(end={"offset": 0}), "contradict each other"),
     "two different sizes": (archive(end={"size": 0}), "contradict each other"),
-    "a long zip64 end record": (archive(end64={"length": 45}), "its zip64 end record is not as it must be"),
-    "a zip64 end record on another disk": (archive(end64={"disk": 1}), "its zip64 end record is not as it must be"),
-    "a locator with another disk": (archive(locator={"disk": 1}), "its zip64 locator leads elsewhere"),
-    "a locator with several disks": (archive(locator={"disks": 2}), "its zip64 locator leads elsewhere"),
-    "another order": (swapped(), "bytes before or between them"),
+    "a long zip64 end record": (archive(end64={"length": 45}), "its zip64 end record is invalid"),
+    "a zip64 end record on another disk": (archive(end64={"disk": 1}), "its zip64 end record is invalid"),
+    "a locator with another disk": (archive(locator={"disk": 1}), "its zip64 locator points elsewhere"),
+    "a locator with several disks": (archive(locator={"disks": 2}), "its zip64 locator points elsewhere"),
+    "another order": (swapped(), "overlap or have gaps"),
     "two names for the same bytes": (
-        with_parts(Part(b"archive/data/2", b"", offset=0, written=False)), "bytes before or between them"
+        with_parts(Part(b"archive/data/2", b"", offset=0, written=False)), "overlap or have gaps"
     ),
     "another local name": (part(2, local={"name": b"archive/data/9"}), "local header of archive/data/0 contradicts"),
     "a longer local name": (part(2, local={"name": b"archive/data/00"}), "local header of archive/data/0 contradicts"),
@@ -138,10 +138,10 @@ BENT = {
     "another local method": (part(2, local={"method": 8}), "local header of archive/data/0 contradicts"),
     "a local size in a field that is not there": (part(2, local={"size": 0xFFFFFFFF}), "lacks its sizes"),
     "a size too large for its field, and no other": (part(2, central={"size": 0xFFFFFFFF}), "incomplete or damaged"),
-    "a descriptor that contradicts": (wrong_descriptor(), "what follows archive/data/0 contradicts"),
+    "a descriptor that contradicts": (wrong_descriptor(), "the data descriptor of archive/data/0 contradicts"),
     "a descriptor that is not there": (
         part(3, local={"crc": zlib.crc32(OTHER), "size": 16, "flags": 0x0808}, central={"flags": 0x0808}),
-        "what follows archive/data/1 contradicts",
+        "the data descriptor of archive/data/1 contradicts",
     ),
     "the attribute of a folder": (part(2, central={"attributes": 0x10}), "archive/data/0 is a folder"),
     "an entry with a comment": (part(2, central={"comment": b"hello"}), "archive/data/0 has a comment"),
@@ -250,7 +250,7 @@ def test_an_end_record_may_leave_everything_to_the_other(tmp_path):
         assert checkpoint.select([selection.Part()]).read("w").tolist() == [[1, 2], [3, 4]]
 
 
-def test_what_torch_writes_is_read(tmp_path):
+def test_files_written_by_torch_are_read(tmp_path):
     torch.save({"w": torch.ones(2, 3), "none": torch.zeros(0)}, tmp_path / "some name (1).pth")
     with open_checkpoint(tmp_path / "some name (1).pth") as checkpoint:
         assert checkpoint.select([selection.Part()]).read("w").tolist() == [[1, 1, 1]] * 2

@@ -15,7 +15,7 @@ def test_debug_is_noticed_however_it_is_written(given):
 @pytest.mark.parametrize(
     "given", ["debug=false", "debug=0", "debug=null", "debug=maybe", "debug=", "x.debug=true", "debug"]
 )
-def test_what_is_not_debug(given):
+def test_settings_that_are_not_debug(given):
     assert not arguments.wants_debug(["model=x", given])
 
 
@@ -59,13 +59,13 @@ def test_flags_come_first():
     [
         (
             'checkpoint="https://h/a.pth?k=v"',
-            "export CHECKPOINT_URL='…', and give checkpoint='${oc.env:CHECKPOINT_URL}'",
+            "export CHECKPOINT_URL='…', and set checkpoint='${oc.env:CHECKPOINT_URL}'",
         ),
-        ("checkpoint=https://u:p@h/a.pth", "give checkpoint='${oc.env:CHECKPOINT_URL}'"),
-        ("https://u:p@h/a.pth", "give checkpoint='${oc.env:CHECKPOINT_URL}'"),
+        ("checkpoint=https://u:p@h/a.pth", "set checkpoint='${oc.env:CHECKPOINT_URL}'"),
+        ("https://u:p@h/a.pth", "set checkpoint='${oc.env:CHECKPOINT_URL}'"),
         ("+model.url=https://h/a.pth?k=v", "export MODEL_URL='…'"),
-        ("tracking.uri=http://u:p@h:5000", "export TRACKING_URI='…', and give tracking.uri='${oc.env:TRACKING_URI}'"),
-        ("checkpoint=a.pth,'https://h/b?k=1'", "give checkpoint="),
+        ("tracking.uri=http://u:p@h:5000", "export TRACKING_URI='…', and set tracking.uri='${oc.env:TRACKING_URI}'"),
+        ("checkpoint=a.pth,'https://h/b?k=1'", "set checkpoint="),
         ("labels=hf_abcdefghijkl", "export HF_TOKEN"),
     ],
 )
@@ -86,7 +86,7 @@ def test_secrets_on_the_command_line_are_refused_with_the_remedy(argument, remed
         "--help",
     ],
 )
-def test_what_holds_no_secret_is_accepted(argument):
+def test_arguments_without_secrets_are_accepted(argument):
     arguments.require_no_secrets([argument])
 
 

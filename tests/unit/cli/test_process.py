@@ -27,7 +27,7 @@ warnings.warn("of the library", UserWarning)
 """
 
 
-def test_what_libraries_warn_of_goes_to_the_log_and_not_to_the_terminal(tmp_path):
+def test_library_warnings_go_to_the_log_not_the_terminal(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     command = [sys.executable, "-W", "always", "-c", WARN, str(tmp_path / "log")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)

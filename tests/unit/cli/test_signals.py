@@ -41,7 +41,7 @@ def test_in_another_thread_nothing_is_held_and_nothing_fails():
     assert done == ["work"]
 
 
-def test_what_the_shell_has_ignored_stays_ignored():
+def test_signals_ignored_by_the_shell_stay_ignored():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signals.raise_exceptions()
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN

@@ -182,7 +182,7 @@ def test_a_kernel_padded_at_the_wrong_end_is_far_off():
 
 @pytest.mark.parametrize("family", SIZES, ids=lambda family: family.name)
 @pytest.mark.parametrize("exact_epsilon", [False, True])
-def test_what_is_written_goes_back_within_one_rounding(family, exact_epsilon):
+def test_written_tensors_can_be_undone_within_one_rounding(family, exact_epsilon):
     weights = weights_of(family, SIZES[family])
     plan = plan_of(family, SIZES[family], weights, exact_epsilon=exact_epsilon)
     back = dict(plan.undone().tensors(dict(plan.tensors(weights.__getitem__)).__getitem__))
@@ -195,7 +195,7 @@ def test_what_is_written_goes_back_within_one_rounding(family, exact_epsilon):
 
 
 @pytest.mark.parametrize("exact_epsilon", [False, True])
-def test_what_is_computed_is_the_rounding_of_the_same_in_float64(exact_epsilon):
+def test_computed_tensors_are_rounded_from_float64(exact_epsilon):
     weights = weights_of(SSAST_FRAME, FRAME)
     _, computed = plan_of(SSAST_FRAME, FRAME, weights, exact_epsilon=exact_epsilon).parts()
     made = dict(computed.tensors(weights.__getitem__))

@@ -70,14 +70,14 @@ def test_a_synthetic_checkpoint_has_the_names_and_shapes_of_the_authors_files(na
 
 
 @pytest.mark.parametrize("family", [FAMILIES[name] for name in OURS], ids=lambda family: family.name)
-def test_what_is_said_of_a_family(family):
+def test_the_properties_of_a_family(family):
     assert FAMILIES[family.name] is family
     assert set(family.poolings) <= set(POOLINGS)
     assert family.anchors[0] == "v.cls_token"
     assert family.expressible
 
 
-def test_patches_of_frames_make_the_features_longer_for_hugging_face_and_the_tokens_no_more():
+def test_frame_patches_lengthen_the_features_but_not_the_tokens():
     case = CASES["ssast_frame_finetuned"]
     variant = replace(case.variant(CLASSIFICATION), frequency_stride=None)
     assert case.family.front_end(variant).max_length == 128 + 126

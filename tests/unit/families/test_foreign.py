@@ -50,7 +50,7 @@ def test_each_is_named_behind_any_prefix(name, prefix):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_none_is_taken_for_a_family_that_is_converted(name):
+def test_no_foreign_model_is_mistaken_for_a_family(name):
     assert not [family.name for family in FAMILIES.values() if family.fits(MODELS[name])]
 
 
@@ -59,7 +59,7 @@ def test_every_row_has_a_model_in_this_test():
 
 
 @pytest.mark.parametrize("key", [key for key in FAMILY_FILES if key != "ast_no_distillation"])
-def test_a_family_that_is_converted_is_no_foreign_model_but_a_vision_transformer(key):
+def test_a_convertible_family_matches_no_foreign_model_but_vit(key):
     found = foreign.find(family_shapes(key))
     assert found is None or found.name == "vit"
 
@@ -73,12 +73,12 @@ def test_the_refusal_says_what_it_is_and_why_and_what_to_do(name):
     assert error.remedy == row.remedy
 
 
-def test_what_nobody_knows_is_another_model():
-    assert "looks like another model (its first tensors: weight)" in foreign.refusal({"weight": (3,)}).cause
+def test_unknown_tensors_are_an_unknown_model():
+    assert "looks like an unknown model (its first tensors: weight)" in foreign.refusal({"weight": (3,)}).cause
 
 
-def test_a_changed_model_of_a_family_is_said_to_be_one():
-    assert "looks like a changed SSAST" in foreign.refusal({"v.cls": (3,)}, "SSAST").cause
+def test_a_modified_model_of_a_family_is_named_as_such():
+    assert "looks like a modified SSAST" in foreign.refusal({"v.cls": (3,)}, "SSAST").cause
 
 
 def test_hostile_names_are_shown_in_part():

@@ -21,11 +21,11 @@ def test_positions_of_the_published_models(stride, max_length, positions):
     assert geometry.num_positions == positions
 
 
-def test_what_is_open_is_read_from_the_tensors():
+def test_unset_sizes_are_read_from_the_tensors():
     assert AST.geometry(OPEN, synthetic.shapes(AST, TINY)) == TINY
 
 
-def test_what_is_given_wins_over_the_tensors():
+def test_settings_take_precedence_over_the_tensors():
     given = replace(OPEN, num_labels=9)
     assert AST.geometry(given, synthetic.shapes(AST, TINY)).num_labels == 9
 
@@ -58,8 +58,8 @@ def test_the_width_of_the_feed_forward_layers_is_read_from_the_tensors():
 
 
 @pytest.mark.parametrize("name", ["frequency_stride", "time_stride", "max_length", "num_mel_bins"])
-def test_what_the_tensors_do_not_show_must_be_given(name):
-    with pytest.raises(ConfigurationError, match=f"model.{name} is open"):
+def test_sizes_that_tensors_do_not_show_must_be_set(name):
+    with pytest.raises(ConfigurationError, match=f"model.{name} cannot be read from"):
         AST.geometry(replace(OPEN, **{name: None}), synthetic.shapes(AST, TINY))
 
 
@@ -69,7 +69,7 @@ def test_the_patch_is_read_from_the_kernel_where_it_is_open():
 
 
 def test_the_number_of_heads_must_be_given_for_an_unusual_width():
-    with pytest.raises(ConfigurationError, match="does not say how many attention heads"):
+    with pytest.raises(ConfigurationError, match="number of attention heads cannot be derived"):
         AST.geometry(Variant(name="m", hidden_size=100, frequency_stride=1, time_stride=1, max_length=64), {})
 
 

@@ -48,10 +48,10 @@ def test_norm_and_linear_layer_with_dropout_between_or_around(modules, norm, lin
 @pytest.mark.parametrize(
     ("module", "words"),
     [
-        (LINEAR, "is one linear layer"),
-        (nn.Sequential(LINEAR), "no parameters of a norm"),
-        (nn.Sequential(nn.Dropout(), LINEAR), "no parameters of a norm"),
-        (nn.Sequential(nn.LayerNorm(WIDTH, elementwise_affine=False), LINEAR), "no parameters of a norm"),
+        (LINEAR, "is a single linear layer"),
+        (nn.Sequential(LINEAR), "no parameters of a layer norm"),
+        (nn.Sequential(nn.Dropout(), LINEAR), "no parameters of a layer norm"),
+        (nn.Sequential(nn.LayerNorm(WIDTH, elementwise_affine=False), LINEAR), "no parameters of a layer norm"),
         (nn.Sequential(nn.BatchNorm1d(WIDTH), LINEAR), "has a batch norm"),
         (nn.Sequential(NORM, nn.Linear(WIDTH, WIDTH), nn.ReLU(), LINEAR), "has 2 linear layers"),
         (nn.Sequential(NORM, nn.Linear(WIDTH, WIDTH), LINEAR), "has 2 linear layers"),
@@ -62,11 +62,11 @@ def test_norm_and_linear_layer_with_dropout_between_or_around(modules, norm, lin
         (nn.Sequential(NORM, nn.Conv1d(WIDTH, LABELS, 1)), "is not a layer norm followed by a linear layer"),
         (nn.Sequential(NORM, nn.Linear(WIDTH, LABELS, bias=False)), "has no bias"),
         (nn.Sequential(NORM, nn.GELU(), nn.Dropout(), LINEAR), "2 modules without tensors lie between"),
-        (nn.Sequential(NORM, nn.Sequential(LINEAR)), "has a part 1.0"),
+        (nn.Sequential(NORM, nn.Sequential(LINEAR)), "has a module 1.0"),
         (nn.Identity(), "has no classifier"),
     ],
 )
-def test_other_heads_are_refused_with_the_reason_and_what_can_be_done(module, words):
+def test_other_heads_are_refused_with_reason_and_remedy(module, words):
     shapes = shapes_of(module)
     with pytest.raises(InputError) as caught:
         AST.table(CLASSIFICATION, shapes)
@@ -89,7 +89,7 @@ PLAIN_NORM = nn.LayerNorm(WIDTH, elementwise_affine=False)
         ((nn.Dropout(), PLAIN_NORM, nn.Dropout(), nn.Linear(WIDTH, 1)), 3),
     ],
 )
-def test_a_linear_layer_that_is_said_to_have_a_plain_norm_before_it(modules, linear):
+def test_a_linear_layer_with_a_plain_norm_set_by_the_user(modules, linear):
     shapes = shapes_of(nn.Sequential(*modules))
     assert heads.layout(shapes, "mlp_head", PLAIN) == Layout(None, f"mlp_head.{linear}")
     for family in (AST, SSAST):
@@ -108,21 +108,21 @@ def test_a_linear_layer_that_is_said_to_have_a_plain_norm_before_it(modules, lin
     with pytest.raises(InputError) as caught:
         AST.table(CLASSIFICATION, shapes)
     assert "model.head=none" in caught.value.remedy
-    assert "say model.head_norm=plain" in caught.value.remedy
+    assert "set model.head_norm=plain" in caught.value.remedy
 
 
 @pytest.mark.parametrize(
     ("module", "words"),
     [
-        (LINEAR, "is one linear layer"),
-        (nn.Sequential(LINEAR), "nothing lies before the linear layer"),
-        (nn.Sequential(PLAIN_NORM, nn.Linear(WIDTH, LABELS, bias=False)), "other parameters than a weight and a bias"),
+        (LINEAR, "is a single linear layer"),
+        (nn.Sequential(LINEAR), "nothing precedes the linear layer"),
+        (nn.Sequential(PLAIN_NORM, nn.Linear(WIDTH, LABELS, bias=False)), "parameters other than a weight and a bias"),
         (nn.Sequential(PLAIN_NORM, LINEAR, nn.ReLU(), nn.Linear(LABELS, LABELS)), "has 2 linear layers"),
         (nn.Sequential(nn.BatchNorm1d(WIDTH), LINEAR), "has a batch norm"),
-        (nn.Sequential(PLAIN_NORM, nn.Sequential(LINEAR)), "has a part 1.0"),
+        (nn.Sequential(PLAIN_NORM, nn.Sequential(LINEAR)), "has a module 1.0"),
     ],
 )
-def test_other_heads_stay_refused_whatever_is_said_and_are_not_told_to_say_it(module, words):
+def test_head_norm_does_not_make_other_heads_acceptable(module, words):
     shapes = shapes_of(module)
     assert words in heads.why_not(shapes, "mlp_head", PLAIN)
     with pytest.raises(InputError) as caught:

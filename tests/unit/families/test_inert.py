@@ -21,7 +21,7 @@ from ast2hf.families import inert
         ("ema.n_averaged", "averaging"),
     ],
 )
-def test_what_is_known_to_be_of_no_use(name, words):
+def test_tensors_known_to_be_inert(name, words):
     assert words in inert.reason(name)
 
 

@@ -65,7 +65,7 @@ def test_the_plan_makes_the_positions_that_the_reference_adds(case, suffix):
 def test_more_frames_than_positions_are_refused():
     shapes = dict(PASST_SHAPES)
     assert PASST.geometry(variant("passt_s10", 1005), shapes).time_patches == 99
-    with pytest.raises(ConfigurationError, match=r"1006 frames are 100 patches in time, and the checkpoint has .* 99"):
+    with pytest.raises(ConfigurationError, match=r"1006 frames make 100 patches in time, but the checkpoint has .* 99"):
         PASST.geometry(variant("passt_s10", 1006), shapes)
 
 
@@ -99,7 +99,7 @@ def test_each_fits_its_own_files_and_the_other_only_where_sizes_leave_it_open():
         {"freq_new_pos_embed": (192,)},
     ],
 )
-def test_what_is_built_otherwise_fits_neither(changes):
+def test_other_structures_fit_neither(changes):
     shapes = changed(PASST_SHAPES, **changes)
     assert not PASST.fits(shapes)
     assert not MAEST.fits(shapes)

@@ -64,7 +64,7 @@ def test_the_same_grid_is_the_same_bit_for_bit():
     assert torch.equal(same, torch.from_numpy(value))
 
 
-def test_what_has_another_number_of_tokens_is_no_such_grid():
+def test_another_number_of_tokens_does_not_fit_the_grid():
     with pytest.raises(ValueError, match="no row for each of 2 \\+ 12 x 101"):
         resize.Fit((12, 101), (12, 50)).shapes((1, 1213, 8))
 
@@ -96,7 +96,7 @@ def test_the_report_says_from_what_to_what_and_how():
 def test_patches_over_all_mel_bins_have_no_other_number_of_them():
     own = replace(TINY, patch_size=128, frequency_stride=128, time_stride=2, max_length=190)
     other = replace(own, patch_size=64, frequency_stride=64, max_length=126, num_mel_bins=64)
-    with pytest.raises(ConfigurationError, match="spans its 128 mel bins"):
+    with pytest.raises(ConfigurationError, match="spans all 128 mel bins"):
         resize.resized(SSAST_FRAME.table("classification"), own, other)
     longer = replace(own, max_length=290)
     assert resize.resized(SSAST_FRAME.table("classification"), own, longer) is not None

@@ -14,7 +14,7 @@ from ast2hf.output import files, up_to_date
     [
         (None, "has no readable config.json"),
         ("[1]", "has no readable config.json"),
-        ('{"architectures": ["BertModel"]}', "holds a BertModel, not an Audio Spectrogram Transformer"),
+        ('{"architectures": ["BertModel"]}', "is not an Audio Spectrogram Transformer \\(BertModel\\)"),
     ],
 )
 def test_a_folder_of_something_else_is_refused(tmp_path, content, message):

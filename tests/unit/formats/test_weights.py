@@ -83,7 +83,7 @@ class Doubled:
         return sources
 
 
-def test_what_is_computed_is_written_beside_what_is_copied(tmp_path, tiny_checkpoint):
+def test_computed_and_copied_tensors_are_written_together(tmp_path, tiny_checkpoint):
     table = tuple(
         replace(rule, op=Doubled()) if isinstance(rule, Rule) and rule.sources == ("v.norm.bias",) else rule
         for rule in TABLE

@@ -44,7 +44,7 @@ def test_an_uneven_split_is_refused():
 
 @pytest.mark.parametrize("sources", [((2, 1),), ((2, 1), (3, 1))])
 def test_only_as_many_tensors_of_one_shape_are_joined(sources):
-    with pytest.raises(ValueError, match="are not 2 tensors of one shape"):
+    with pytest.raises(ValueError, match="are not 2 tensors of the same shape"):
         Concatenate(2).shapes(*sources)
 
 
@@ -85,7 +85,7 @@ def test_positions_are_the_sum_of_row_and_column_cut_from_the_start(rows, column
     assert undone(op) is None
 
 
-def test_all_columns_are_taken_unless_fewer_are_said():
+def test_all_columns_are_used_unless_fewer_are_set():
     assert SummedPositions().shapes((1, 2, 3), (1, 3, 4, 1), (1, 3, 1, 5)) == ((1, 22, 3),)
     assert sized(SummedPositions(2), {"columns": 5}) == SummedPositions(2)
 
@@ -129,7 +129,7 @@ def test_shapes_that_do_not_fit_are_refused(op, sources, message):
         op.shapes(*sources)
 
 
-def test_what_is_filled_in_is_as_wide_as_the_model_and_of_no_source():
+def test_a_filled_tensor_is_as_wide_as_the_model_and_has_no_source():
     op = sized(Filled(1.0), {"hidden": 3})
     assert op == Filled(1.0, 3)
     assert op.shapes() == ((3,),)
@@ -138,5 +138,5 @@ def test_what_is_filled_in_is_as_wide_as_the_model_and_of_no_source():
     assert torch.equal(made, torch.ones(3))
     assert (op.inverse, undone(op), op.copies) == (None, None, False)
     for wrong in (lambda: Filled(1.0).shapes(), lambda: op.shapes((3,))):
-        with pytest.raises(ValueError, match="a size of its own and no source"):
+        with pytest.raises(ValueError, match="needs its size and has no source"):
             wrong()

@@ -92,7 +92,7 @@ def test_any_table_inverts(table_and_shapes, seed):
 
 def test_a_missing_tensor_is_named_with_its_shape():
     shapes = {k: v for k, v in SHAPES.items() if k != "v.norm.bias"}
-    with pytest.raises(InputError, match=r"1 tensors differ: missing v\.norm\.bias \[64\]"):
+    with pytest.raises(InputError, match=r"1 tensor differs: missing v\.norm\.bias \[64\]"):
         plan_for(shapes)
 
 
@@ -136,7 +136,7 @@ def test_an_uneven_split_is_refused():
         make_plan((Rule(("s",), ("a", "b"), Chunk(2), ((3,),)),), 0, {}, {"s": (3,)})
 
 
-def test_what_has_no_inverse_is_named():
+def test_an_operation_without_inverse_is_named():
     @dataclass(frozen=True)
     class Lossy:
         copies = False
@@ -151,7 +151,7 @@ def test_what_has_no_inverse_is_named():
     assert [len(part.steps) for part in plan.parts()] == [0, 1]
 
 
-def test_without_a_head_its_tensors_are_dropped_and_the_encoder_has_the_names_of_its_own_class():
+def test_without_a_head_the_encoder_has_the_names_of_ast_model():
     plan = plan_for(SHAPES, AST.table("none", SHAPES))
     whole = plan_for(SHAPES)
     assert [name for name in plan.dropped if name.startswith("mlp_head")] == [

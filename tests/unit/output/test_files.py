@@ -17,7 +17,8 @@ def test_the_file_that_cannot_be_written_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("number", "remedy"), [(errno.ENOSPC, "free some space"), (errno.EFBIG, "ulimit -f"), (errno.ENOSYS, "has locks")]
+    ("number", "remedy"),
+    [(errno.ENOSPC, "free some space"), (errno.EFBIG, "ulimit -f"), (errno.ENOSYS, "supports locks")],
 )
 def test_each_cause_has_its_remedy(tmp_path, number, remedy):
     assert remedy in files.write_error(tmp_path, OSError(number, "so")).remedy

@@ -42,7 +42,7 @@ def test_published_whole_and_nothing_left_over(tmp_path):
     assert os.listdir(tmp_path / "a") == ["model"]
 
 
-def test_what_is_not_published_goes_with_an_error(tmp_path):
+def test_an_unpublished_folder_is_removed_after_an_error(tmp_path):
     with pytest.raises(KeyError), lock_output(tmp_path / "model") as claim:
         for kind in (STAGING, SCRATCH):
             folder = claim.new_folder(kind)
@@ -56,12 +56,12 @@ def test_what_is_not_published_goes_with_an_error(tmp_path):
     "make",
     [old_folder, old_link, lambda p: p.write_text("old"), lambda p: p.symlink_to("nowhere"), lambda p: p.mkdir()],
 )
-def test_what_exists_is_refused_or_replaced_whole(tmp_path, make):
+def test_an_existing_target_is_refused_or_replaced_entirely(tmp_path, make):
     target = tmp_path / "model"
     make(target)
     with pytest.raises(OutputError, match="exists"):
         check_free(target, overwrite=False)
-    with pytest.raises(OutputError, match="appeared"):
+    with pytest.raises(OutputError, match="was created"):
         publish(target)
     check_free(target, overwrite=True)
     publish(target, overwrite=True)
@@ -73,7 +73,7 @@ def test_what_exists_is_refused_or_replaced_whole(tmp_path, make):
 
 
 @pytest.mark.parametrize("fault", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
-def test_what_ends_it_between_the_two_renames_puts_the_old_one_back(tmp_path, monkeypatch, fault):
+def test_an_interrupt_between_the_two_renames_restores_the_old_folder(tmp_path, monkeypatch, fault):
     target = tmp_path / "model"
     old_folder(target)
     rename = Path.rename
@@ -133,7 +133,7 @@ def killed(tmp_path):
     return next(tmp_path.glob(".*.previous"))
 
 
-def test_a_run_killed_between_the_two_renames_is_put_right_by_the_next(tmp_path, killed):
+def test_a_kill_between_the_two_renames_is_repaired_by_the_next_run(tmp_path, killed):
     with lock_output(tmp_path / "model"):
         assert os.listdir(tmp_path / "model") == ["pytorch_model.bin"]
     assert os.listdir(tmp_path) == ["model"]
@@ -176,7 +176,7 @@ NOTE = "process 1 on host\nmoved aside: {DEAD} inode {inode}\n"
         "x" * 5000 + "\n" + NOTE,
     ],
 )
-def test_what_no_run_has_moved_aside_does_not_become_the_model(tmp_path, note):
+def test_a_folder_that_no_run_moved_aside_does_not_become_the_model(tmp_path, note):
     planted = plant(tmp_path / "model", note)
     with lock_output(tmp_path / "model"):
         assert not (tmp_path / "model").exists()
@@ -201,21 +201,21 @@ def test_what_the_lock_file_names_is_put_back_but_not_by_another_s(tmp_path, mon
 
 
 @pytest.mark.parametrize("make", [os.symlink, os.link, lambda _, path: os.mkfifo(path), lambda _, path: path.mkdir()])
-def test_a_lock_that_is_something_else_is_not_written_to(tmp_path, make):
+def test_a_lock_that_is_not_a_plain_file_is_not_written_to(tmp_path, make):
     victim = tmp_path / "victim"
     victim.write_text("kept")
     make(victim, tmp_path / ".model.lock")
-    with pytest.raises(OutputError, match=r"model\.lock cannot be used \(it is .*; remove it"):
+    with pytest.raises(OutputError, match=r"model\.lock cannot be used \(.*; remove it"):
         publish(tmp_path / "model")
     assert victim.read_text() == "kept"
     assert sorted(os.listdir(tmp_path)) == [".model.lock", "victim"]
 
 
-def test_a_lock_that_becomes_something_else_meanwhile_is_not_written_to_either(tmp_path, monkeypatch):
+def test_a_lock_replaced_while_in_use_is_not_written_to(tmp_path, monkeypatch):
     victim = tmp_path / "victim"
     victim.write_text("kept")
     monkeypatch.setattr(lock.lock_file, "check", lambda path: os.link(victim, path))
-    with pytest.raises(OutputError, match="it is a hard link"):
+    with pytest.raises(OutputError, match="has other hard links"):
         publish(tmp_path / "model")
     assert victim.read_text() == "kept"
 
@@ -224,12 +224,12 @@ def test_the_lock_of_another_run_is_read_only_so_far(tmp_path):
     with lock_output(tmp_path / "model"):
         with (tmp_path / ".model.lock").open("ab") as file:
             file.truncate(1 << 40)
-        with pytest.raises(OutputError, match="which has just begun"), lock_output(tmp_path / "model"):
+        with pytest.raises(OutputError, match="just started"), lock_output(tmp_path / "model"):
             pass
 
 
 @pytest.mark.parametrize("make", [old_folder, old_link, lambda p: p.write_text("old")])
-def test_what_dead_runs_left_is_removed(tmp_path, make):
+def test_leftovers_of_dead_runs_are_removed(tmp_path, make):
     (tmp_path / "model").mkdir()
     for kind in ("staging", "scratch", "previous"):
         (tmp_path / kind).mkdir()
@@ -243,7 +243,7 @@ def test_what_dead_runs_left_is_removed(tmp_path, make):
         assert len(list(tmp_path.glob("*/elsewhere/kept"))) == 3
 
 
-def test_what_belongs_to_others_is_left_alone(tmp_path):
+def test_folders_of_others_are_left_alone(tmp_path):
     others = [".model.x.0123456789ab.staging", ".model.staging", ".model.0123.staging", "model.0123456789ab.staging"]
     for name in others:
         (tmp_path / name).mkdir()
@@ -258,7 +258,7 @@ def test_a_name_with_the_signs_of_a_pattern(tmp_path):
     assert os.listdir(tmp_path) == ["a[1]*"]
 
 
-def test_one_run_at_a_time_has_a_target_and_the_other_is_told_which(tmp_path):
+def test_only_one_run_has_a_target_and_the_other_names_it(tmp_path):
     with lock_output(tmp_path / "model") as claim:
         claim.new_folder(STAGING)
         message = rf"being written by another run \(process {os.getpid()} on {socket.gethostname()}\)"
@@ -301,7 +301,7 @@ def test_a_file_system_without_locks_is_refused(tmp_path, monkeypatch):
         raise OSError(errno.ENOSYS, "Function not implemented")
 
     monkeypatch.setattr("fcntl.flock", flock)
-    with pytest.raises(OutputError, match="has locks"), lock_output(tmp_path / "model"):
+    with pytest.raises(OutputError, match="supports locks"), lock_output(tmp_path / "model"):
         pass
 
 
@@ -329,7 +329,7 @@ def test_the_working_directory_and_what_is_above_it_are_refused(tmp_path, monkey
     (tmp_path / "a" / "b").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "a" / "b")
     for target in (tmp_path / "a" / "b", tmp_path / "a", tmp_path):
-        with pytest.raises(OutputError, match="working directory or above"):
+        with pytest.raises(OutputError, match="working directory or contains"):
             check_place(target)
 
 

@@ -25,7 +25,7 @@ def sweep(tmp_path, monkeypatch):
     return sweep
 
 
-def test_jobs_come_in_order_and_a_lost_one_is_told(sweep):
+def test_jobs_are_in_order_and_a_lost_one_is_reported(sweep):
     jobs = list(sweep.jobs())
     assert [job.number for job in jobs] == list(range(12))
     assert [job.number for job in jobs if job.status == "passed"] == [0, 10]
@@ -37,7 +37,7 @@ def test_jobs_come_in_order_and_a_lost_one_is_told(sweep):
     assert (never.model, never.overrides) == ("m11", ["model=m11"])
 
 
-def test_a_job_gets_no_list_of_all_jobs_and_unpickling_leaves_the_process_alone(sweep, tmp_path, monkeypatch):
+def test_a_job_gets_no_job_list_and_unpickling_has_no_side_effects(sweep, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sent = pickle.dumps(sweep)
     assert len(sent) < 1000

@@ -12,7 +12,7 @@ def test_plain_values_stand_in_the_name(override, expected):
     assert _short(override) == expected
 
 
-def test_values_that_lose_something_are_told_apart():
+def test_shortened_values_stay_distinct():
     one, two = _short("checkpoint=one/a.pth"), _short("checkpoint=two/a.pth")
     assert one != two
     assert one.startswith("checkpoint=a.pth-")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 SIBLING = "classifier"
-"""The classifier of a model that keeps it beside the encoder, whose own ``mlp_head`` was then not trained."""
+"""The classifier of a model that keeps it beside the encoder; the encoder's own ``mlp_head`` was then never trained."""
 
 _CITATION = """\
 @inproceedings{gong21b_interspeech,
@@ -35,7 +35,7 @@ _CITATION = """\
 
 
 class Ast:
-    """See :class:`ast2hf.families.base.Family`. Models that differ in little inherit from it."""
+    """See :class:`ast2hf.families.base.Family`. Similar families inherit from it."""
 
     name = "ast"
     title = "Audio Spectrogram Transformer"
@@ -89,12 +89,12 @@ class Ast:
 
 
 def has_sibling(shapes: Mapping[str, Sizes]) -> bool:
-    """Whether a classifier lies beside the encoder."""
+    """Whether there is a classifier beside the encoder."""
     return heads.why_not(shapes, SIBLING) is None
 
 
 def square(shapes: Mapping[str, Sizes]) -> bool:
-    """Whether ``shapes`` have what each AST has, with patches as long as high."""
+    """Whether ``shapes`` have the tensors of an AST with square patches."""
     rows, columns = sizes.kernel(table.PREFIX, shapes)
     return all(name in shapes for name in Ast.anchors) and rows == columns
 

@@ -27,7 +27,8 @@ class KaldiFbank:
         """Features of shape (1, max_length, num_mel_bins) of ``waveform``, float32 of shape (samples,) in [-1, 1].
 
         The mean is removed, the Kaldi filter bank applied, and the result padded with zeros or cut to ``max_length``
-        frames before it is normalised, so that padding is not zero at the end: this is how the models were trained.
+        frames. It is normalised after padding, so the padding is not zero in the end: that is how the models were
+        trained.
         """
         import torch.nn.functional as F
 

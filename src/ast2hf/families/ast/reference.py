@@ -14,7 +14,7 @@ from ast2hf.families.geometry import Geometry
 def build(
     geometry: Geometry, state_dict: Mapping[str, Tensor], pooling: str, classifier: str, head_norm: str | None
 ) -> transformer.Transformer:
-    """The original over the tensors of ``state_dict``, used in place. ``classifier``: the name of its head."""
+    """The original model on the tensors of ``state_dict``, without copying. ``classifier``: the name of its head."""
     shapes = {name: tuple(tensor.shape) for name, tensor in state_dict.items()}
     return transformer.build(
         geometry,

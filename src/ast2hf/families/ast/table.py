@@ -18,7 +18,7 @@ def table(
 ) -> Table:  # fmt: skip
     """See :meth:`ast2hf.families.base.Family.table`. ``classifier``: the name of the module that is the head.
 
-    ``projection``: the rule for a kernel that is not square. ``drops``: what the family alone has and does not need.
+    ``projection``: the rule for a kernel that is not square. ``drops``: unneeded tensors that only this family has.
     """
     positions = rename(POSITIONS, vit.POSITIONS, (1, "positions", "hidden"))
     encoder = vit.encoder(PREFIX, positions, projection)

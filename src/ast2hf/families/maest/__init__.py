@@ -1,7 +1,7 @@
-"""MAEST of Alonso-Jiménez, Serra and Bogdanov (2023), distilled: PaSST for music, on other features.
+"""MAEST of Alonso-Jiménez, Serra and Bogdanov (2023), distilled: PaSST for music, with other features.
 
-Facts alone from palonso/MAEST a5404c2, whose code is under the AGPL. A model that was trained with separate heads is
-used as the others are: the mean of both tokens, and the first head.
+Only facts are taken from palonso/MAEST a5404c2, because its code is under the AGPL. A model trained with separate heads
+is used like the others: the mean of both tokens, and the first head.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ast2hf.families.front_ends import DescribedFeatures
 from ast2hf.families.passt import Passt
 from ast2hf.mapping.rules import Drop
 
-_BUFFER = "constant of the front end, which is no part of the model"
+_BUFFER = "constant of the front end, which is not part of the model"
 
 _CITATION = """\
 @inproceedings{alonso2023efficient,
@@ -46,12 +46,12 @@ class Maest(Passt):
             num_mel_bins=bands,
             max_length=sizes.given(variant, "max_length"),
             frame_shift_ms=16.0,
-            features=f"log10(1 + 10,000 m), where m are {bands} mel bands on Slaney's scale of an STFT of 512 with a "
+            features=f"log10(1 + 10,000 m), where m are {bands} mel bands (Slaney's scale) of a 512-point STFT with a "
             "hop of 256 samples",
             normalisation="(x - 2.06755686) / (2 * 1.26829282)",
             mean=2.06755686,
             std=1.26829282,
-            not_expressible="ASTFeatureExtractor computes Kaldi's filter bank and its natural logarithm, with other "
+            not_expressible="ASTFeatureExtractor computes the natural logarithm of Kaldi's filter bank, with different "
             "windows",
         )
 

@@ -1,8 +1,8 @@
-"""PaSST of Koutini, Schlüter, Eghbal-zadeh and Widmer (2022), distilled: the form of all published models.
+"""PaSST of Koutini, Schlüter, Eghbal-zadeh and Widmer (2022), distilled, as in all published models.
 
-Source: kkoutini/PaSST 2a5c818, models/passt.py and models/preprocess.py. The transformer is AST's. Its positions are
-the sum of one for each row of frequency and one for each column of time; a shorter input takes the first columns.
-Patches are left out in training alone.
+Source: kkoutini/PaSST 2a5c818, models/passt.py and models/preprocess.py. The transformer is AST's. Each position is the
+sum of one embedding per frequency row and one per time column; a shorter input uses the first columns. Patches are
+dropped only in training.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _CITATION = """\
 
 
 class Passt:
-    """See :class:`ast2hf.families.base.Family`. A family that is built alike is a subclass with other figures.
+    """See :class:`ast2hf.families.base.Family`. A family with the same structure is a subclass with other sizes.
 
     ``drops``: tensors that its forward does not use, besides those of PaSST. ``published``: rows, columns and labels of
-    its published models where rows alone leave open which family a file is of: 9 are 128 bins at a stride of 14, and 96
-    at 10.
+    its published models, for cases in which the rows alone do not identify the family: 9 rows come from 128 bins at a
+    stride of 14, but also from 96 bins at 10.
     """
 
     name = "passt"
@@ -69,14 +69,14 @@ class Passt:
         return sums and square and bool(self._frequency_strides(shapes)) and not self._of_another(shapes)
 
     def _of_another(self, shapes: Mapping[str, Sizes]) -> bool:
-        """Whether the sizes are those of a published model of a family that is built alike."""
+        """Whether the sizes are those of a published model of another family with the same structure."""
         labels = shapes.get(f"{table.HEAD}.1.weight", (0,))[:1]
         size = (shapes[table.ROWS][2], shapes[table.COLUMNS][3], *labels)
         kinds: tuple[type[Passt], ...] = (Passt, *Passt.__subclasses__())
         return any(size in kind.published for kind in kinds if kind is not type(self))
 
     def _frequency_strides(self, shapes: Mapping[str, Sizes]) -> list[int]:
-        """Those that give as many rows. The authors count bins // stride; the convolution must come to the same."""
+        """Those that give this number of rows, both by the authors' count (bins // stride) and by the convolution."""
         rows = shapes[table.ROWS][2]
         return [
             stride
@@ -85,7 +85,7 @@ class Passt:
         ]
 
     def readings(self, variant: Variant, shapes: Mapping[str, Sizes]) -> tuple[Reading, ...]:
-        """Every pair of strides, and the lengths that the authors' count, frames // stride, makes these columns of."""
+        """Every pair of strides, with the lengths for which the authors' count, frames // stride, gives the columns."""
         rows, columns = shapes[table.ROWS][2], shapes[table.COLUMNS][3]
         return tuple(
             Reading(frequency, time, rows, columns, columns * time, columns * time + PATCH - 1, cut=True)
@@ -107,9 +107,9 @@ class Passt:
         if geometry.time_patches > available:
             longest = PATCH - 1 + available * geometry.time_stride
             raise ConfigurationError(
-                f"{geometry.max_length} frames are {geometry.time_patches} patches in time, and the checkpoint has "
-                f"positions for {available}, which are cut for a shorter input and never stretched for a longer one",
-                f"give model.max_length or resize.max_length of at most {longest}, and longer recordings in parts",
+                f"{geometry.max_length} frames make {geometry.time_patches} patches in time, but the checkpoint has "
+                f"positions for only {available}, which can be cut for a shorter input but not stretched",
+                f"set model.max_length or resize.max_length to at most {longest}, and split longer recordings",
             )
         return geometry
 
@@ -126,14 +126,14 @@ class Passt:
             num_mel_bins=bands,
             max_length=sizes.given(variant, "max_length"),
             frame_shift_ms=10.0,
-            features=f"natural logarithm of 1e-5 plus the power in {bands} mel bands from 0 to 15,000 Hz, after a "
-            "pre-emphasis of the whole signal; STFT of 1,024, centred, with a window of 800 and a hop of 320 samples "
-            "(160 or 100 for the models that are named hop160 and hop100)",
+            features=f"natural logarithm of 1e-5 plus the power in {bands} mel bands from 0 to 15,000 Hz, after "
+            "pre-emphasis of the whole signal; centred 1,024-point STFT with a window of 800 and a hop of 320 samples "
+            "(160 or 100 for the models named hop160 and hop100)",
             normalisation="(x + 4.5) / 5",
             mean=-4.5,
             std=2.5,
-            not_expressible="ASTFeatureExtractor removes the mean of each frame, and has other edges and another mel "
-            "range",
+            not_expressible="ASTFeatureExtractor removes the mean of each frame, and has different edges and a "
+            "different mel range",
         )
 
     def reference(

@@ -14,7 +14,7 @@ from ast2hf.families.passt.table import COLUMNS, HEAD, ROWS, TOKENS
 def build(
     geometry: Geometry, state_dict: Mapping[str, Tensor], pooling: str, head_norm: str | None
 ) -> transformer.Transformer:
-    """The original over the tensors of ``state_dict``, used in place but for the positions, which are added up."""
+    """The original model on the tensors of ``state_dict``, without copying, except for the summed positions."""
     shapes = {name: tuple(tensor.shape) for name, tensor in state_dict.items()}
     return transformer.build(
         geometry,

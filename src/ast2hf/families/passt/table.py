@@ -13,13 +13,13 @@ TOKENS = "new_pos_embed"
 ROWS = "freq_new_pos_embed"
 COLUMNS = "time_new_pos_embed"
 
-_SECOND = "classifier of the distillation token; the forward takes the mean of both tokens and the other classifier"
+_SECOND = "classifier of the distillation token; the forward uses only the other one, on the mean of both tokens"
 
 
 def table(
     head: str, shapes: Mapping[str, Sizes], exact_epsilon: bool, drops: tuple[Drop, ...], head_norm: str | None
 ) -> Table:
-    """See :meth:`ast2hf.families.base.Family.table`. ``drops``: besides what all of these drop."""
+    """See :meth:`ast2hf.families.base.Family.table`. ``drops``: in addition to what all these families drop."""
     columns = shapes[COLUMNS][3] if COLUMNS in shapes else "columns"
     positions = Rule(
         (TOKENS, ROWS, COLUMNS),

@@ -1,9 +1,9 @@
-"""Patch-Mix contrastive learning of Bae et al. (2023), and its descendants: an AST with its classifier elsewhere.
+"""Patch-Mix contrastive learning of Bae et al. (2023) and its descendants: an AST with its classifier elsewhere.
 
-A file has the encoder under ``model`` and the trained classifier under ``classifier``, of which the latter is here
-``classifier.{0,1}.*`` beside the encoder's names. The ``mlp_head`` of the encoder has the right shapes, but was never
-trained. The encoder is AST's; that it was built with frequency and time exchanged, and is fed 128 bins all the same,
-changes no token.
+A file has the encoder under ``model`` and the trained classifier under ``classifier``; here, the latter appears as
+``classifier.{0,1}.*`` beside the encoder's names. The encoder's ``mlp_head`` has the right shapes, but was never
+trained. The encoder is AST's. It was built with frequency and time exchanged, yet is fed 128 bins; that changes no
+token.
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ from ast2hf.families.vit import inside
 from ast2hf.mapping.ops import Sizes
 from ast2hf.mapping.rules import Table
 
-_UNTRAINED = (
-    "classifier of the encoder's class, which Patch-Mix does not train; the trained one lies beside the encoder"
-)
+_UNTRAINED = "the encoder's built-in classifier, which Patch-Mix does not train; the trained one is beside the encoder"
 
 _CITATION = """\
 @inproceedings{bae23_interspeech,

@@ -1,8 +1,8 @@
 """SSAST of Gong, Lai, Chung and Glass (2022), the self-supervised AST, pretrained or fine-tuned by its authors' code.
 
-Two families in one folder. With square patches its files have AST's names and shapes; with patches of one frame pair
-over all bins ("frame"), the kernel becomes square by columns of zeros, which read as many frames more and ignore them.
-Its recipes fine-tune by averaging the patches (``ft_avgtok``), its default is AST's two class tokens (``ft_cls``).
+Two families in one folder. With square patches, its files have AST's names and shapes. With patches of two frames over
+all bins ("frame"), the kernel is made square with columns of zeros, which read that many more frames and ignore them.
+Its recipes fine-tune with the average of the patches (``ft_avgtok``); its default is the two class tokens (``ft_cls``).
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FRAMES = 2
-"""Frames that a patch of the frame kind spans, in all published models."""
+"""Frames spanned by a patch of the frame kind, in all published models."""
 
-_SIZES = "size of the spectrograms of the pretraining"
-_MASK = "what masked patches were replaced with in the pretraining"
+_SIZES = "spectrogram size used in pretraining"
+_MASK = "embedding that replaced masked patches in pretraining"
 _TASK = "layer of the pretraining task"
 
 _STORED = {"num_mel_bins": "p_input_fdim", "max_length": "p_input_tdim"}
@@ -37,7 +37,7 @@ _STORED = {"num_mel_bins": "p_input_fdim", "max_length": "p_input_tdim"}
 _PRETRAINING = {
     "p_input_fdim": _SIZES, "p_input_tdim": _SIZES, "mask_embed": _MASK, "cpredlayer": _TASK, "gpredlayer": _TASK,
 }  # fmt: skip
-"""The beginning of the names that pretraining leaves, and why the forward does not need them."""
+"""Prefixes of the tensors left over from pretraining, and why the forward does not need them."""
 
 _CITATION = """\
 @inproceedings{gong2022ssast,
@@ -66,7 +66,7 @@ class Ssast(Ast):
         self, pooling: str, shapes: Mapping[str, Sizes], head_norm: str | None = None
     ) -> Mapping[str, str | None]:
         if pretrained(shapes):
-            return {CLASSIFICATION: "the checkpoint is of the pretraining, which has no classifier", NO_HEAD: None}
+            return {CLASSIFICATION: "the checkpoint comes from pretraining and has no classifier", NO_HEAD: None}
         reason = AVERAGES_PATCHES if pooling == MEAN else heads.why_not(shapes, self.classifier, head_norm)
         return {CLASSIFICATION: reason, NO_HEAD: None}
 
@@ -81,25 +81,25 @@ class Ssast(Ast):
         )  # fmt: skip
 
     def stored(self, values: Values) -> Mapping[str, int]:
-        """Those of the pretraining."""
+        """The input sizes that pretraining stored."""
         found = {key: values(name) for key, name in _STORED.items()}
         return {key: int(value) for key, value in found.items() if value is not None and _is_size(value)}
 
     @property
     def projection(self) -> Rule | None:
-        """The rule for the kernel, where it is not square."""
+        """The rule for the kernel, if it is not square."""
         return None
 
 
 class SsastFrame(Ssast):
-    """Patches of FRAMES frames over all bins. In the terms of Hugging Face's AST a patch is as long as high.
+    """Patches of FRAMES frames over all bins; Hugging Face's AST only has square ones.
 
-    ``max_length`` and ``time_stride`` of a variant are the authors', whose frequency stride says nothing: there is one
-    row.
+    ``max_length`` and ``time_stride`` of a variant are the authors'; their frequency stride is meaningless, as there is
+    only one row.
     """
 
     name = "ssast_frame"
-    title = "SSAST with patches of frames"
+    title = "SSAST (frame patches)"
 
     def fits(self, shapes: Mapping[str, Sizes]) -> bool:
         rows, columns = sizes.kernel(PREFIX, shapes)
@@ -123,7 +123,7 @@ def pretrained(shapes: Mapping[str, Sizes]) -> bool:
 
 
 def _is_size(value: NDArray[Any]) -> bool:
-    """Whether it is one whole number; a file may hold anything under the name."""
+    """Whether it is a single whole number; a file may hold anything under that name."""
     return value.shape == () and float(value).is_integer()
 
 

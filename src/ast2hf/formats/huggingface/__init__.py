@@ -1,4 +1,4 @@
-"""The Hugging Face model folder: a safetensors file that transformers loads, and what it needs beside it."""
+"""The Hugging Face model folder: a safetensors file that transformers loads, with its configuration files."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """config.json and preprocessor_config.json as plain data.
 
-Written out key by key, not taken from a transformers class, so that the bytes do not depend on the installed version;
-4.57 and 5.23 read the same from them (tests/compat).
+Written key by key instead of by a transformers class, so that the bytes do not depend on the installed version;
+4.57 and 5.23 read them alike (tests/compat).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ast2hf.local_files import read_file
 from ast2hf.results import NO_HEAD
 
 ARCHITECTURES = {CLASSIFICATION: "ASTForAudioClassification", NO_HEAD: "ASTModel"}
-"""By ``model.head``, the class of transformers that the folder is of."""
+"""The transformers class of the folder, by ``model.head``."""
 
 
 _DEFAULT_LABELS = 2
@@ -29,13 +29,13 @@ _DEFAULTS = {
     "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072, "patch_size": 16,
     "frequency_stride": 10, "time_stride": 10, "max_length": 1024, "num_mel_bins": 128,
 }  # fmt: skip
-"""Of transformers' ASTConfig, which may leave them out of a file."""
+"""Defaults of transformers' ASTConfig, which may be left out of the file."""
 
 _NORMALISATION = {"mean": -4.2677393, "std": 4.5689974}
 """Of transformers' ASTFeatureExtractor, likewise."""
 
 _MAX_JSON = 64 << 20
-"""Bytes of a JSON file of a folder. A configuration with 527 classes has 40 KB."""
+"""Bytes of a JSON file in a folder. A configuration with 527 classes has 40 KB."""
 
 
 def config(spec: Spec) -> dict[str, Any]:
@@ -87,20 +87,20 @@ def preprocessor_config(spec: Spec) -> dict[str, Any]:
 
 
 def read_head(folder: Path) -> str:
-    """Which head the model of ``folder`` has, as in ``model.head``. Raises InputError where it holds another model."""
+    """The head of the model in ``folder``, as in ``model.head``. Raises InputError if it holds another model."""
     architectures = read(folder).get("architectures")
     architecture = str(architectures[0]) if isinstance(architectures, list) and architectures else "unknown model"
     by_class = {name: head for head, name in ARCHITECTURES.items()}
     if architecture not in by_class:
         raise InputError(
-            f"{printable(folder.name)} holds a {printable(architecture)}, not an Audio Spectrogram Transformer",
-            f"give a folder of one of: {', '.join(by_class)}",
+            f"{printable(folder.name)} is not an Audio Spectrogram Transformer ({printable(architecture)})",
+            f"use a folder of one of: {', '.join(by_class)}",
         )
     return by_class[architecture]
 
 
 def read_labels(folder: Path) -> tuple[str, ...] | None:
-    """The names of the classes, in order; None where the model has none. Raises InputError."""
+    """The names of the classes, in order; None if the model has none. Raises InputError."""
     names = read(folder).get("id2label")
     if not isinstance(names, dict) or not all(str(i) in names for i in range(len(names))):
         return None
@@ -108,15 +108,15 @@ def read_labels(folder: Path) -> tuple[str, ...] | None:
 
 
 def read_geometry(folder: Path) -> Geometry:
-    """The sizes of the model of ``folder``. Raises InputError, ConfigurationError."""
+    """The sizes of the model in ``folder``. Raises InputError, ConfigurationError."""
     value = read(folder)
     keys = [field.name for field in fields(Geometry) if field.name not in ("num_labels", "mlp_size")]
     found: dict[str, Any] = {key: value.get(key, _DEFAULTS.get(key)) for key in [*keys, "intermediate_size"]}
     for key, size in found.items():
         if type(size) is not int:
             raise InputError(
-                f"{CONFIG} of {printable(folder.name)} has no whole number as {key} ({printable(size, 40)})",
-                "give the folder as save_pretrained() wrote it",
+                f"{key} in {CONFIG} of {printable(folder.name)} is not a whole number ({printable(size, 40)})",
+                "use the folder as save_pretrained() wrote it",
             )
     labels = None
     if read_head(folder) == CLASSIFICATION:
@@ -125,13 +125,13 @@ def read_geometry(folder: Path) -> Geometry:
 
 
 def read_epsilon(folder: Path) -> float:
-    """``layer_norm_eps`` of the model of ``folder``."""
+    """``layer_norm_eps`` of the model in ``folder``."""
     value = read(folder).get("layer_norm_eps", 1e-12)
     return float(value) if isinstance(value, int | float) else 1e-12
 
 
 def read_problem_type(folder: Path) -> str:
-    """``problem_type`` of the model of ``folder``; multi-label where it has none."""
+    """``problem_type`` of the model in ``folder``; multi-label if it has none."""
     return str(read(folder).get("problem_type") or MULTI_LABEL)
 
 
@@ -145,7 +145,7 @@ def read_normalisation(folder: Path) -> tuple[float, float] | None:
 
 
 def read(folder: Path, name: str = CONFIG) -> dict[str, Any]:
-    """The JSON object in a file of ``folder``. Raises InputError where there is none."""
+    """The JSON object in a file of ``folder``. Raises InputError if there is none."""
     try:
         found = json.loads(read_file(folder / name, _MAX_JSON))
     except (OSError, ValueError) as error:
@@ -153,6 +153,6 @@ def read(folder: Path, name: str = CONFIG) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InputError(
             f"{printable(folder.name)} has no readable {name} ({printable(found, 100)})",
-            "give the folder or the Hub id of a model as folder=…",
+            "set folder=… to a model folder or Hub id",
         )
     return found

@@ -1,4 +1,4 @@
-"""The feature extractor of a folder, as its users load it. Imports less of transformers than loading a model does."""
+"""The feature extractor of a folder, as its users load it. Imports less of transformers than loading a model."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ torchaudio_guard.install()  # before transformers looks for torchaudio
 
 from transformers import AutoFeatureExtractor  # noqa: E402
 from transformers.models.audio_spectrogram_transformer import (  # noqa: E402
-    feature_extraction_audio_spectrogram_transformer,  # noqa: F401  which the class above imports once it is used
+    feature_extraction_audio_spectrogram_transformer,  # noqa: F401  AutoFeatureExtractor would import it on use
 )
 
 
 def features(folder: Path, waveform: Tensor, sampling_rate: int) -> Tensor:
-    """(1, frames, bins) of ``waveform``, (samples,) in [-1, 1]. Raises InputError where ``folder`` has no extractor.
+    """Features (1, frames, bins) of ``waveform``, (samples,) in [-1, 1].
 
-    Raises VerificationError where it has one that does not take such a waveform.
+    Raises InputError if ``folder`` has no extractor, VerificationError if it does not accept such a waveform.
     """
     return _extract(_file(folder), waveform, sampling_rate)
 
 
 def extractor(folder: Path, sampling_rate: int) -> Callable[[Tensor], Tensor]:
-    """:func:`features` of many waveforms, none of which is kept. Raises what that raises."""
+    """:func:`features` for many waveforms, without caching them. Raises the same errors."""
     return partial(_apply, _load(_file(folder), sampling_rate), sampling_rate)
 
 
 @dataclass(frozen=True)
 class _Extractor:
-    """A feature extractor is what its file says, wherever that lies."""
+    """A feature extractor, identified by the content of its file rather than by its place."""
 
     content: bytes
     folder: Path = field(compare=False)
@@ -48,7 +48,7 @@ class _Extractor:
 def _file(folder: Path) -> _Extractor:
     path = folder / PREPROCESSOR
     if not path.exists():
-        raise InputError(f"{printable(folder.name)} has no {PREPROCESSOR}", "save the feature extractor, too")
+        raise InputError(f"{printable(folder.name)} has no {PREPROCESSOR}", "save the feature extractor there, too")
     return _Extractor(path.read_bytes(), folder)
 
 
@@ -64,8 +64,8 @@ def _load(extractor_file: _Extractor, sampling_rate: int) -> Any:
         fits = bool(own == sampling_rate)
     if not fits:
         raise VerificationError(
-            f"the folder's feature extractor takes {printable(own, 40)} samples a second, and the model was trained at "
-            f"{sampling_rate}",
+            f"the folder's feature extractor expects {printable(own, 40)} Hz, but the model was trained at "
+            f"{sampling_rate} Hz",
             f"correct sampling_rate in its {PREPROCESSOR}",
         )
     return loaded
@@ -80,7 +80,7 @@ def _apply(loaded: Any, sampling_rate: int, waveform: Tensor) -> Tensor:
 
 @contextmanager
 def _working() -> Iterator[None]:
-    """Raise VerificationError for whatever happens: a folder that somebody else made may say anything."""
+    """Turn any error inside into a VerificationError: a folder from someone else may contain anything."""
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The written folder as its users load it: ``from_pretrained``, and nothing but."""
+"""The written folder as its users load it: only through ``from_pretrained``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ torchaudio_guard.install()  # before transformers looks for torchaudio
 
 from transformers import AutoModel, AutoModelForAudioClassification  # noqa: E402
 
-# What the two classes above import only once they are used; here, the time counts as that of an import.
+# The two classes above would import this on use; here, it counts as import time.
 from transformers.models.audio_spectrogram_transformer import modeling_audio_spectrogram_transformer  # noqa: E402, F401
 from transformers.utils import is_flash_attn_2_available, logging  # noqa: E402
 
@@ -41,7 +41,7 @@ class HuggingFaceModel:
 
     def __call__(self, features: Tensor) -> Activations:
         encoded: list[Any] = []
-        # The names of the modules differ between versions of transformers; what the encoder returns does not.
+        # Module names differ between versions of transformers; the outputs of the encoder do not.
         hook = self.model.base_model.register_forward_hook(lambda _, __, outputs: encoded.append(outputs))
         try:
             outputs = self.model(features, output_hidden_states=True)
@@ -85,9 +85,9 @@ def _no_flash(device: torch.device) -> str | None:
 
 
 def load(folder: Path, device: torch.device, dtype: str = "float32") -> HuggingFaceModel:
-    """The model of ``folder`` on ``device``. Raises VerificationError where transformers cannot load it.
+    """The model in ``folder`` on ``device``. Raises VerificationError if transformers cannot load it.
 
-    ``dtype``: what it computes in, by its name in torch.
+    ``dtype``: of its computation, named as in torch.
     """
     auto = AutoModelForAudioClassification if config.read_head(folder) == CLASSIFICATION else AutoModel
     try:
@@ -100,7 +100,7 @@ def load(folder: Path, device: torch.device, dtype: str = "float32") -> HuggingF
             raise
         raise VerificationError(
             f"transformers cannot load the folder ({printable(type(error).__name__)}: {printable(error)})",
-            "if ast2hf wrote it, this is a defect of the conversion: please report it",
+            "if ast2hf wrote the folder, please report this bug",
         ) from error
     names = {key: tuple(sorted(str(name) for name in value)) for key, value in info.items()}
     loading = LoadingInfo(names["missing_keys"], names["unexpected_keys"], names["mismatched_keys"])
@@ -109,7 +109,7 @@ def load(folder: Path, device: torch.device, dtype: str = "float32") -> HuggingF
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the progress bars and warnings of transformers, for a while."""
+    """Suppress the progress bars and warnings of transformers inside this context."""
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()

@@ -1,8 +1,8 @@
-"""Write ``model.safetensors``: bytes of the source file where a tensor is copied, computed tensors beside them.
+"""Write ``model.safetensors``: bytes copied from the source file, and computed tensors.
 
-Format: 8 bytes length of the header (little-endian), the header as JSON padded with spaces to a multiple of 8, the
-tensors without gaps (safetensors' own README). What is copied goes through one small buffer: safetensors' own writer
-would need every tensor in memory or mapped.
+Format: 8 bytes with the length of the header (little-endian), the header as JSON padded with spaces to a multiple of 8,
+the tensors without gaps (safetensors' own README). Copied bytes pass through one small buffer, whereas safetensors' own
+writer would need every tensor in memory or mapped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ITEMSIZE = ITEMSIZE["float32"]
 
 
 def header(plan: Plan) -> bytes:
-    """Length and header for the targets of ``plan``, in its order."""
+    """The length field and the header for the targets of ``plan``, in its order."""
     entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
     position = 0
     for name, shape in plan.targets.items():
