@@ -195,7 +195,7 @@ def test_too_large_a_batch(cli, sounds, monkeypatch, came_out):
     monkeypatch.setattr(loading.HuggingFaceModel, "logits", lambda *_: torch.empty(1 << 50))
     conversion, error = attempted(settings(cli, sounds, "data.batch_size=32"))
     assert isinstance(error, ConfigurationError)
-    assert "give data.batch_size=16" in str(error)
+    assert "set data.batch_size=16" in str(error)
     assert conversion.folder is None
     assert not (cli.folder / "model").exists()
     came_out(error)
