@@ -99,7 +99,7 @@ fuzz: .venv/fuzz-ready
 
 # The documentation site, into outputs/site; whatever mkdocs warns of is an error.
 docs: .venv/docs-ready
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	$(PYTEST) tests/integration/test_site.py
 
 # Wheel and sdist, and whether they work for somebody who has nothing else: in a fresh environment (some minutes).

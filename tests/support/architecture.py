@@ -95,7 +95,8 @@ def draw(uses: Mapping[str, set[str]]) -> str:
     height = len(rows) * _ROW - (_ROW - _HEIGHT) + 2 * _MARGIN
     places = dict(_places(rows, width))
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="15">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
+        'font-size="15">',
         "<title>The parts of ast2hf and which uses which</title>",
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
         '<path d="M0 0 8 4 0 8z" fill="#5c6bc0"/></marker></defs>',
@@ -109,7 +110,8 @@ def draw(uses: Mapping[str, set[str]]) -> str:
         fill, box = ("#eceff1", width - 2 * _MARGIN) if part == FOUNDATION else ("#e8eaf6", _BOX)
         lines.append(
             f'<rect x="{x - box / 2:g}" y="{y:g}" width="{box:g}" height="{_HEIGHT}" rx="6" fill="{fill}" '
-            f'stroke="#5c6bc0"/><text x="{x:g}" y="{y + 24:g}" text-anchor="middle" fill="#1a237e">{escape(part)}</text>'
+            f'stroke="#5c6bc0"/>'
+            f'<text x="{x:g}" y="{y + 24:g}" text-anchor="middle" fill="#1a237e">{escape(part)}</text>'
         )
     return "\n".join([*lines, "</svg>"]) + "\n"
 
