@@ -143,8 +143,6 @@ class Reader:
             return []
         given = {word.partition("=")[0] for word in words}
         more = [] if "tracking.log_model=true" in words else ["tracking=off"]
-        if not given & {"task", "overwrite", "skip_existing", "output_dir", "dry_run"}:
-            more.append("overwrite=true")
         if {"model=custom", "task=inspect", "task=restore"} & set(words):
             return more
         more += [o for o in TINY_OVERRIDES[1:] if o.partition("=")[0] not in given]
@@ -198,7 +196,7 @@ def trained(cli):
     """A folder as a training leaves it, with the names of the pages."""
     for name, seed in (("best_audio_model.pth", 1), ("a.pth", 2), ("b.pth", 3), ("my model, lr=1e-5.pth", 4)):
         synthetic.write(cli.folder / name, AST, ESC50, seed)
-    synthetic.write(cli.folder / "file.pth", AST, TINY, 5)
+    synthetic.write(cli.folder / "file.pth", AST, replace(TINY, frequency_stride=10, time_stride=10), 5)
     rows = [f"{i},/m/{i},Sound {i}" for i in range(50)]
     (cli.folder / "labels.csv").write_text("\n".join(["index,mid,display_name", *rows]))
     soundfile.write(cli.folder / "clip.wav", np.zeros(16_000, np.float32), 16_000)
