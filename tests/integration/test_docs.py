@@ -7,6 +7,7 @@ least composed.
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -199,9 +200,25 @@ def trained(cli):
     synthetic.write(cli.folder / "file.pth", AST, replace(TINY, frequency_stride=10, time_stride=10), 5)
     rows = [f"{i},/m/{i},Sound {i}" for i in range(50)]
     (cli.folder / "labels.csv").write_text("\n".join(["index,mid,display_name", *rows]))
-    soundfile.write(cli.folder / "clip.wav", np.zeros(16_000, np.float32), 16_000)
+    data_sets(cli.folder)
     (cli.folder / "mine" / "model").mkdir(parents=True)
     return cli
+
+
+def data_sets(folder: Path) -> None:
+    """Ten clips, as a manifest in the authors' form lists them, and as ESC-50 is unpacked."""
+    esc50 = folder / "ESC-50-master"
+    for name in ("audio", "meta"):
+        (esc50 / name).mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for n in range(10):
+        waveform = random.normal(0, 0.1, 3200).astype(np.float32)
+        soundfile.write(esc50 / "audio" / f"{n}.wav", waveform, 16_000)
+    soundfile.write(folder / "clip.wav", waveform, 16_000)
+    rows = [f"{n}.wav,{1 + n % 2},{n},Sound {n}" for n in range(10)]
+    (esc50 / "meta" / "esc50.csv").write_text("\n".join(["filename,fold,target,category", *rows]))
+    clips = [{"wav": f"ESC-50-master/audio/{n}.wav", "labels": f"/m/{n}"} for n in range(10)]
+    (folder / "eval.json").write_text(json.dumps({"data": clips}))
 
 
 def name(page: Path) -> str:
