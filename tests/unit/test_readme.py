@@ -63,6 +63,11 @@ def test_the_pages_have_all_variants_and_families():
     assert [f for f in FAMILIES if f"`{f}`" not in PAGES["families.md"]] == []
 
 
+def test_the_example_of_a_variant_is_the_file():
+    (shown,) = re.findall(r"(?s)```yaml\n(.*?)```", PAGES["extending.md"])
+    assert shown == (ROOT / "conf" / "model" / "ast_16_16.yaml").read_text(encoding="utf-8")
+
+
 def test_the_settings_that_pages_name_exist():
     of_hydra = {"hydra.launcher.n_jobs", "hydra.launcher.partition"}
     of_torch_and_passt = {"strict", "elementwise_affine", "distilled"}
