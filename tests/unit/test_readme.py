@@ -54,8 +54,8 @@ def test_the_page_of_the_proof_has_all_checks_and_their_tolerances():
 
 
 def shown(bounds):
-    rtol = f" + {bounds['rtol']:.0e} of the value" if "rtol" in bounds else ""
-    return f"{bounds['atol']:.0e}{rtol}".replace("e-0", "e-")
+    rtol = f" + {bounds['rtol']:.1e} of the value" if "rtol" in bounds else ""
+    return f"{bounds['atol']:.1e}{rtol}".replace(".0e", "e").replace("e-0", "e-")
 
 
 def test_the_pages_have_all_variants_and_families():
