@@ -50,7 +50,6 @@ ONLY_COMPOSED = {
     "scale=ray": "Ray; tests/integration/test_launchers.py runs it",
     "scale=joblib": "processes; tests/integration/test_launchers.py runs it",
     "always": "the official checkpoint",
-    "data=": "a data set; tests of evaluation/ run it",
 }
 """What needs more than this machine has, or more time than a test should take."""
 
