@@ -37,6 +37,7 @@ _OTHER_EACH_TIME = (
     (r"storage \d+", "storage KEY"),
     (r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_\d+_", "TIME_PID_"),
     (r"\.[0-9a-f]{12}\.(staging|scratch)", r".TOKEN.\1"),
+    (r"evaluations/[0-9a-f]{16,}", "evaluations/KEY"),
 )
 
 
