@@ -146,14 +146,14 @@ def test_slurm_local(cli):
     assert threads(cli) == ["1"] * 4
 
 
-def test_the_loop_of_the_readme_for_many_checkpoints(cli):
+def test_the_loop_of_the_page_for_many_checkpoints(cli):
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs pip install 'ast2hf[slurm]'")
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (loop,) = (block for block in readme.split("```") if "split -l 500" in block)
+    page = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    (loop,) = (block.removeprefix("bash") for block in page.split("```") if "split -l 500" in block)
     own = "model.frequency_stride=16 model.time_stride=16 model.max_length=64"
     for told, here in (
         ("split -l 500", "split -l 2"),
-        ("python convert.py", f"{sys.executable} {ROOT / 'convert.py'}"),
+        ("    ast2hf ", f"    {sys.executable} {ROOT / 'convert.py'} "),
         ("scale=slurm", "scale=slurm_local"),
         ("/shared/ast2hf", "shared"),
         ("tracking.uri=http://tracking-host:5000", "audio=packaged tracking=off " + own),

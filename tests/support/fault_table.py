@@ -1,4 +1,5 @@
-"""The table of faults: what each of the numbered bad inputs gets. ``make faults`` prints it.
+"""The table of faults: what each of the numbered bad inputs gets. ``make faults`` prints it, and compares the page with
+docs/faults.md.
 
 A test of a case is marked ``@pytest.mark.fault(number, "what was done")`` and gives ``came_out`` what it measured. A
 case may have several tests; its row shows what the first measured, and passes when all pass. Where several processes
@@ -18,6 +19,15 @@ from support.result import Result
 
 CASES = range(1, 141)
 
+_PAGE = """\
+# Faults
+
+What each kind of bad input and broken surrounding gets. `make faults` makes this page: each row is what a test saw, and
+the tests fail where it is neither a clean error nor a proved model. Where a case has several tests, its row shows the
+first. [Errors](errors.md) explains the exit codes.
+
+"""
+
 _SHOWN = 200
 """Characters of what came out."""
 
@@ -27,6 +37,7 @@ _OTHER_EACH_TIME = (
     (r"storage \d+", "storage KEY"),
     (r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_\d+_", "TIME_PID_"),
     (r"\.[0-9a-f]{12}\.(staging|scratch)", r".TOKEN.\1"),
+    (r"evaluations/[0-9a-f]{16,}", "evaluations/KEY"),
 )
 
 
@@ -62,7 +73,7 @@ _place = pytest.StashKey[int]()
 
 
 class FaultTable:
-    """Gathers the rows from the reports of the tests, and writes them to ``path`` in the end."""
+    """Gathers the rows from the reports of the tests, and writes the page to ``path`` in the end."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -77,7 +88,7 @@ class FaultTable:
                 case.outcomes.append(report.outcome)
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        self._path.write_text(self.text(), encoding="utf-8")
+        self._path.write_text(_PAGE + self.text(), encoding="utf-8")
         if exitstatus == pytest.ExitCode.OK and any(case.verdict != "pass" for case in self._cases.values()):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

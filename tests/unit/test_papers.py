@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from pathlib import Path
 
 import yaml
 
+import ast2hf
 from ast2hf.audio import PACKAGED_CLIP
 
 ROOT = Path(__file__).parents[2]
@@ -16,7 +18,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 def test_licence_version_and_authors_are_the_same_everywhere():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    assert citation["version"] == PROJECT["version"]
+    assert citation["version"] == ast2hf.__version__
     assert citation["license"] == PROJECT["license"] == "Apache-2.0"
     assert citation["authors"] == PROJECT["authors"]
     for name in PROJECT["license-files"]:
@@ -24,7 +26,12 @@ def test_licence_version_and_authors_are_the_same_everywhere():
 
 
 def test_the_changelog_has_the_version():
-    assert f"\n## {PROJECT['version']}\n" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"\n## {ast2hf.__version__}\n" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_version_is_in_one_place():
+    assert "version" not in PROJECT
+    assert PROJECT["dynamic"] == ["version"]
 
 
 def test_the_note_beside_the_packaged_clip_is_about_this_clip():
@@ -34,9 +41,10 @@ def test_the_note_beside_the_packaged_clip_is_about_this_clip():
 
 def test_the_places_that_contributors_are_sent_to_exist():
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    for path in ("conf/model", "conf/verify/default.yaml", "src/ast2hf/render"):
-        assert path in text
-        assert (ROOT / path).exists()
+    text += (ROOT / "docs" / "extending.md").read_text()
+    paths = set(re.findall(r"`((?:src|conf|tests|docs)/[\w/.]+)`", text))
+    assert {"conf/model/", "conf/verify/default.yaml", "src/ast2hf/proof/checks.py", "src/ast2hf/families/"} <= paths
+    assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []
     targets = (ROOT / "Makefile").read_text()
     for target in ("demo", "test", "lint"):
         assert f"make {target}" in text

@@ -2,40 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
-from pathlib import Path
 
-import ast2hf
+from support import architecture
+from support.architecture import MODULES
 
-PACKAGE = Path(ast2hf.__file__).parent
-
-MODULES = {
-    ".".join(("ast2hf", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
-    for path in PACKAGE.rglob("*.py")
-}
-
-
-def imports(path):
-    """The modules of the package that ``path`` imports, those for type checkers alone left out."""
-    found = set()
-    nodes = [ast.parse(path.read_text(encoding="utf-8"))]
-    while nodes:
-        node = nodes.pop()
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            continue
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        if isinstance(node, ast.ImportFrom) and node.module:
-            found |= {
-                f"{node.module}.{a.name}" if f"{node.module}.{a.name}" in MODULES else node.module for a in node.names
-            }
-        nodes.extend(ast.iter_child_nodes(node))
-    return found & set(MODULES)
-
-
-GRAPH = {name: imports(path) - {name} for name, path in MODULES.items()}
+GRAPH = architecture.graph()
 
 
 def circles(graph):
@@ -59,6 +32,19 @@ def test_there_is_no_circle():
 
 def test_a_circle_would_be_found():
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == {frozenset({"b", "c"})}
+
+
+def test_the_picture_of_the_architecture_is_that_of_the_imports():
+    uses = architecture.parts(GRAPH)  # KeyError: a module that is in no row of docs/architecture.md
+    assert {f"ast2hf.{module}" for modules in architecture.listed().values() for module in modules} <= set(MODULES)
+    assert circles(uses) == set()
+    drawn = architecture.draw(uses)
+    assert drawn == architecture.PICTURE.read_text(encoding="utf-8"), "PYTHONPATH=tests python -m support.architecture"
+
+
+def test_an_import_that_the_picture_does_not_show_would_be_found():
+    graph = {**GRAPH, "ast2hf.render.page": GRAPH["ast2hf.render.page"] | {"ast2hf.formats.base"}}
+    assert architecture.draw(architecture.parts(graph)) != architecture.PICTURE.read_text(encoding="utf-8")
 
 
 def test_results_import_nothing_of_the_package():
