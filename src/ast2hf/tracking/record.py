@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 from ast2hf.errors import printable
 from ast2hf.output.files import write_json
 from ast2hf.results import INTERRUPTED, Report
-from ast2hf.tracking import description, metrics, source
+from ast2hf.tracking import description, metrics, provenance
 
 UNSENT = "unsent_record.json"
 
@@ -99,7 +99,7 @@ def build(
         ended=int(time.time() * 1000),
         params={key: value[:MAX_PARAM] for key, value in params.items()},
         metrics=list(metrics.of_report(report)),
-        tags={**_tags(report), **source.tags(), NOTE: description.of_run(report)},
+        tags={**_tags(report), **provenance.tags(), NOTE: description.of_run(report)},
         artifacts=[str(path) for path in artifacts],
         model=model,
         inputs=list(_inputs(report)),
@@ -119,7 +119,7 @@ def start_parent(axes: Sequence[str]) -> MlflowRecord:
     """The record of a sweep over ``axes`` that begins. Sent without being finished, it is that of a killed one."""
     now = int(time.time() * 1000)
     name = f"sweep over {', '.join(axes)}"
-    return MlflowRecord(uuid.uuid4().hex, name, None, "KILLED", now, now, {}, [], source.tags(), [])
+    return MlflowRecord(uuid.uuid4().hex, name, None, "KILLED", now, now, {}, [], provenance.tags(), [])
 
 
 def finish_parent(
@@ -164,7 +164,7 @@ def _tags(report: Report) -> dict[str, str]:
     known |= {"pooling": report.pooling, "problem_type": report.problem_type, "clip": report.clip}
     known |= {"first_divergence": report.first_divergence}
     known |= {"data_set": report.evaluation.name} if report.evaluation else {}
-    known |= {f"source.{name}": _text(value) for name, value in report.source.items()}
+    known |= {f"source.{name}": _text(value) for name, value in report.provenance.items()}
     return tags | {name: value for name, value in known.items() if value}
 
 
