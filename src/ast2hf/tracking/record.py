@@ -164,7 +164,7 @@ def _tags(report: Report) -> dict[str, str]:
     known |= {"pooling": report.pooling, "problem_type": report.problem_type, "clip": report.clip}
     known |= {"first_divergence": report.first_divergence}
     known |= {"data_set": report.evaluation.name} if report.evaluation else {}
-    known |= {f"source.{name}": _text(value) for name, value in report.provenance.items()}
+    known |= {f"source.{name}": _text(value) for name, value in report.source.items()}
     return tags | {name: value for name, value in known.items() if value}
 
 
