@@ -82,6 +82,8 @@ def test_no_key_invites_a_secret():
         (["model=ast_16_61"], "model=ast_16_61 is not a choice; did you mean ast_16_16?"),
         (["device=gpu"], "device=gpu is not a choice; did you mean cpu? choices: auto, cpu, cuda, mps"),
         (["mine.pth"], "mine.pth is not of the form key=value; did you mean checkpoint=mine.pth?"),
+        (["missing.safetensors"], "did you mean checkpoint=missing.safetensors?"),
+        (["my file.pth"], """did you mean 'checkpoint="my file.pth"'?"""),
         (["/data/mine"], "did you mean checkpoint=/data/mine?"),
         (["replay"], "did you mean task=replay?"),
         (["ast_16_16"], "did you mean model=ast_16_16?"),
