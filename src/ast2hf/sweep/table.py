@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _WIDTH = 110
 """Width in characters if stdout is not a terminal."""
 
+_ERROR = 180
+"""Characters of an error below the table, two lines; the rest is in the CSV and in the job's folder."""
+
 _FIGURE = 8
 """Width in characters of a measured difference."""
 
@@ -61,9 +64,9 @@ def show(jobs: Sequence[Job], files: Sequence[Path], recorded: Recorded | None) 
     console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
     console.print(table)
     for job in jobs:
-        for what, known in (("folder", job.folder), ("error", job.error)):
+        for what, known, limit in (("folder", job.folder, 400), ("error", job.error, _ERROR)):
             if known:
-                console.print(Text(f"{f'job {job.number}':<10} {what}: {printable(known, 400)}"), soft_wrap=True)
+                console.print(Text(f"{f'job {job.number}':<10} {what}: {printable(known, limit)}"), soft_wrap=True)
     for path in files:
         console.print(Text(f"table      {printable(path)}"), soft_wrap=True)
     if recorded:

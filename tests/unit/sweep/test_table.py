@@ -23,7 +23,7 @@ def test_the_terminal_shows_a_column_per_check_and_errors_and_folders_below(caps
     assert "load" not in inside
     assert "eee" not in inside
     assert f"job 0      folder: {JOBS[0].folder}" in below
-    assert f"job 1      error: {'e' * 300}" in below
+    assert f"job 1      error: {'e' * 180}…\n" in below
 
 
 def test_with_the_checks_of_a_proof_the_names_still_have_room(capsys):
