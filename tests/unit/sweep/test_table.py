@@ -36,6 +36,17 @@ def test_with_the_checks_of_a_proof_the_names_still_have_room(capsys):
     assert not any("overrides" in line for line in lines)
 
 
+def test_a_narrow_terminal_shows_the_names_and_not_the_differences(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    checks = ("features", "last_hidden_state", "pooled", "logits", "end_to_end", "data_set")
+    name = "ast-finetuned-audioset-16-16-0.442"
+    table.show([Job(0, name, "passed", dict.fromkeys(checks, (1.23e-5, 2e-5)), 46.6)], [], None)
+    out = capsys.readouterr().out
+    assert name in out
+    assert "features" not in out
+
+
 def test_the_columns_of_the_file_follow_from_the_checks(tmp_path):
     path, _ = table.write(JOBS, tmp_path)
     with path.open(encoding="utf-8") as file:
