@@ -62,8 +62,8 @@ class Matcher:
         self._loose = _loose(enumerate(labels))
         self._by_index: list[int | None] = []
         own = read_classes(own_file) if own_file is not None else Classes()
-        for index, mid in enumerate(own.mids if own.names == labels else ()):
-            self._exact.setdefault(mid, index)
+        for index, own_mid in enumerate(own.mids if own.names == labels else ()):
+            self._exact.setdefault(own_mid, index)
         classes = read_classes(file) if file is not None else Classes()
         for index, name in enumerate(classes.names):
             mid = classes.mids[index] if classes.mids else None
