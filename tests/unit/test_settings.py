@@ -144,6 +144,10 @@ def test_no_key_invites_a_secret():
             "hub.repo_id is 'datasets/me/name' (Repo id must be",
         ),
         (["hub=push", "hub.repo_id=me/na--me"], "write it as hub.repo_id=me/name"),
+        (
+            ["hub=push", "hub.repo_id=me/name", "hub.private=false", "checkpoint=synthetic:3"],
+            "hub.private=false would publish synthetic weights, which have learned nothing; leave out hub.private=fal",
+        ),
         (["hub=push", "hub.repo_id=me/name", "hub.revision=''"], "hub.revision is empty"),
         (["hub=push", "hub.repo_id=me/name", "hub.commit_message=' '"], "hub.commit_message is empty"),
         (["+hub.token=hf_x"], "unknown key hub.token"),
