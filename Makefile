@@ -29,7 +29,7 @@ $(SOUNDS): | $(CLIPS)/eval.json
 	@echo "A small model that was trained to tell ten kinds of sounds apart, proved over 200 clips it has not heard before"
 	$(BIN)/python convert.py model=custom model.name=sounds checkpoint=examples/sounds/sounds.pth \
 		labels=examples/sounds/labels.csv loss=ce model.mean=-5.7428329 model.std=3.8301974 model.max_length=100 \
-		model.family=ast audio=$(CLIPS)/0003.wav data=manifest data.path=$(CLIPS)/eval.json data.labels=examples/sounds/labels.csv
+		model.family=ast audio=$(CLIPS)/0003.wav data=manifest data.path=$(CLIPS)/eval.json
 
 $(DEMO): | .venv/ready
 	@echo "A model of published size, with synthetic weights: its labels mean nothing, its proof is as good"

@@ -61,7 +61,7 @@ class Clip:
     """``waveform``: float32 of shape (samples,) in [-1, 1].
 
     ``uri``: of a local file its name alone. ``official``: the clip that the published logits belong to. ``sha256``: of
-    the file; None for one of the many clips of a data set.
+    the file; None for one of the many clips of a data set. ``changes``: what was done to it, for counting clips.
     """
 
     waveform: Tensor
@@ -69,6 +69,7 @@ class Clip:
     official: bool
     notes: tuple[str, ...]
     sha256: str | None = None
+    changes: tuple[str, ...] = ()
 
 
 _INSTEAD = "audio=PATH or audio=packaged"
@@ -115,10 +116,11 @@ def decode(content: bytes, name: str, rate: int, formats: Sequence[str] = DATA_S
     if len(samples) * rate < MIN_SAMPLES * own_rate:
         raise InputError(f"{name} has {len(samples)} samples at {own_rate} Hz", "give at least 25 ms")
     _check_values(samples, name)
-    notes = []
+    notes, changes = [], []
     waveform = torch.from_numpy(samples)
     if waveform.shape[1] > 1:
         notes.append(f"{waveform.shape[1]} channels of the clip are averaged into one")
+        changes.append("averaged to one channel")
     waveform = waveform.mean(dim=1)
     if own_rate != rate:
         if not _can_resample(own_rate, rate):
@@ -129,8 +131,9 @@ def decode(content: bytes, name: str, rate: int, formats: Sequence[str] = DATA_S
         from torchaudio.functional import resample
 
         notes.append(f"the clip is resampled from {own_rate} Hz to {rate} Hz")
+        changes.append(f"resampled to {rate} Hz")
         waveform = resample(waveform, own_rate, rate)
-    return Clip(waveform, uri, False, tuple(notes))
+    return Clip(waveform, uri, False, tuple(notes), changes=tuple(changes))
 
 
 def _check_values(samples: NDArray[np.float32], name: str) -> None:

@@ -95,11 +95,15 @@ def _unparsable(override: str | None) -> ConfigurationError:
     key, equals, value = shown.partition("=")
     if not equals:
         return ConfigurationError(f"{shown} is not of the form key=value", f"{_named(shown)}see --help")
-    quoted = f"""'{key}="{value}"'"""
     return ConfigurationError(
         f"{shown} cannot be parsed",
-        f"put a value with special characters in double quotes, and the whole argument in single quotes: {quoted}",
+        "put a value with special characters in double quotes, and the whole argument in single quotes: "
+        f"{_quoted(key, value)}",
     )
+
+
+def _quoted(key: str, value: str) -> str:
+    return f"""'{key}="{value}"'"""
 
 
 def _named(word: str) -> str:
@@ -107,6 +111,6 @@ def _named(word: str) -> str:
     if word in TASKS:
         return f"did you mean task={word}? "
     if "." in word or "/" in word:
-        return f"did you mean checkpoint={word}? "
+        return f"did you mean {_quoted('checkpoint', word) if ' ' in word else f'checkpoint={word}'}? "
     groups = [group for group in GROUPS if (conf_folder() / group / f"{word}.yaml").is_file()]
     return f"did you mean {groups[0]}={word}? " if groups else ""

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from ast2hf import device as devices
 from ast2hf import hub_download, local_files, proving
+from ast2hf.checkpoint.source import SYNTHETIC
 from ast2hf.config import Config
-from ast2hf.errors import ConfigurationError
+from ast2hf.errors import ConfigurationError, DownloadError
 from ast2hf.formats.base import Spec
 from ast2hf.formats.huggingface import HUGGING_FACE, names
-from ast2hf.labels import load_labels
+from ast2hf.labels import Labels, load_labels
 from ast2hf.output import lock as output
 from ast2hf.output import up_to_date
 from ast2hf.output.files import write_json, write_text
@@ -57,7 +58,7 @@ def convert(conversion: Conversion, config: Config, progress: Progress) -> None:
         output.check_free(target, config.overwrite or config.skip_existing)
         scratch = place.new_folder(output.SCRATCH) if place else _temporary_folder(stack)
         with progress.quiet("inputs"):
-            labels = load_labels(config.labels, config.model)
+            labels = _labels(config)
         opened = open_and_plan(report, config, config.model, labels, scratch, stack, progress)
         _require_loggable(config, opened.spec)
         clips = proving.open_data_set(report, config, opened.spec)
@@ -115,6 +116,15 @@ def restore(conversion: Conversion, config: Config, progress: Progress) -> None:
         from ast2hf.formats.huggingface import loading  # noqa: F401
         from ast2hf.proof import prove  # noqa: F401
     restoring.restore(conversion, config, torch.device(str(conversion.report.device)), progress)
+
+
+def _labels(config: Config) -> Labels:
+    try:
+        return load_labels(config.labels, config.model)
+    except DownloadError as error:
+        if config.checkpoint is None or config.checkpoint.partition(":")[0] == SYNTHETIC:
+            raise
+        raise DownloadError(error.cause, f"{error.remedy}, or model=custom for a checkpoint of your own") from error
 
 
 def _begin(report: Report, config: Config) -> None:

@@ -16,6 +16,7 @@ from ast2hf.evaluation.source import Source as Clips
 from ast2hf.formats.base import Spec
 from ast2hf.formats.huggingface import HUGGING_FACE
 from ast2hf.formats.huggingface import config as folder_config
+from ast2hf.labels import NONE
 from ast2hf.output import up_to_date
 from ast2hf.planning import Opened, note
 from ast2hf.progress import Progress
@@ -56,7 +57,7 @@ def open_data_set(report: Report, config: Config, spec: Spec) -> Clips | None:
         return None
     from ast2hf.evaluation.opening import open_source
 
-    source = open_source(config.data, spec.labels)
+    source = open_source(config.data, spec.labels, None if config.labels == NONE else config.labels)
     note(report, *source.notes)
     return source
 

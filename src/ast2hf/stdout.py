@@ -11,6 +11,12 @@ from pathlib import Path
 from ast2hf.errors import OutputError
 
 
+class ClosedPipeError(OutputError):
+    """Whoever read stdout has stopped, as ``head`` does. Not shown; the exit code is that of other programs."""
+
+    exit_code = 141
+
+
 @contextmanager
 def printing(folder: Path) -> Iterator[None]:
     """Raise OutputError if stdout cannot be written to. ``folder``: also contains the result."""
@@ -23,4 +29,5 @@ def printing(folder: Path) -> Iterator[None]:
         cause = error.__context__ if isinstance(error, SystemExit) else error  # rich exits on a broken pipe
         if not isinstance(cause, OSError):
             raise
-        raise OutputError(f"cannot write to stdout ({cause.strerror})", f"see the result in {folder}") from cause
+        kind = ClosedPipeError if isinstance(cause, BrokenPipeError) else OutputError
+        raise kind(f"cannot write to stdout ({cause.strerror})", f"see the result in {folder}") from cause

@@ -97,6 +97,6 @@ def contradiction(variant: Variant, every: Sequence[Reading], shapes: Mapping[st
         count, fit = "position embeddings in frequency and time", f"{fit}, or a shorter input"
     return InputError(
         f"the settings ({variant.name}) are {shown}, but the checkpoint has {count}, {fit}",
-        "choose the model that the checkpoint was trained as (model=…), or correct model.frequency_stride, "
-        "model.time_stride, model.max_length, model.num_mel_bins",
+        "choose the model that the checkpoint was trained as (model=…, or model=custom), or correct "
+        "model.frequency_stride, model.time_stride, model.max_length, model.num_mel_bins",
     )

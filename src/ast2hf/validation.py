@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import fields
 from math import isfinite
 
+from ast2hf.checkpoint.source import SYNTHETIC
 from ast2hf.config import MULTI_LABEL, SINGLE_LABEL, Config, Data, Hub, Verify
 from ast2hf.errors import ConfigurationError, first_line, is_printable, printable
 from ast2hf.evaluation.gates import HEADLINE_GATES
@@ -70,7 +71,7 @@ def validate(config: Config) -> None:
     sha256 = config.model.sha256
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise ConfigurationError(f"model.sha256 is {printable(sha256, 80)}", "give 64 hexadecimal digits")
-    _validate_hub(config.hub)
+    _validate_hub(config.hub, config.checkpoint)
     _validate_data(config)
     if config.model.head == NO_HEAD and config.tracking.enabled and config.tracking.log_model:
         raise ConfigurationError(
@@ -187,7 +188,7 @@ def _validate_tolerances(verify: Verify) -> None:
                 raise ConfigurationError(f"{key}.rtol is {tolerance.rtol}", "it must be >= 0")
 
 
-def _validate_hub(hub: Hub) -> None:
+def _validate_hub(hub: Hub, checkpoint: str | None) -> None:
     if not hub.push:
         if hub.repo_id is not None:
             raise ConfigurationError("hub.repo_id is set, but hub=push is not", "add hub=push")
@@ -203,6 +204,11 @@ def _validate_hub(hub: Hub) -> None:
         raise ConfigurationError(
             f"hub.repo_id is {printable(repr(hub.repo_id))} ({first_line(error)})", "write it as hub.repo_id=me/name"
         ) from None
+    if not hub.private and (checkpoint or "").partition(":")[0] == SYNTHETIC:
+        raise ConfigurationError(
+            "hub.private=false would publish synthetic weights, which have learned nothing",
+            "leave out hub.private=false, or set checkpoint=… to trained weights",
+        )
     for key, value in {"hub.revision": hub.revision, "hub.commit_message": hub.commit_message}.items():
         if not value.strip():
             raise ConfigurationError(f"{key} is empty", "give some text, or leave it out")

@@ -116,15 +116,24 @@ def test_missing_clips_keep_their_places(manifest, tmp_path, came_out):
 
 
 @pytest.mark.fault(125, "clips at other rates, in stereo")
-def test_clips_of_other_rates_are_adapted_and_that_is_said(came_out):
-    for kind in SUBTYPES:
+def test_clips_of_other_rates_are_adapted_and_that_is_said(cli, came_out):
+    rows = ["path,label"]
+    for number, kind in enumerate(SUBTYPES):
+        rows.append(f"{kind}.{kind.lower()},LABEL_{number}")
+        (cli.folder / rows[-1].partition(",")[0]).write_bytes(sound(kind, 44100, seconds=1, channels=2, seed=number))
         clip = audio.decode(sound(kind, 44100, seconds=1, channels=2), "a clip", 16000)
         assert abs(len(clip.waveform) - 16000) <= 2
         assert clip.notes == (
             "2 channels of the clip are averaged into one",
             "the clip is resampled from 44100 Hz to 16000 Hz",
         )
-        came_out(said=clip.notes)
+    (cli.folder / "eval.csv").write_text("\n".join(rows))
+    result = cli.tiny("data=manifest", "data.path=eval.csv", "labels=none")
+    assert result.code == 0, result.err
+    said = ["4 of 4 clips were averaged to one channel", "4 of 4 clips were resampled to 16000 Hz"]
+    assert [note for note in cli.run_reports()[0]["notes"] if note in said] == said
+    assert all(note in result.out for note in said)
+    came_out(result, said=said)
 
 
 @pytest.mark.fault(126, "broken clips: cut short, empty, text, NaN, a rate of 44101 Hz; in wav, flac, ogg and mp3")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -156,6 +157,17 @@ def test_the_snippet_of_the_model_card_runs(cli):
     done = subprocess.run([sys.executable, "-c", snippet], cwd=cli.folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "LABEL_" in done.stdout
+
+
+def test_a_pipe_that_is_closed_early_ends_the_command_without_an_error(cli, tiny_checkpoint):
+    command = [sys.executable, str(ROOT / "convert.py"), "task=inspect", f"checkpoint={tiny_checkpoint}"]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(command, cwd=cli.folder, env=cli.environment, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert done.returncode == 141
+    assert "error" not in done.stderr
+    assert len(list(cli.outputs.glob("runs/*/inspection.json"))) == 1
 
 
 def test_closed_stdout_does_not_lose_the_model(cli):

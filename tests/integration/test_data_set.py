@@ -73,6 +73,7 @@ def test_a_conversion_is_proved_over_a_data_set(made):
     assert found["clips_per_second"] > 0
     assert "data set" in result.out
     assert f"Hear {CLIPS} clips" in result.err
+    assert "<h2>On " in next(parent.glob("work/outputs/runs/*/report.html")).read_text()
     assert str(parent) not in json.dumps(report)
     assert json.loads((parent / "model" / "conversion_report.json").read_text())["evaluation"] == found
 
@@ -105,6 +106,18 @@ def test_shards_make_the_figures_of_one_process_bit_for_bit(verify, tmp_path, mo
     assert shards[1].status == "passed"
     assert comparable(shards[3]) == comparable(whole)
     assert comparable(verify(cache=tmp_path / "shared")) == comparable(whole)
+
+
+def test_the_table_of_shards_names_no_folder_that_they_do_not_write(made, cli):
+    parent, _, _ = made
+    result = cli.tiny(
+        "-m", "task=verify", f"folder={parent / 'model'}", f"checkpoint={parent / 'tiny.pth'}", "data=manifest",
+        f"data.path={parent / 'sounds/eval.json'}", "data.shards=2", "data.shard=0,1", "data.workers=0",
+    )  # fmt: skip
+    assert result.code == 0, result.err
+    assert "Sweep: 2 of 2 jobs passed" in result.out
+    assert "job 0      folder:" not in result.out
+    assert not (cli.outputs / "models").exists()
 
 
 def test_processes_beside_hear_what_this_one_hears(made):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import mlflow
+import numpy as np
 import pytest
 import soundfile
 import transformers
@@ -55,6 +56,10 @@ def test_the_registered_model_gives_the_labels_of_the_folder_in_python_and_over_
     labels = model.predict(clip)
     assert len(labels) == 7
     assert labels.iloc[0].to_dict() == best
+    pipe = mlflow.transformers.load_model(f"models:/{NAME}@verified")
+    first, second = pipe([clip.astype(np.float64), clip[:8000]])  # what the schema of pyfunc refuses
+    assert first[0] == best
+    assert len(second) == len(first)
 
     url = f"http://127.0.0.1:{free_port}"
     served = http_program(
@@ -84,6 +89,7 @@ def test_in_a_sweep_only_proved_models_are_registered(cli, store):
     (registered,) = client.search_registered_models()
     assert registered.name == f"{NAME}_model.layer_norm_eps=1e-06"
     (version,) = client.search_model_versions()
+    assert "Input: one clip" in version.description
     run = client.get_run(version.run_id)
     assert (run.data.tags["model"], run.info.status) == (NAME, "FINISHED")
     assert registered.name.endswith(run.info.run_name)

@@ -92,6 +92,16 @@ def test_a_glob_that_matches_nothing_is_an_error(cli):
     assert "the sweep has no jobs" in result.error_line
 
 
+def test_a_glob_over_files_is_told_how_to_list_them(cli, tiny_checkpoint):
+    shutil.copy(tiny_checkpoint, cli.folder / "a.pth")
+    result = cli("experiment=offline", "tracking=off", "-m", "checkpoint=glob(*.pth)")
+    assert result.code == 2
+    assert result.error_line == (
+        "error: the sweep has no jobs, because checkpoint=glob(…) does not look for files; "
+        'list the files: -m "checkpoint=$(ls *.pth | paste -sd,)"'
+    )
+
+
 def test_an_interrupted_sweep_goes_on_where_it_stopped(cli):
     sweep = ("-m", "model=ast_12_12,ast_16_16", *SIZES, TINY_BINS, "experiment=offline", "tracking=off")
     first, second = "ast-finetuned-audioset-12-12-0.447", "ast-finetuned-audioset-16-16-0.442"

@@ -14,7 +14,7 @@ from support.conversions import attempted
 from ast2hf.audio import PACKAGED, load_clip
 from ast2hf.checkpoint import synthetic
 from ast2hf.config import DeviceTolerances, Tolerance
-from ast2hf.errors import ConfigurationError, InputError, OutputError, VerificationError
+from ast2hf.errors import ConfigurationError, DownloadError, InputError, OutputError, VerificationError
 from ast2hf.families.ast import AST
 from ast2hf.formats.huggingface import HUGGING_FACE, config, weights
 from ast2hf.mapping.rules import Rule
@@ -434,6 +434,30 @@ def test_an_existing_folder_is_kept_unless_overwritten(run, tmp_path):
     _, error = run("overwrite=true")
     assert error is None
     assert not (tmp_path / "model" / "mine.txt").exists()
+
+
+@pytest.mark.parametrize(("source", "is_own"), [("tiny", True), ("synthetic", False), ("null", False)])
+def test_labels_that_cannot_be_downloaded_for_a_checkpoint_of_ones_own(
+    run, tiny_checkpoint, monkeypatch, source, is_own
+):
+    def fail(*_):
+        raise DownloadError("label file x cannot be downloaded", "set labels=none")
+
+    monkeypatch.setattr("ast2hf.pipeline.load_labels", fail)
+    _, error = run(f"checkpoint={tiny_checkpoint if source == 'tiny' else source}")
+    more = ", or model=custom for a checkpoint of your own" if is_own else ""
+    assert str(error) == f"label file x cannot be downloaded; set labels=none{more}"
+
+
+def test_a_folder_of_synthetic_weights_may_be_overwritten(run, tiny_checkpoint):
+    run("checkpoint=synthetic")
+    _, error = run()
+    assert isinstance(error, OutputError)
+    assert error.cause.endswith("/model already exists, made of synthetic weights")
+    assert error.remedy.startswith("set overwrite=true to replace it (nothing is lost)")
+    assert run("overwrite=true")[1] is None
+    _, error = run()
+    assert error.cause.endswith("/model already exists")
 
 
 def test_a_failed_proof_keeps_the_folder_that_was_there(run, tmp_path):

@@ -19,13 +19,13 @@ def test_a_closed_stdout_is_an_output_error(monkeypatch):
 
 
 @pytest.mark.parametrize("how", ["print('x')", "from rich.console import Console; Console().print('x')"])
-def test_a_broken_pipe_is_an_output_error(how):
+def test_a_broken_pipe_is_an_output_error_of_its_own(how):
     code = f"from ast2hf.stdout import printing\nwith printing('runs'):\n    {how}"
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run([sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, text=True)
     os.close(write)
-    assert "OutputError: cannot write to stdout (Broken pipe); see the result in runs" in done.stderr
+    assert "ClosedPipeError: cannot write to stdout (Broken pipe); see the result in runs" in done.stderr
 
 
 def test_termination_while_printing_is_not_an_output_error():

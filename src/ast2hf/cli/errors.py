@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ast2hf import secrets
 from ast2hf.errors import Ast2hfError, OutputError, QuestionError, first_line
 from ast2hf.hydra_errors import explain
+from ast2hf.stdout import ClosedPipeError
 
 DISK_ERRNOS = (errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EFBIG, errno.ENOSPC, errno.ENOTDIR, errno.EROFS)
 
@@ -49,7 +50,12 @@ def launcher_gave_up(error: Exception) -> Ast2hfError:
 
 
 def show(error: Ast2hfError, debug: bool) -> int:
-    """Print ``error`` to stderr, after its traceback with ``debug``; return its exit code."""
+    """Print ``error`` to stderr, after its traceback with ``debug``; return its exit code.
+
+    A closed pipe is not shown.
+    """
+    if isinstance(error, ClosedPipeError):
+        return error.exit_code
     if debug:
         print(secrets.redact("".join(traceback.format_exception(error))), file=sys.stderr, end="")
     lines = list(error.lines()) if isinstance(error, QuestionError) else [str(error)]

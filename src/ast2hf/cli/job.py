@@ -72,8 +72,11 @@ def _run(config: Config, report: Report, on_exit: ExitStack) -> Job:
         pipeline.run(conversion, config, task.progress)
     recorded = outcome.finish(task)
     status = "skipped" if conversion.skipped else "planned" if config.dry_run else report.status
-    folder = conversion.folder or config.output_dir
-    return replace(_job(report, 0), status=status, folder=str(folder), tracked=recorded.run if recorded else None)
+    folder = conversion.folder or (config.output_dir if config.dry_run and config.task == "convert" else None)
+    return replace(
+        _job(report, 0), status=status, folder=None if folder is None else str(folder),
+        tracked=recorded.run if recorded else None,
+    )  # fmt: skip
 
 
 def _failed(error: Ast2hfError, report: Report, debug: bool, config: Config | None) -> Job:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 
 from ast2hf.cli import help as help_text
 
-BROKEN_PIPE = 141
+_OF_STDOUT = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of stdout. Those of other files on a full disk are shown before they get here."""
 
 
 def main() -> int:
@@ -20,10 +22,24 @@ def main() -> int:
         code = _run()
         if sys.stdout is not None:
             sys.stdout.flush()
-    except BrokenPipeError:  # as in `ast2hf --help | head -1`
+    except OSError as error:
+        if error.errno not in _OF_STDOUT:
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it again at exit
-        return code or BROKEN_PIPE
+        return code or _not_printed(error)
     return code
+
+
+def _not_printed(error: OSError) -> int:
+    """The exit code if stdout cannot be written to. A closed pipe is not shown, as in ``ast2hf --help | head -1``."""
+    from ast2hf.errors import OutputError
+    from ast2hf.stdout import ClosedPipeError
+
+    if isinstance(error, BrokenPipeError):
+        return ClosedPipeError.exit_code
+    expected = OutputError(f"cannot write to stdout ({error.strerror})", "free some space, or write it elsewhere")
+    print("error:", expected, file=sys.stderr)
+    return expected.exit_code
 
 
 def _run() -> int:

@@ -133,7 +133,7 @@ def _save_report(task: Task) -> None:
 
 
 def _draw_page(task: Task) -> None:
-    if not task.config.tracking.enabled:
+    if not task.config.tracking.enabled and task.conversion.report.evaluation is None:
         return  # matplotlib takes a second to import; recording needs it anyway
     from ast2hf.render import page
     from ast2hf.tracking.params import params

@@ -82,6 +82,8 @@ def _notes(evaluation: Evaluation, merged: Merged, settings: Data, pair: Pair) -
             f"the parts of the data set were computed in different ways ({'; '.join(sorted(merged.computed))}): the "
             "last bits of the logits may differ from those of a single run"
         )
+    for change, count in sorted(merged.changes.items()):
+        yield f"{count:,} of {len(merged.names):,} clips {'was' if count == 1 else 'were'} {change}"
     if not evaluation.original_epsilon:
         return
     name, own = evaluation.headline, evaluation.metrics[evaluation.headline]

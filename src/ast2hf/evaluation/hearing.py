@@ -31,11 +31,15 @@ class FrontEnds:
 
 @dataclass(frozen=True)
 class Heard:
-    """``original``: the features of the authors' front end; ``converted``: of the folder's, both (frames, bins)."""
+    """``original``: the features of the authors' front end; ``converted``: of the folder's, both (frames, bins).
+
+    ``changes``: what was done to the clip before, such as ``resampled to 16000 Hz``.
+    """
 
     sha256: str
     original: NDArray[np.float32]
     converted: NDArray[np.float32]
+    changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,8 @@ class Hearing:
             return Unheard("", f"it cannot be read ({printable(why, 100)})")
         sha256 = hashlib.sha256(content).hexdigest()
         try:
-            waveform = audio.decode(content, example.name, self._original.sampling_rate).waveform
+            clip = audio.decode(content, example.name, self._original.sampling_rate)
         except InputError as error:
             return Unheard(sha256, error.cause)
-        return Heard(sha256, self._original(waveform)[0].numpy(), self._extract(waveform)[0].numpy())
+        original, converted = (of(clip.waveform)[0].numpy() for of in (self._original, self._extract))
+        return Heard(sha256, original, converted, clip.changes)

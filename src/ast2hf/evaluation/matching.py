@@ -51,15 +51,19 @@ class Matcher:
     """Finds the model's classes by the labels of a data set, and gathers those that it cannot find.
 
     A name is compared as it is; only where no label is equal, without regard to case, spaces and underscores, if that
-    leaves one alone. ``file``: ``data.labels``.
+    leaves one alone. ``file``: ``data.labels``. ``own_file``: that of ``labels``, of which only the mids are taken: an
+    index of a data set says nothing about them.
     """
 
-    def __init__(self, labels: tuple[str, ...], file: str | None) -> None:
+    def __init__(self, labels: tuple[str, ...], file: str | None, own_file: str | None = None) -> None:
         self._labels = labels
         self._has_file = file is not None
         self._exact: dict[str, int | None] = {label: index for index, label in enumerate(labels)}
         self._loose = _loose(enumerate(labels))
         self._by_index: list[int | None] = []
+        own = read_classes(own_file) if own_file is not None else Classes()
+        for index, own_mid in enumerate(own.mids if own.names == labels else ()):
+            self._exact.setdefault(own_mid, index)
         classes = read_classes(file) if file is not None else Classes()
         for index, name in enumerate(classes.names):
             mid = classes.mids[index] if classes.mids else None

@@ -98,9 +98,11 @@ def _smaller(batch: int) -> str | None:
 
 def _noted(result: Result, clips: list[Clip]) -> Heard | None:
     example, found = result
-    skipped = None if isinstance(found, Heard) else found.reason
-    clips.append(Clip(example.name, example.labels, found.sha256, skipped))
-    return found if isinstance(found, Heard) else None
+    if isinstance(found, Heard):
+        clips.append(Clip(example.name, example.labels, found.sha256, None, found.changes))
+        return found
+    clips.append(Clip(example.name, example.labels, found.sha256, found.reason))
+    return None
 
 
 def _workers(settings: Data, clips: int) -> int:

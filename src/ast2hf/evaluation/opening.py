@@ -22,10 +22,12 @@ KINDS: Mapping[str, Callable[[Data, Matcher], Source]] = {
 """By ``data.kind``."""
 
 
-def open_source(data: Data, labels: tuple[str, ...]) -> Source:
+def open_source(data: Data, labels: tuple[str, ...], label_file: str | None = None) -> Source:
     """The data set that ``data`` names, its labels found among those of the model, ``labels`` by index.
+
+    ``label_file``: a local file that ``labels`` come from; if it has their mids, a data set may use those.
 
     The clips are not opened: one that is missing or broken shows when it is decoded. Raises InputError, DownloadError.
     """
     assert data.kind is not None
-    return KINDS[data.kind](data, Matcher(labels, data.labels))
+    return KINDS[data.kind](data, Matcher(labels, data.labels, label_file))

@@ -11,6 +11,7 @@ import io
 import json
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -36,13 +37,14 @@ Logits = NDArray[np.float32]
 class Clip:
     """One clip of a part. ``labels``: its true classes; ``sha256``: of its content, empty where it cannot be read.
 
-    ``skipped``: why it could not be heard; None where it was.
+    ``skipped``: why it could not be heard; None where it was. ``changes``: what was done to it before.
     """
 
     name: str
     labels: tuple[int, ...]
     sha256: str
     skipped: str | None = None
+    changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Merged:
-    """All parts as one. ``truth``: bool of shape (heard, labels), as the logits. ``places``: of the heard clips."""
+    """All parts as one. ``truth``: bool of shape (heard, labels), as the logits. ``places``: of the heard clips.
+
+    ``changes``: to how many clips each was done.
+    """
 
     names: tuple[str, ...]
     places: tuple[int, ...]
@@ -68,6 +73,7 @@ class Merged:
     skipped: Mapping[str, str]
     digest: str
     computed: frozenset[str]
+    changes: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,10 @@ class Parts:
             with np.load(io.BytesIO(read_file(self._path(number), _MAX_PART)), allow_pickle=False) as file:
                 about = json.loads(file["about"].tobytes())
                 logits = {giver: file[giver] for giver in self.givers}
-            clips = tuple(Clip(name, tuple(labels), sha, why) for name, labels, sha, why in about["clips"])
+            clips = tuple(
+                Clip(name, tuple(labels), sha, why, tuple(changes))
+                for name, labels, sha, why, changes in about["clips"]
+            )
             heard = sum(clip.skipped is None for clip in clips)
             fits = all(own.shape == (heard, self.labels) and own.dtype == np.float32 for own in logits.values())
             if fits and len(clips) == len(self.places(number)):
@@ -103,7 +112,7 @@ class Parts:
 
     def write(self, number: int, part: Part) -> None:
         """Keep a part. Raises OutputError; the parts that are done stay."""
-        clips = [[clip.name, clip.labels, clip.sha256, clip.skipped] for clip in part.clips]
+        clips = [[clip.name, clip.labels, clip.sha256, clip.skipped, clip.changes] for clip in part.clips]
         about = json.dumps({"clips": clips, "computed": part.computed}).encode()
         arrays: dict[str, Any] = {"about": np.frombuffer(about, np.uint8), **part.logits}
         content = io.BytesIO()
@@ -123,6 +132,7 @@ class Parts:
         places: list[int] = []
         skipped: dict[str, str] = {}
         computed: set[str] = set()
+        changes: Counter[str] = Counter()
         digest = hashlib.sha256()
         with ExitStack() as stack:
             with self._writing():  # without a name: they go however the process ends
@@ -140,6 +150,7 @@ class Parts:
                         if clip.skipped is not None:
                             skipped[clip.name] = clip.skipped
                             continue
+                        changes.update(clip.changes)
                         names.append(clip.name)
                         places.append(place)
                         truth.append(_row(clip.labels, self.labels))
@@ -152,6 +163,7 @@ class Parts:
             yield Merged(
                 tuple(names), tuple(places), {giver: _mapped(files[giver], np.float32, shape) for giver in self.givers},
                 _mapped(files["truth"], np.bool_, shape), skipped, digest.hexdigest(), frozenset(computed),
+                changes,
             )  # fmt: skip
 
     def _path(self, number: int) -> Path:

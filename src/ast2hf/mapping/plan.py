@@ -110,8 +110,8 @@ def make_plan(table: Table, layers: int, dimensions: Mapping[str, int], shapes: 
             f"{'differ' if len(problems) > 1 else 'differs'}: "
             + ", ".join(problems[:_SHOWN])
             + (f", and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""),
-            "choose the model that the checkpoint was trained as (model=…), or correct model.frequency_stride, "
-            "model.time_stride, model.max_length or model.num_labels",
+            "choose the model that the checkpoint was trained as (model=…, or model=custom), or correct "
+            "model.frequency_stride, model.time_stride, model.max_length or model.num_labels",
         )
     apart = tuple(rule.source for rule in rules if isinstance(rule, Drop) and rule.apart and rule.source in shapes)
     return Plan(tuple(steps), dropped, apart)

@@ -30,7 +30,7 @@ from filelock import FileLock, Timeout
 
 from ast2hf import signals
 from ast2hf.errors import OutputError, printable
-from ast2hf.output import lock_file
+from ast2hf.output import lock_file, up_to_date
 from ast2hf.output.files import writing
 
 STAGING = "staging"
@@ -54,6 +54,11 @@ def check_place(target: Path) -> None:
 def check_free(target: Path, overwrite: bool) -> None:
     """Raise OutputError if ``target`` exists and may not be replaced."""
     if os.path.lexists(target) and not overwrite:
+        if up_to_date.is_synthetic(target):
+            raise OutputError(
+                f"{printable(target)} already exists, made of synthetic weights",
+                "set overwrite=true to replace it (nothing is lost), or set another output_dir=…",
+            )
         raise OutputError(
             f"{printable(target)} already exists", "set another output_dir=…, or overwrite=true to replace it"
         )

@@ -37,6 +37,15 @@ def model_files(folder: Path) -> tuple[str, ...]:
         return MODEL_FILES
 
 
+def is_synthetic(folder: Path) -> bool:
+    """Whether the published ``folder`` was made of synthetic weights, according to its report."""
+    try:
+        source = json.loads(read_file(folder / REPORT, _MAX_REPORT))["source"]["uri"]
+        return str(source).startswith("synthetic:")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
 def configuration_hash(settings: Mapping[str, Any]) -> str:
     """SHA-256 of ``settings``, regardless of the order of their keys, and of the package's code."""
     return hashlib.sha256(json.dumps([settings, _code_hash()], sort_keys=True).encode()).hexdigest()

@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from ast2hf.config import Tracking
-from ast2hf.errors import ConfigurationError, TrackingError
+from ast2hf.errors import ConfigurationError, TrackingError, printable
 from ast2hf.local_files import write_atomically
-from ast2hf.settings import fill_tracking_uri
+from ast2hf.settings import GROUPS, fill_tracking_uri
 from ast2hf.stdout import printing
 from ast2hf.sweep import naming
 from ast2hf.sweep.job import FILENAME, NOT_STARTED, Job
@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 
 
 class Sweep(Callback):
-    """Hydra's callback. ``axes``: the swept keys; ``record``: of the parent MLflow run of the jobs' runs."""
+    """Hydra's callback. ``axes``: the swept keys; ``record``: of the parent MLflow run of the jobs' runs.
+
+    ``file_glob``: key and pattern of a glob() over anything but choices, which Hydra replaces by nothing.
+    """
 
     active: Sweep | None = None
     """The sweep of this process, both in the one that the user started and in those that run jobs."""
@@ -46,6 +49,7 @@ class Sweep(Callback):
     def __init__(self) -> None:
         self.axes: list[str] = []
         self.planned: list[list[str]] = []
+        self.file_glob: tuple[str, str] | None = None
         self.working_directory = Path.cwd()
         self.record: MlflowRecord | None = None
         self.folder: Path | None = None
@@ -66,6 +70,7 @@ class Sweep(Callback):
         self.planned = combinations(parsed)
         # The last of many batches of checkpoints may contain a single one; its folder is named like the others.
         self.axes = [o.get_key_element() for o in parsed if o.is_sweep_override()] or ["checkpoint"]
+        self.file_glob = next(((o.get_key_element(), g) for o in parsed if (g := _file_glob(o)) is not None), None)
         self._activate()
         tracking = OmegaConf.to_object(config.tracking)
         assert isinstance(tracking, Tracking)
@@ -130,12 +135,21 @@ class Sweep(Callback):
         code = next((job.code for job in jobs if job.code), 0)
         recorded = self._finish_parent(jobs, files, passed=bool(jobs) and not code)
         if not jobs:
-            raise ConfigurationError(
-                "the sweep has no jobs", "check that each glob matches a choice (see --help for the choices)"
-            )
+            raise self._no_jobs()
         with printing(self.folder):
             table.show(jobs, files, recorded)
         return code
+
+    def _no_jobs(self) -> ConfigurationError:
+        if self.file_glob is None:
+            return ConfigurationError(
+                "the sweep has no jobs", "check that each glob matches a choice (see --help for the choices)"
+            )
+        key, pattern = (printable(text, 100) for text in self.file_glob)
+        return ConfigurationError(
+            f"the sweep has no jobs, because {key}=glob(…) does not look for files",
+            f'list the files: -m "{key}=$(ls {pattern} | paste -sd,)"',
+        )
 
     def _finish_parent(self, jobs: Sequence[Job], files: Sequence[Path], passed: bool) -> Recorded | None:
         if self.record is None or self.tracking is None or self.folder is None:
@@ -149,6 +163,12 @@ class Sweep(Callback):
         except TrackingError as error:
             print(f"warning: {error}", file=sys.stderr)
             return None
+
+
+def _file_glob(override: Override) -> str | None:
+    """The pattern of a glob over a key that is not a group of choices."""
+    value, key = override.value(), override.get_key_element()
+    return " ".join(value.include) if isinstance(value, Glob) and key not in GROUPS and "/" not in key else None
 
 
 def combinations(overrides: Sequence[Override]) -> list[list[str]]:

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 _WIDTH = 110
 """Width in characters if stdout is not a terminal."""
 
+_ROOM = 100
+"""Width in characters below which the names would have no space left beside the differences."""
+
+_ERROR = 180
+"""Characters of an error below the table, two lines; the rest is in the CSV and in the job's folder."""
+
 _FIGURE = 8
 """Width in characters of a measured difference."""
 
@@ -39,7 +45,8 @@ def show(jobs: Sequence[Job], files: Sequence[Path], recorded: Recorded | None) 
 
     Raises OSError.
     """
-    checks = sweep_page.compared_checks(jobs)
+    console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
+    checks = sweep_page.compared_checks(jobs) if console.width >= _ROOM else []
     rows = [sweep_page.row(job, checks) for job in jobs]
     overrides = ["overrides"] if any(texts["overrides"] for texts in rows) else []
     shown = ("job", "model", *overrides, "status", *checks, "seconds")
@@ -58,12 +65,11 @@ def show(jobs: Sequence[Job], files: Sequence[Path], recorded: Recorded | None) 
         )
     for texts in rows:
         table.add_row(*(Text(texts[name], style=_STYLES.get(texts[name], "")) for name in shown))
-    console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
     console.print(table)
     for job in jobs:
-        for what, known in (("folder", job.folder), ("error", job.error)):
+        for what, known, limit in (("folder", job.folder, 400), ("error", job.error, _ERROR)):
             if known:
-                console.print(Text(f"{f'job {job.number}':<10} {what}: {printable(known, 400)}"), soft_wrap=True)
+                console.print(Text(f"{f'job {job.number}':<10} {what}: {printable(known, limit)}"), soft_wrap=True)
     for path in files:
         console.print(Text(f"table      {printable(path)}"), soft_wrap=True)
     if recorded:

@@ -25,6 +25,11 @@ ALIAS = "verified"
 # torchaudio: without it, transformers computes the features with code other than the code that was proved.
 _REQUIREMENTS = ("torch", "torchaudio", "transformers", "numpy")
 
+_INPUT = (
+    "Input: one clip, one channel of float32 at the model's rate, of at least 25 ms. For several clips at once, or "
+    "float64, load it with `mlflow.transformers.load_model`."
+)
+
 _CARD_AND_REPORT = (names.CARD, names.REPORT)
 
 
@@ -79,7 +84,7 @@ def _new_version(client: Any, experiment: str, run_id: str, record: MlflowRecord
             raise
     # Not models:/<id>, which a local registry would look up in the process-wide store.
     where = logged.artifact_location
-    about = record.tags.get(NOTE)
+    about = "\n\n".join(filter(None, [record.tags.get(NOTE), _INPUT]))
     made = client.create_model_version(name, where, run_id, _tags(record), description=about, model_id=logged.model_id)
     return str(made.version)
 
@@ -98,7 +103,8 @@ def save(source: Path, path: Path, about: Any) -> None:
     """Write the model folder ``source`` as an MLflow model, an audio classification pipeline, to a new folder ``path``.
 
     It contains links to the files of ``source``: the upload reads through them, and the weights are not copied.
-    The input is a waveform, float32 of shape (samples,) at the rate of the feature extractor.
+    The input is a waveform, float32 of shape (samples,) at the rate of the feature extractor, of at least 25 ms. A
+    schema has one type and one shape, so float64 and batches are for the pipeline that mlflow.transformers loads.
     """
     from ast2hf import torchaudio_guard
 

@@ -1,6 +1,7 @@
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from support import ROOT
@@ -51,6 +52,16 @@ def test_help_imports_neither_hydra_nor_omegaconf():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "Usage: ast2hf" in done.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_behind_stdout_is_said_in_one_line(tmp_path):
+    command = [sys.executable, str(ROOT / "convert.py"), "--help"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 6
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: cannot write to stdout (No space left on device); ")
 
 
 @pytest.mark.parametrize("arguments", ["--help", "--cfg job", "--info defaults", "--hydra-help"])

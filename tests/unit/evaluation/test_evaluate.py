@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from support import clips
 from support.data_sets import RATE, sound
 
 from ast2hf.config import MULTI_LABEL, Data, Gates
@@ -258,6 +259,23 @@ def test_a_screening_computes_in_its_dtype_and_is_said_to_be_none_of_a_proof(tmp
     assert set(seen) == {torch.bfloat16}
     assert outcome.evaluation.dtype == "bfloat16"
     assert "a screening, not a proof" in outcome.notes[0]
+
+
+class Adapted(Clips):
+    """Clips 0, 3, 6, … are in stereo at another rate."""
+
+    def __init__(self):
+        super().__init__()
+        self._clips[::3] = [replace(clip, audio=clips.sound(rate=8000, channels=2)) for clip in self._clips[::3]]
+
+
+def test_clips_that_were_adapted_are_counted_however_the_work_was_shared(tmp_path):
+    said = ("6 of 18 clips were averaged to one channel", f"6 of 18 clips were resampled to {RATE} Hz")
+    assert evaluate(data_set(tmp_path / "whole", Adapted()), pair()).notes == said
+    assert evaluate(data_set(tmp_path / "whole", Adapted()), pair()).notes == said
+    for shard in (1, 0):
+        outcome = evaluate(data_set(tmp_path / "shared", Adapted(), shards=2, shard=shard), pair())
+    assert outcome.notes == said
 
 
 def test_parts_of_different_machines_are_said_to_be_so(tmp_path, monkeypatch):

@@ -79,6 +79,21 @@ def test_a_model_whose_labels_are_mids_is_matched_by_them(tmp_path):
     assert matcher.find([1]) == (0,)
 
 
+def test_the_label_file_of_the_model_gives_its_mids_but_no_indices(tmp_path):
+    (tmp_path / "own.csv").write_text("index,mid,display_name\n0,/m/09x0r,Speech\n1,/m/0bt9lr,Dog\n")
+    matcher = Matcher(("Speech", "Dog"), None, str(tmp_path / "own.csv"))
+    assert matcher.find("/m/0bt9lr,/m/09x0r") == (0, 1)
+    matcher.require_all("x")
+    assert matcher.find([0]) == ()
+    other = Matcher(("Dog", "Speech"), None, str(tmp_path / "own.csv"))  # the labels come from somewhere else
+    assert other.find("/m/0bt9lr") == ()
+
+
+def test_a_label_file_without_mids_gives_none(tmp_path):
+    (tmp_path / "own.json").write_text('["Speech", "Dog"]')
+    assert Matcher(("Speech", "Dog"), None, str(tmp_path / "own.json")).find("/m/0bt9lr") == ()
+
+
 def test_an_index_is_never_that_of_the_model():
     matcher = Matcher(("cat", "dog"), None)
     assert matcher.find(0) == ()

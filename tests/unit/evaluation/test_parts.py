@@ -18,7 +18,9 @@ LABELS = 3
 def part(number, count, skipped=()):
     """Part ``number`` of ``count`` clips, those at the places ``skipped`` in it not heard."""
     clips = tuple(
-        Clip(f"clip {number}/{n}", (n % LABELS,), f"sha {n}", "it is empty" if n in skipped else None)
+        Clip(f"clip {number}/{n}", (n % LABELS,), f"sha {n}", "it is empty")
+        if n in skipped
+        else Clip(f"clip {number}/{n}", (n % LABELS,), f"sha {n}", changes=("resampled",) * (n == 2))
         for n in range(count)
     )
     random = np.random.default_rng(number)
@@ -95,6 +97,7 @@ def test_merged_parts_are_all_clips_that_were_heard(parts):
         assert [tuple(np.flatnonzero(row)) for row in merged.truth] == [clip.labels for clip in heard]
         assert merged.skipped == {"clip 0/3": "it is empty", "clip 2/0": "it is empty"}
         assert [place for place in range(parts.clips) if place not in merged.places] == [3, 2 * PART_CLIPS]
+        assert merged.changes == {"resampled": 3}
         digest = merged.digest
         assert isinstance(merged.truth, np.memmap)
     assert sorted(path.suffix for path in parts.folder.iterdir()) == [".npz"] * 3

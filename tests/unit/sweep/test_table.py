@@ -23,7 +23,7 @@ def test_the_terminal_shows_a_column_per_check_and_errors_and_folders_below(caps
     assert "load" not in inside
     assert "eee" not in inside
     assert f"job 0      folder: {JOBS[0].folder}" in below
-    assert f"job 1      error: {'e' * 300}" in below
+    assert f"job 1      error: {'e' * 180}…\n" in below
 
 
 def test_with_the_checks_of_a_proof_the_names_still_have_room(capsys):
@@ -34,6 +34,17 @@ def test_with_the_checks_of_a_proof_the_names_still_have_room(capsys):
     assert all(len(line) <= 110 for line in lines)
     assert any(name in line for line in lines), lines
     assert not any("overrides" in line for line in lines)
+
+
+def test_a_narrow_terminal_shows_the_names_and_not_the_differences(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    checks = ("features", "last_hidden_state", "pooled", "logits", "end_to_end", "data_set")
+    name = "ast-finetuned-audioset-16-16-0.442"
+    table.show([Job(0, name, "passed", dict.fromkeys(checks, (1.23e-5, 2e-5)), 46.6)], [], None)
+    out = capsys.readouterr().out
+    assert name in out
+    assert "features" not in out
 
 
 def test_the_columns_of_the_file_follow_from_the_checks(tmp_path):
