@@ -58,6 +58,7 @@ def restore(conversion: Conversion, settings: Config, device: torch.device, prog
             wanted = (*names.ALL_MODEL_FILES, names.REPORT)
             folder = hub_download.model_folder(str(settings.folder), wanted)
             local = local_files.expand(str(settings.folder)).is_dir()
+            report.model = folder.absolute().name if local else str(settings.folder).rpartition("/")[2]
             report.source |= {"uri": folder.name if local else settings.folder, **_identity(folder / names.WEIGHTS)}
             spec = _spec(report, settings, folder)
         with progress("convert", f"Restore {len(spec.plan.sources)} tensors"):

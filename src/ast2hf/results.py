@@ -39,6 +39,9 @@ BLOCK_RTOL = 1e-5
 MAX_ABS_DIFF = "max_abs_diff"
 """The measure that a check's ``atol`` bounds."""
 
+TOLERANCE_USED = "tolerance_used"
+"""The largest share that any value's difference has of its bound, ``atol + rtol * |reference|``."""
+
 NO_HEAD = "none"
 """The ``head`` of a report of an encoder alone."""
 

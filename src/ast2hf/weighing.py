@@ -76,16 +76,21 @@ def _question(matches: Sequence[Match], evidence: Sequence[str]) -> Question:
     fits = f"both poolings of {titles}" if only else f"several models ({titles})"
     what = "which tokens its head averages" if only else "which one it is"
     found = f" ({'; '.join(evidence)})" if evidence else ""
+    pooled = any(len(family.poolings) > 1 for family in families)
     return Question(
         f"the tensors fit {fits} and do not show {what}{found}",
-        tuple(Choice(_override(match, only), _meaning(match)) for match in matches),
-        ("" if only else f"model.family={CHOOSE} ") + f"model.pooling={CHOOSE}",
+        tuple(
+            Choice(_settings(None if only else match.family.name, match.pooling if pooled else None), _meaning(match))
+            for match in matches
+        ),
+        _settings(None if only else CHOOSE, CHOOSE if pooled else None),
     )
 
 
-def _override(match: Match, family_known: bool) -> str:
-    pooling = f"model.pooling={match.pooling}" if len(match.family.poolings) > 1 else ""
-    return pooling if family_known else f"model.family={match.family.name} {pooling}".rstrip()
+def _settings(family: str | None, pooling: str | None) -> str:
+    """Every answer gives the same settings, so that each CHOOSE of the command has one."""
+    given = {"model.family": family, "model.pooling": pooling}
+    return " ".join(f"{key}={value}" for key, value in given.items() if value is not None)
 
 
 def _meaning(match: Match) -> str:

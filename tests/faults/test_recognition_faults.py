@@ -28,7 +28,11 @@ HEAD = {
     "1.weight": torch.full((5, HIDDEN), 0.125), "1.bias": torch.zeros(5),
 }  # fmt: skip
 
-FAMILIES = ["model.family=ssast model.pooling=mean", "model.family=ast", "model.family=ssast model.pooling=cls"]
+FAMILIES = [
+    "model.family=ssast model.pooling=mean",
+    "model.family=ast model.pooling=cls",
+    "model.family=ssast model.pooling=cls",
+]
 
 
 @pytest.mark.fault(109, "a fine-tuned SSAST, which averages the patches, as custom and as an official variant")
@@ -73,7 +77,7 @@ def test_two_heads(cli):
     assert answers == ["model.family=ast", "model.family=patchmix"]
     value = {**UNTRAINED, "v.head.bias": torch.zeros(1000)}
     _, answers = asked(cli, saved({"model": value, "classifier": HEAD}), *CUSTOM)
-    assert answers == ["model.family=ssast model.pooling=mean", "model.family=patchmix"]
+    assert answers == ["model.family=ssast model.pooling=mean", "model.family=patchmix model.pooling=cls"]
 
 
 @pytest.mark.fault(111, "an untrained head, and no other")

@@ -29,6 +29,7 @@ def outputs(tmp_path_factory):
 
 @pytest.fixture
 def report():
+    used = {"tolerance_used": 0.2}
     return Report(
         model="m", status="passed", device="cpu", source={"uri": "synthetic:0", "sha256": "ab12", "bytes": 7},
         clip="packaged", clip_sha256="0123456789abcdef0123",
@@ -36,7 +37,7 @@ def report():
         timings_s={"read": 0.5, "total": 2.0}, geometry={"hidden_size": 768},
         checks={
             "weights": CheckResult("weights", "written weights", "passed", None, {"bit_exact": 160}),
-            "pooled": CheckResult("pooled", "pooled", "passed", None, {"max_abs_diff": 1e-6}, {"atol": 5e-6}),
+            "pooled": CheckResult("pooled", "pooled", "passed", None, {"max_abs_diff": 1e-6, **used}, {"atol": 5e-6}),
             "logits": CheckResult(
                 "logits", "all logits", "failed", "it differs", {"max_abs_diff": math.nan}, {"atol": 2e-5, "rtol": 0.0}
             ),

@@ -75,6 +75,10 @@ def test_pages_load_nothing_from_elsewhere(site, pages):
         assert outside == [], path
 
 
+def test_nothing_of_python_is_on_the_site(site):
+    assert [path.name for path in site.rglob("*") if path.suffix in (".py", ".pyc") or path.name == "__pycache__"] == []
+
+
 def test_links_lead_somewhere(site, pages):
     for path, page in pages.items():
         for link in page.links:

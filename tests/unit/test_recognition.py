@@ -36,7 +36,11 @@ def overrides(found):
     return [choice.override for choice in found.question.choices]
 
 
-ALL_THREE = ["model.family=ssast model.pooling=mean", "model.family=ast", "model.family=ssast model.pooling=cls"]
+ALL_THREE = [
+    "model.family=ssast model.pooling=mean",
+    "model.family=ast model.pooling=cls",
+    "model.family=ssast model.pooling=cls",
+]
 
 
 @pytest.mark.parametrize(
@@ -207,7 +211,7 @@ def test_two_trained_heads_are_asked_about():
 def test_a_patch_mix_without_an_imagenet_start_may_average_too():
     values = {**UNTRAINED_HEAD, **ZERO}
     found = look(FakeCheckpoint({("model",): AST, ("classifier",): HEAD}, values))
-    assert overrides(found) == ["model.family=ssast model.pooling=mean", "model.family=patchmix"]
+    assert overrides(found) == ["model.family=ssast model.pooling=mean", "model.family=patchmix model.pooling=cls"]
 
 
 def test_a_second_trained_classifier_in_the_state_dict_is_ambiguous():

@@ -56,6 +56,7 @@ def test_a_folder_made_here_becomes_its_source_again(folder, tmp_path, tiny_chec
     assert found.keys() == source.keys() - UNUSED
     assert all(torch.equal(found[name], source[name]) for name in found)
     report = conversion.report
+    assert report.model == "model"  # as its folder, whatever variant was not asked for
     assert report.checks["weights"].measured["recomputed"] == 0
     assert {name: check.status for name, check in report.checks.items() if check.status != "passed"} == {
         "features": "not_applicable", "end_to_end": "not_applicable", "published_logits": "not_checked",

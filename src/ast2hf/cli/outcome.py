@@ -159,7 +159,7 @@ def _record(task: Task, required: bool) -> Recorded | None:
             overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
             built = record.build(
                 conversion.report,
-                config.model.name + naming.suffix(overrides),
+                conversion.report.model + naming.suffix(overrides),
                 task.progress.started,
                 params=params(config, conversion.report.geometry),
                 artifacts=list(_artifacts(task)),

@@ -17,7 +17,7 @@ from ast2hf.evaluation import gates
 from ast2hf.families.base import MEAN
 from ast2hf.families.geometry import CLASS_TOKENS
 from ast2hf.proof import compare
-from ast2hf.results import MAX_ABS_DIFF, CheckResult, Measure, Status
+from ast2hf.results import MAX_ABS_DIFF, TOLERANCE_USED, CheckResult, Measure, Status
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -300,7 +300,8 @@ def _compare(
     bounds = {"atol": tolerance.atol, **({"rtol": tolerance.rtol} if tolerance.rtol else {})}
     found = compare.difference(actual, reference, tolerance.atol, tolerance.rtol)
     measured: dict[str, Measure] = {
-        MAX_ABS_DIFF: found.max_abs_diff, "mean_abs_diff": found.mean_abs_diff, "cosine": found.cosine, **(more or {})
+        MAX_ABS_DIFF: found.max_abs_diff, "mean_abs_diff": found.mean_abs_diff, "cosine": found.cosine,
+        TOLERANCE_USED: found.tolerance_used, **(more or {}),
     }  # fmt: skip
     if found.passed:
         return Finding("passed", measured, bounds)

@@ -21,6 +21,8 @@ class Difference:
     mean_abs_diff: float
     excess: float
     cosine: float
+    tolerance_used: float
+    """The largest share of its bound that any value differs by; at most 1 if passed, NaN and infinity as they come."""
 
     @property
     def passed(self) -> bool:
@@ -36,9 +38,11 @@ def difference(actual: Tensor, reference: Tensor, atol: float, rtol: float = 0.0
         )
     a, r = actual.double().flatten().cpu(), reference.double().flatten().cpu()
     absolute = (a - r).abs()
-    excess = (absolute - (atol + rtol * r.abs())).max().item()
+    bound = atol + rtol * r.abs()
+    excess = (absolute - bound).max().item()
+    used = (absolute / bound).masked_fill(absolute == 0, 0.0).max().item()
     cosine = (a @ r / (a.norm() * r.norm())).item()
-    return Difference(absolute.max().item(), absolute.mean().item(), excess, cosine)
+    return Difference(absolute.max().item(), absolute.mean().item(), excess, cosine, used)
 
 
 def relative_difference(actual: Tensor, reference: Tensor) -> float:

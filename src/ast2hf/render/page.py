@@ -8,7 +8,17 @@ from pathlib import Path
 from ast2hf.render import data_set_section, plots, svg
 from ast2hf.render.rows import bounds, measures, number, rows, status, words
 from ast2hf.render.template import html
-from ast2hf.results import FRAME_SHIFT_MS, LOGITS, NO_HEAD, NOT_EXPRESSIBLE, NOT_REACHED, CheckResult, Figures, Report
+from ast2hf.results import (
+    BLOCK_RTOL,
+    FRAME_SHIFT_MS,
+    LOGITS,
+    NO_HEAD,
+    NOT_EXPRESSIBLE,
+    NOT_REACHED,
+    CheckResult,
+    Figures,
+    Report,
+)
 
 PAGE = "report.html"
 
@@ -31,6 +41,7 @@ def render(report: Report, figures: Figures | None, settings: Mapping[str, str])
         checks=list(rows(report)),
         details=[(check.title, list(_details(check))) for check in report.checks.values()],
         blocks=svg.markup(lambda: plots.blocks(report), "difference after each block") if report.blocks else None,
+        divergence=f"{BLOCK_RTOL:g}",
         histogram=svg.markup(lambda: plots.histogram(figures, logits), "differences of the logits")
         if figures
         else None,
@@ -38,7 +49,7 @@ def render(report: Report, figures: Figures | None, settings: Mapping[str, str])
         if figures and NOT_EXPRESSIBLE not in report.front_end  # else they are noise
         else None,
         data_set=data_set_section.describe(report.evaluation, figures, frame_shift) if report.evaluation else None,
-        measured=measures(logits.measured),
+        measured=measures({name: value for name, value in logits.measured.items() if name != "count"}),
         not_finite=_not_finite(figures),
         provenance=list(_provenance(report)),
         seconds={name: f"{seconds:.2f}" for name, seconds in report.timings_s.items()},

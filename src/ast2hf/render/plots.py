@@ -108,7 +108,8 @@ def histogram(figures: Figures, logits: CheckResult) -> Figure | None:
     )  # fmt: skip
     for sign in (-1, 1):
         axes.axvline(sign * atol, color=LINE, linestyle="--", linewidth=1)
-    axes.set_xlabel(f"converted \N{MINUS SIGN} original (dashed: ±{atol:.0e})")
+    of_zero = ", the tolerance of a logit of 0" if rtol else ""
+    axes.set_xlabel(f"converted \N{MINUS SIGN} original (dashed: ±{atol:.0e}{of_zero})")
     axes.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1), handlelength=1)
     return figure
 
@@ -158,7 +159,7 @@ def sweep(jobs: Sequence[Job]) -> Figure | None:
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     what = "the logits" if all(name == LOGITS for _, name in shown) else "the check named"
-    axes.set_xlabel(f"largest difference of {what} (dot) and its tolerance (bar)")
+    axes.set_xlabel(f"largest difference of {what} (dot) and its absolute tolerance (bar)")
     return figure
 
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from ast2hf.results import AGREEMENT, HEADLINE, HEADLINE_DIFFERENCE, MAX_ABS_DIFF, CheckResult, Measure, Report
+from ast2hf.results import (
+    AGREEMENT,
+    HEADLINE,
+    HEADLINE_DIFFERENCE,
+    MAX_ABS_DIFF,
+    TOLERANCE_USED,
+    CheckResult,
+    Measure,
+    Report,
+)
 
 
 class _Bound(NamedTuple):
@@ -72,6 +81,8 @@ def words(name: str) -> str:
 def number(name: str, value: Measure) -> str:
     if not isinstance(value, float):
         return str(value)
+    if name == TOLERANCE_USED:
+        return f"{100 * value:.3g} %"
     return f"{value:.2e}" if value and "diff" in name else f"{value:.9g}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import isfinite
 
-from ast2hf.results import MAX_ABS_DIFF, CheckResult, Evaluation, Report
+from ast2hf.results import MAX_ABS_DIFF, TOLERANCE_USED, CheckResult, Evaluation, Report
 
 
 def of_report(report: Report) -> Iterator[tuple[str, float, int]]:
@@ -26,9 +26,9 @@ def _of_checks(checks: Sequence[CheckResult]) -> Iterator[tuple[str, float]]:
     nearest to it has used."""
     for status in ("passed", "failed", "not_checked"):
         yield status, float(sum(check.status == status for check in checks))
-    used = [share for check in checks if (share := _used(check)) is not None and isfinite(share)]
+    used = [share for check in checks if isfinite(share := float(check.measured.get(TOLERANCE_USED, "nan")))]
     if used:
-        yield "tolerance_used", max(used)
+        yield TOLERANCE_USED, max(used)
 
 
 def _of_check(check: CheckResult) -> Iterator[tuple[str, float]]:
@@ -38,9 +38,6 @@ def _of_check(check: CheckResult) -> Iterator[tuple[str, float]]:
     for key, value in {**check.measured, **check.tolerance}.items():
         if isinstance(value, int | float):
             yield f"{check.name}.{_short(key)}", float(value)
-    share = _used(check)
-    if share is not None:
-        yield f"{check.name}.tolerance_used", share
 
 
 def _of_evaluation(evaluation: Evaluation) -> Iterator[tuple[str, float]]:
@@ -54,10 +51,6 @@ def _of_evaluation(evaluation: Evaluation) -> Iterator[tuple[str, float]]:
     yield "clips.skipped", len(evaluation.skipped)
     if evaluation.clips_per_second is not None:
         yield "clips.per_second", evaluation.clips_per_second
-
-
-def _used(check: CheckResult) -> float | None:
-    return check.max_abs_diff / check.atol if check.max_abs_diff is not None and check.atol else None
 
 
 def _short(key: str) -> str:

@@ -28,6 +28,20 @@ def test_relative_tolerance_is_of_the_reference():
     assert not compare.difference(reference, actual * 0, atol=0.5, rtol=10).passed
 
 
+def test_the_share_of_the_tolerance_counts_what_grows_with_the_reference():
+    """At 1 it would fail: against ``atol`` alone, this one would be said to have used five times its tolerance."""
+    actual, reference = torch.tensor([100.5, 1.0]), torch.tensor([100.0, 1.0])
+    found = compare.difference(actual, reference, atol=0.1, rtol=0.01)
+    assert found.passed
+    assert found.tolerance_used == pytest.approx(0.5 / 1.1)
+    assert compare.difference(actual, reference, atol=0.1).tolerance_used == pytest.approx(5)
+
+
+@pytest.mark.parametrize(("actual", "used"), [(0.0, 0.0), (1e-9, INF)])
+def test_where_nothing_is_tolerated_equal_values_use_nothing(actual, used):
+    assert compare.difference(torch.tensor([actual]), torch.tensor([0.0]), atol=0.0).tolerance_used == used
+
+
 @pytest.mark.parametrize(
     ("actual", "reference"), [(NAN, 0.0), (0.0, NAN), (NAN, NAN), (INF, INF), (INF, 0.0), (0.0, INF)]
 )

@@ -126,6 +126,13 @@ def test_of_a_failed_proof(report, figures):
     assert "First divergence: blocks.0" in found.text
 
 
+def test_the_dashed_lines_are_not_taken_for_the_bound_of_every_logit(report, figures):
+    """A difference beyond them may be within its tolerance, which grows with the logit."""
+    assert "the tolerance of a logit of 0" in page.render(report, figures, SETTINGS)
+    report.checks["logits"] = replace(report.checks["logits"], tolerance={"atol": 2e-5})
+    assert "the tolerance of a logit of 0" not in page.render(report, figures, SETTINGS)
+
+
 def test_logits_that_were_not_checked_are_shown_against_no_tolerance(report, figures):
     report.checks["logits"] = CheckResult("logits", "all logits")
     found = Tags(page.render(report, figures, SETTINGS))

@@ -37,6 +37,7 @@ def test_counts_and_other_measures_of_a_check_without_a_tolerance():
         "max difference 5.00e-01, code torchaudio, cosine 0.999999999"
     )
     assert measures({"max_abs_diff_as_written": 1e-4}) == "max difference as written 1.00e-04"
+    assert measures({"tolerance_used": 0.374599158}) == "tolerance used 37.5 %"
 
 
 def test_a_check_of_a_data_set_shows_what_its_bounds_are_on():

@@ -87,11 +87,11 @@ def test_the_labels_of_the_axis_of_a_sweep_are_decades():
     assert axes.get_xlim() == (pytest.approx(1e-6), pytest.approx(1e-4))
     figure.canvas.draw()
     assert not any(label.get_text() for label in axes.get_xticklabels(minor=True))
-    assert axes.get_xlabel() == "largest difference of the logits (dot) and its tolerance (bar)"
+    assert axes.get_xlabel() == "largest difference of the logits (dot) and its absolute tolerance (bar)"
 
 
 def test_another_check_than_the_logits_is_named_in_the_picture():
     figure = plots.sweep([Job(checks={"pooled": (1e-6, 5e-6)}), Job(number=1, checks=logits(1e-5))])
     (axes,) = figure.axes
     assert [text.get_text() for text in axes.texts] == ["0 m pooled", "1 m"]
-    assert axes.get_xlabel() == "largest difference of the check named (dot) and its tolerance (bar)"
+    assert axes.get_xlabel() == "largest difference of the check named (dot) and its absolute tolerance (bar)"
