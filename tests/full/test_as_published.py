@@ -13,7 +13,7 @@ from support.hub_data import add_labels_and_clip, add_speech_commands, labels, w
 from support.hub_server import HubServer
 from support.servers import Reply, Server
 
-from ast2hf.audio import PACKAGED_CLIP, _decode
+from ast2hf.audio import PACKAGED_CLIP, decode
 from ast2hf.checkpoint import synthetic
 from ast2hf.families.ast import AST
 from ast2hf.formats.huggingface import HUGGING_FACE
@@ -36,7 +36,7 @@ def converted(folder):
 
 
 def first_logits(folder, clip):
-    waveform = _decode(clip, "clip", 16000).waveform
+    waveform = decode(clip, "clip", 16000).waveform
     loaded = HUGGING_FACE.load(folder, torch.device("cpu"))
     with torch.inference_mode(), loaded.with_epsilon(1e-12):  # as the published logits were computed
         return loaded(HUGGING_FACE.features(folder, waveform, 16000)).logits[0, :3].tolist()
