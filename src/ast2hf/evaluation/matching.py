@@ -54,10 +54,16 @@ class Matcher:
     """Finds the model's classes by the labels of a data set, and gathers those that it cannot find.
 
     A name is compared as it is; only where no label is equal, without regard to case, spaces and underscores, if that
-    leaves one alone. ``file``: ``data.labels``.
+    leaves one alone. ``file``: ``data.labels``. Raises InputError where the model has two labels of one name.
     """
 
     def __init__(self, labels: tuple[str, ...], file: str | None) -> None:
+        again = next((label for label, times in Counter(labels).items() if times > 1), None)
+        if again is not None:
+            raise InputError(
+                f"the model has several classes called {printable(again, 60)}",
+                "give each a name of its own in id2label of its config.json",
+            )
         self._labels = labels
         self._has_file = file is not None
         self._exact: dict[str, int | None] = {label: index for index, label in enumerate(labels)}

@@ -11,6 +11,7 @@ import io
 import json
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ class Parts:
             fits = all(own.shape == (heard, self.labels) and own.dtype == np.float32 for own in logits.values())
             if fits and len(clips) == len(self.places(number)):
                 return Part(clips, logits, str(about["computed"]))
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile):
             pass
         return None
 

@@ -164,6 +164,11 @@ def test_names_that_differ_in_case_alone_are_not_confused():
         matcher.require_all("x")
 
 
+def test_two_classes_of_one_name_are_refused():
+    with pytest.raises(InputError, match="the model has several classes called dog; give each a name of its own"):
+        Matcher(("dog", "cat", "dog"), None)
+
+
 def test_what_was_equal_is_not_noted():
     matcher = Matcher(LABELS, None)
     matcher.find("Speech,Dog")

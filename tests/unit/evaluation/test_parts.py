@@ -62,6 +62,10 @@ def damaged(path):
     yield b""
     yield whole[:100]
     yield whole[:-10]
+    for record, flags, method in ((b"PK\x03\x04", 6, 8), (b"PK\x01\x02", 8, 10)):  # of the entries of the archive
+        for place in (whole.index(record) + flags, whole.index(record) + method):
+            for bit in range(8):
+                yield whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :]
     for place in range(40, len(whole) - 200, len(whole) // 11):  # the values of arrays among them
         yield whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
 
