@@ -126,9 +126,10 @@ class Parts:
         computed: set[str] = set()
         digest = hashlib.sha256()
         with ExitStack() as stack:
-            with self._writing():  # without a name: they go however the process ends
-                files = {
-                    name: stack.enter_context(tempfile.TemporaryFile(dir=self.folder))
+            # Closing a file writes what is left of it, so on a full disk that fails, too, and is said in the same words.
+            with self._writing(), ExitStack() as filling:
+                files = {  # without a name: they go however the process ends
+                    name: filling.enter_context(tempfile.TemporaryFile(dir=self.folder))
                     for name in (*self.givers, "truth")
                 }
                 for number in range(len(self)):
@@ -149,6 +150,7 @@ class Parts:
                         files[giver].write(logits.tobytes())
                 for file in files.values():
                     file.flush()
+                stack.push(filling.pop_all())
             shape = (len(names), self.labels)
             yield Merged(
                 tuple(names), tuple(places), {giver: _mapped(files[giver], np.float32, shape) for giver in self.givers},

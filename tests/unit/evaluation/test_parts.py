@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 
 import numpy as np
 import pytest
@@ -128,3 +129,16 @@ def test_a_full_disk_is_said_and_done_parts_stay(parts, monkeypatch):
     with pytest.raises(OutputError, match=r"cannot be kept in .* \(No space left on device\)"):
         parts.write(1, part(1, PART_CLIPS))
     assert parts.read(0) is not None
+
+
+def test_a_disk_that_is_full_when_parts_are_merged_is_said(parts):
+    for number in range(len(parts)):
+        parts.write(number, part(number, len(parts.places(number))))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(OutputError, match=r"cannot be kept in .* \(File too large\)"), parts.merged():
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert parts.done() == [0, 1, 2]
