@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ast2hf.config import Data
+from ast2hf.errors import OutputError, printable
 from ast2hf.evaluation import metrics, one_pass
 from ast2hf.evaluation.differences import differences
 from ast2hf.evaluation.gates import FULL
@@ -48,8 +49,14 @@ def evaluate(data_set: DataSet, pair: Pair) -> Outcome:
     models = pair.models()
     parts = Parts(data_set.cache / data_set.key, len(source), len(labels), tuple(models))
     rate = one_pass.run(data_set, pair, parts, models)
-    done = sum(1 for number in range(len(parts)) if parts.read(number) is not None)
+    done = len(parts.done())
     if done < len(parts):
+        if settings.shards == 1:  # nobody else does them: without figures there would be no proof, and no error
+            raise OutputError(
+                f"{len(parts) - done} of {len(parts)} parts of the data set cannot be read again from "
+                f"{printable(parts.folder)}",
+                "see that nothing empties it meanwhile, or give paths.cache=… elsewhere",
+            )
         shard = f"shard {(settings.shard or 0) + 1} of {settings.shards}"
         return Outcome(unfinished=f"{shard}: {done} of {len(parts)} parts are done")
     with parts.merged() as merged:
