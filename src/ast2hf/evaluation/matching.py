@@ -100,6 +100,11 @@ class Matcher:
         return tuple(sorted(found))
 
     @property
+    def known(self) -> list[object]:
+        """All by which classes are found, for JSON: by name, and by index of the data set."""
+        return [self._exact, self._by_index]
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What was assumed of the labels so far."""
         if not self._loosely:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ast2hf.errors import OutputError, printable
+from ast2hf.evaluation.listing import unique
 from ast2hf.local_files import read_file, write_atomically
 
 PART_CLIPS = 64
@@ -122,7 +123,7 @@ class Parts:
         """All parts, which must be done. The arrays lie in files: memory does not grow with the clips, names aside."""
         names: list[str] = []
         places: list[int] = []
-        skipped: dict[str, str] = {}
+        unheard: dict[int, str] = {}
         computed: set[str] = set()
         digest = hashlib.sha256()
         with ExitStack() as stack:
@@ -139,10 +140,10 @@ class Parts:
                     truth = []
                     for place, clip in zip(self.places(number), part.clips, strict=True):
                         digest.update(json.dumps([clip.name, clip.labels, clip.sha256]).encode() + b"\n")
-                        if clip.skipped is not None:
-                            skipped[clip.name] = clip.skipped
-                            continue
                         names.append(clip.name)
+                        if clip.skipped is not None:
+                            unheard[place] = clip.skipped
+                            continue
                         places.append(place)
                         truth.append(_row(clip.labels, self.labels))
                     files["truth"].write(b"".join(row.tobytes() for row in truth))
@@ -151,9 +152,11 @@ class Parts:
                 for file in files.values():
                     file.flush()
                 stack.push(filling.pop_all())
-            shape = (len(names), self.labels)
+            shape = (len(places), self.labels)
+            names = unique(names)  # those of a stream may not be
+            skipped = {names[place]: why for place, why in unheard.items()}
             yield Merged(
-                tuple(names), tuple(places), {giver: _mapped(files[giver], np.float32, shape) for giver in self.givers},
+                tuple(names[place] for place in places), tuple(places), {giver: _mapped(files[giver], np.float32, shape) for giver in self.givers},
                 _mapped(files["truth"], np.bool_, shape), skipped, digest.hexdigest(), frozenset(computed),
             )  # fmt: skip
 

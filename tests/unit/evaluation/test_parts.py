@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import resource
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -110,6 +111,15 @@ def test_merged_parts_are_all_clips_that_were_heard(parts):
     parts.write(2, Part((*other.clips[:-1], Clip("clip 2/4", (1,), "another sha")), other.logits, other.computed))
     with parts.merged() as merged:
         assert merged.digest != digest
+
+
+def test_clips_of_one_name_are_all_counted(tmp_path):
+    parts = Parts(tmp_path / "key", 4, LABELS, GIVERS)
+    own = part(0, 4, (1, 3))
+    parts.write(0, replace(own, clips=tuple(replace(clip, name="a.wav") for clip in own.clips)))
+    with parts.merged() as merged:
+        assert merged.names == ("a.wav", "a.wav (3)")
+        assert list(merged.skipped) == ["a.wav (2)", "a.wav (4)"]
 
 
 def test_nothing_heard_at_all_is_merged_too(tmp_path):
