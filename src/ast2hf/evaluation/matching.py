@@ -45,7 +45,9 @@ def read_classes(file: str) -> Classes:
         mids = {int(row.get("index") or row["id"]): row["mid"].strip() for row in rows}
         again = next((mid for mid, times in Counter(mids.values()).items() if mid and times > 1), None)
         if again is not None:
-            raise InputError(f"{printable(path.name)} has the mid {printable(again, 40)} twice", "correct the label file")
+            raise InputError(
+                f"{printable(path.name)} has the mid {printable(again, 40)} twice", "correct the label file"
+            )
         return Classes(names, tuple(mids[i] for i in range(len(names))))
     return Classes(names)
 
