@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ast2hf.config import Data
-from ast2hf.errors import OutputError, printable
+from ast2hf.errors import InputError, OutputError, printable
 from ast2hf.evaluation import metrics, one_pass
 from ast2hf.evaluation.differences import differences
 from ast2hf.evaluation.gates import FULL
@@ -41,7 +41,7 @@ class Outcome:
 def evaluate(data_set: DataSet, pair: Pair) -> Outcome:
     """Do what is to be done of ``data_set`` here and is not done yet; the figures, once all of it is.
 
-    Raises InputError where too many clips cannot be heard or a process is killed, ConfigurationError where memory does
+    Raises InputError where too many clips cannot be heard, a clip is another than before or a process is killed, ConfigurationError where memory does
     not suffice, OutputError where parts cannot be kept, VerificationError where logits are not finite.
     """
     source, settings, labels = data_set.source, data_set.settings, pair.spec.labels
@@ -69,14 +69,21 @@ def evaluate(data_set: DataSet, pair: Pair) -> Outcome:
             clips_per_second=rate, with_original_epsilon=merged.logits.get(WITH_ORIGINAL_EPSILON),
         )  # fmt: skip
         worst = [merged.places[row] for row in differences(original, converted, merged.names).worst]
-        features = {} if settings.streaming else {p: _features(source, p, pair.front_ends) for p in sorted(worst)}
+        again = () if settings.streaming else sorted(worst)
+        features = {place: _features(source, place, parts, pair.front_ends) for place in again}
         notes = tuple(_notes(evaluation, merged, settings, pair))
         return Outcome(evaluation, None, tuple(features[place] for place in worst if features), notes)
 
 
-def _features(source: Source, place: int, front_ends: FrontEnds) -> NDArray[np.float32]:
+def _features(source: Source, place: int, parts: Parts, front_ends: FrontEnds) -> NDArray[np.float32]:
+    """Of the clip, heard again. Raises InputError where it is another than its part is of: then others may be, too."""
     with listening(front_ends, 0) as listen:
-        ((_, result),) = listen(source.examples(place, place + 1))
+        ((example, result),) = listen(source.examples(place, place + 1))
+    if result.sha256 not in ("", parts.clip(place).sha256):
+        raise InputError(
+            f"clip {printable(example.name, 100)} is not the one that was heard, though it has the same size and time",
+            f"remove {printable(parts.folder)}, which has what was done, and run it again",
+        )
     return result.converted if isinstance(result, Heard) else np.empty((0, 0), np.float32)  # it changed meanwhile
 
 

@@ -118,6 +118,12 @@ class Parts:
         """The numbers of the parts that are done."""
         return [number for number in range(len(self)) if self.read(number) is not None]
 
+    def clip(self, place: int) -> Clip:
+        """The clip at ``place`` in the data set, of a part that is done."""
+        part = self.read(place // PART_CLIPS)
+        assert part is not None, place
+        return part.clips[place % PART_CLIPS]
+
     @contextmanager
     def merged(self) -> Iterator[Merged]:
         """All parts, which must be done. The arrays lie in files: memory does not grow with the clips, names aside."""

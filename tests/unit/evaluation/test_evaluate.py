@@ -194,6 +194,14 @@ def test_a_part_that_cannot_be_read_again_is_no_shard_of_another(tmp_path, monke
     assert evaluate(data_set(tmp_path), pair()).evaluation.clips == CLIPS
 
 
+def test_clips_that_were_replaced_behind_its_back_are_no_longer_those_of_the_parts(tmp_path):
+    evaluate(data_set(tmp_path), pair())
+    other = Clips()
+    other._clips = [replace(clip, audio=sound(100 + n, 0.05)) for n, clip in enumerate(other._clips)]
+    with pytest.raises(InputError, match=r"clip \d+\.wav is not the one that was heard.*; remove .*key, which has"):
+        evaluate(data_set(tmp_path, other), pair())
+
+
 def test_broken_clips_are_named_and_left_out(tmp_path):
     original = Model()
     outcome = evaluate(data_set(tmp_path, Clips(broken=(1, 9)), max_skipped=0.2), pair(original))
