@@ -41,8 +41,9 @@ class Outcome:
 def evaluate(data_set: DataSet, pair: Pair) -> Outcome:
     """Do what is to be done of ``data_set`` here and is not done yet; the figures, once all of it is.
 
-    Raises InputError where too many clips cannot be heard, a clip is another than before or a process is killed, ConfigurationError where memory does
-    not suffice, OutputError where parts cannot be kept, VerificationError where logits are not finite.
+    Raises InputError where too many clips cannot be heard, a clip is another than before or a process is killed,
+    ConfigurationError where memory does not suffice, OutputError where parts cannot be kept, VerificationError where
+    logits are not finite.
     """
     source, settings, labels = data_set.source, data_set.settings, pair.spec.labels
     assert labels is not None

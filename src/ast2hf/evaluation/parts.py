@@ -133,7 +133,7 @@ class Parts:
         computed: set[str] = set()
         digest = hashlib.sha256()
         with ExitStack() as stack:
-            # Closing a file writes what is left of it, so on a full disk that fails, too, and is said in the same words.
+            # Closing a file writes what is left of it, so on a full disk that fails, too, and is said alike.
             with self._writing(), ExitStack() as filling:
                 files = {  # without a name: they go however the process ends
                     name: filling.enter_context(tempfile.TemporaryFile(dir=self.folder))
@@ -162,7 +162,8 @@ class Parts:
             names = unique(names)  # those of a stream may not be
             skipped = {names[place]: why for place, why in unheard.items()}
             yield Merged(
-                tuple(names[place] for place in places), tuple(places), {giver: _mapped(files[giver], np.float32, shape) for giver in self.givers},
+                tuple(names[place] for place in places), tuple(places),
+                {giver: _mapped(files[giver], np.float32, shape) for giver in self.givers},
                 _mapped(files["truth"], np.bool_, shape), skipped, digest.hexdigest(), frozenset(computed),
             )  # fmt: skip
 

@@ -27,7 +27,8 @@ from transformers.models.audio_spectrogram_transformer import (  # noqa: E402
 def features(folder: Path, waveform: Tensor, sampling_rate: int) -> Tensor:
     """Features (1, frames, bins) of ``waveform``, (samples,) in [-1, 1].
 
-    Raises InputError if ``folder`` has no extractor or perhaps two, VerificationError if it does not accept such a waveform.
+    Raises InputError if ``folder`` has no extractor or perhaps two, VerificationError if it does not accept such a
+    waveform.
     """
     return _extract(_file(folder), waveform, sampling_rate)
 
@@ -51,8 +52,8 @@ def _file(folder: Path) -> _Extractor:
         raise InputError(f"{printable(folder.name)} has no {PREPROCESSOR}", "save the feature extractor there, too")
     if (folder / PROCESSOR).exists():
         raise InputError(
-            f"{printable(folder.name)} has a {PROCESSOR}, in which transformers looks for a feature extractor before it "
-            f"does in {PREPROCESSOR}",
+            f"{printable(folder.name)} has a {PROCESSOR}, and transformers prefers a feature extractor in it to that "
+            f"in {PREPROCESSOR}",
             f"remove it, after correcting {PREPROCESSOR} by it if they differ",
         )
     return _Extractor(path.read_bytes(), folder)
