@@ -88,7 +88,7 @@ def verify(conversion: Conversion, config: Config, progress: Progress) -> None:
     _begin(report, config)
     with ExitStack() as stack:
         with progress.quiet("inputs"):
-            folder = hub_download.model_folder(str(config.folder), names.ALL_MODEL_FILES)
+            folder = hub_download.model_folder(str(config.folder), (*names.ALL_MODEL_FILES, names.PROCESSOR))
             labels = labels_of(folder, config)
         variant = replace(config.model, head=HUGGING_FACE.head(folder))
         require_same_loss(variant, folder)

@@ -51,13 +51,17 @@ def import_and_load_clip(report: Report, config: Config, spec: Spec, progress: P
 def open_data_set(report: Report, config: Config, spec: Spec) -> Clips | None:
     """The clips of the data set, labels matched with those of ``spec``; None where none was given or none can be heard.
 
-    Raises InputError, DownloadError, ConfigurationError.
+    The hash of the configuration in ``report`` then stands for them, too: a folder that was proved over others is not
+    up to date. Raises InputError, DownloadError, ConfigurationError.
     """
     if config.data.kind is None or spec.labels is None or not spec.family.expressible:
         return None
     from ast2hf.evaluation.opening import open_source
 
     source = open_source(config.data, spec.labels, None if config.labels == NONE else config.labels)
+    report.configuration_sha256 = up_to_date.configuration_hash(
+        {"configuration": report.configuration_sha256, "clips": source.fingerprint}
+    )
     note(report, *source.notes)
     return source
 

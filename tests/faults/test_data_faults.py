@@ -112,7 +112,7 @@ def test_missing_clips_keep_their_places(manifest, tmp_path, came_out):
     assert "cannot be read (No such file or directory)" in str(refusal(decoded, examples[0]))
     came_out(clips=len(source), missing=missing)
     error = refusal(manifest, "path,label\n/data/audioset/a.wav,Dog\n/data/audioset/b.wav,Dog\n")
-    assert "no clip of eval.csv is where it should be, such as /data/audioset/a.wav" in str(error)
+    assert "no clip of eval.csv is where it should be, such as '/data/audioset/a.wav'" in str(error)
 
 
 @pytest.mark.fault(125, "clips at other rates, in stereo")

@@ -183,6 +183,18 @@ def test_a_screening_is_no_proof(verify):
     assert [note for note in report.notes if "a screening, not a proof" in note]
 
 
+def test_a_folder_that_was_proved_over_other_clips_is_not_up_to_date(cli, tmp_path):
+    manifest = write(tmp_path / "sounds", 3, LABELS)
+    command = ("checkpoint=synthetic:1", "tracking=off", "data=manifest", f"data.path={manifest}", "skip_existing=true")
+    assert cli.tiny(*command).code == 0
+    again = cli.tiny(*command)
+    assert (again.code, "skipped: the folder is already" in again.out) == (0, True)
+    manifest.write_text(manifest.read_text().replace("LABEL_2", "LABEL_3"))
+    changed = cli.tiny(*command)
+    assert changed.code == 6
+    assert "exists" in changed.error_line
+
+
 def test_an_encoder_has_no_figures_over_data(cli):
     result = cli.tiny("model.head=none", "checkpoint=synthetic:1", "output_dir=encoder")
     assert result.code == 0, result.err

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ast2hf.config import Data
+from ast2hf.errors import InputError, OutputError, printable
 from ast2hf.evaluation import metrics, one_pass
 from ast2hf.evaluation.differences import differences
 from ast2hf.evaluation.gates import FULL
@@ -40,16 +41,23 @@ class Outcome:
 def evaluate(data_set: DataSet, pair: Pair) -> Outcome:
     """Do what is to be done of ``data_set`` here and is not done yet; the figures, once all of it is.
 
-    Raises InputError where too many clips cannot be heard or a process is killed, ConfigurationError where memory does
-    not suffice, OutputError where parts cannot be kept, VerificationError where logits are not finite.
+    Raises InputError where too many clips cannot be heard, a clip is another than before or a process is killed,
+    ConfigurationError where memory does not suffice, OutputError where parts cannot be kept, VerificationError where
+    logits are not finite.
     """
     source, settings, labels = data_set.source, data_set.settings, pair.spec.labels
     assert labels is not None
     models = pair.models()
     parts = Parts(data_set.cache / data_set.key, len(source), len(labels), tuple(models))
     rate = one_pass.run(data_set, pair, parts, models)
-    done = sum(1 for number in range(len(parts)) if parts.read(number) is not None)
+    done = len(parts.done())
     if done < len(parts):
+        if settings.shards == 1:  # nobody else does them: without figures there would be no proof, and no error
+            raise OutputError(
+                f"{len(parts) - done} of {len(parts)} parts of the data set cannot be read again from "
+                f"{printable(parts.folder)}",
+                "see that nothing empties it meanwhile, or give paths.cache=… elsewhere",
+            )
         shard = f"shard {(settings.shard or 0) + 1} of {settings.shards}"
         return Outcome(unfinished=f"{shard}: {done} of {len(parts)} parts are done")
     with parts.merged() as merged:
@@ -62,14 +70,21 @@ def evaluate(data_set: DataSet, pair: Pair) -> Outcome:
             clips_per_second=rate, with_original_epsilon=merged.logits.get(WITH_ORIGINAL_EPSILON),
         )  # fmt: skip
         worst = [merged.places[row] for row in differences(original, converted, merged.names).worst]
-        features = {} if settings.streaming else {p: _features(source, p, pair.front_ends) for p in sorted(worst)}
+        again = () if settings.streaming else sorted(worst)
+        features = {place: _features(source, place, parts, pair.front_ends) for place in again}
         notes = tuple(_notes(evaluation, merged, settings, pair))
         return Outcome(evaluation, None, tuple(features[place] for place in worst if features), notes)
 
 
-def _features(source: Source, place: int, front_ends: FrontEnds) -> NDArray[np.float32]:
+def _features(source: Source, place: int, parts: Parts, front_ends: FrontEnds) -> NDArray[np.float32]:
+    """Of the clip, heard again. Raises InputError where it is another than its part is of: then others may be, too."""
     with listening(front_ends, 0) as listen:
-        ((_, result),) = listen(source.examples(place, place + 1))
+        ((example, result),) = listen(source.examples(place, place + 1))
+    if result.sha256 not in ("", parts.clip(place).sha256):
+        raise InputError(
+            f"clip {printable(example.name, 100)} is not the one that was heard, though it has the same size and time",
+            f"remove {printable(parts.folder)}, which has what was done, and run it again",
+        )
     return result.converted if isinstance(result, Heard) else np.empty((0, 0), np.float32)  # it changed meanwhile
 
 

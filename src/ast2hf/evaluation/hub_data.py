@@ -142,7 +142,8 @@ def _streamed(where: Place, builder: Any, matcher: Matcher) -> Streamed:
     columns = Columns(rows.features or {}, where.name)
     rows = rows.decode(False).select_columns([columns.audio, columns.labels])  # nor by threads of its own
     rows = rows.cast_column(columns.audio, hub_place.encoded()())
-    return Streamed(where, split, _fingerprint(where, builder, split, count), rows, columns, count, matcher)
+    digest = _fingerprint(where, builder, split, [count, matcher.known])  # the clips are not known yet
+    return Streamed(where, split, digest, rows, columns, count, matcher)
 
 
 def _audio(sound: Mapping[str, Any]) -> Path | bytes:

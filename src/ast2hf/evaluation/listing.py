@@ -65,7 +65,8 @@ def listed(
     states = [file_state(rows[place].audio) for place in chosen]
     if not any(states):
         raise InputError(
-            f"no clip of {printable(name)} is where it should be, such as {printable(rows[chosen[0]].audio)}",
+            # Between quotation marks a path is known to be one, spaces and all: records have its last name alone.
+            f"no clip of {printable(name)} is where it should be, such as '{printable(rows[chosen[0]].audio)}'",
             "correct the paths, or put the clips there",
         )
     return Listed(printable(name), _fingerprint(clips, states), (*notes, *said), clips)

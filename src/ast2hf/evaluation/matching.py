@@ -42,7 +42,12 @@ def read_classes(file: str) -> Classes:
     names = label_files.parse(text.encode(), path.name)
     if not text.lstrip().startswith(("{", "[")) and "mid" in text.partition("\n")[0].strip().split(","):
         rows = [row for _, row in lists.csv_rows(text, path.name)]
-        mids = {int(row.get("index") or row["id"]): row["mid"] for row in rows}
+        mids = {int(row.get("index") or row["id"]): row["mid"].strip() for row in rows}
+        again = next((mid for mid, times in Counter(mids.values()).items() if mid and times > 1), None)
+        if again is not None:
+            raise InputError(
+                f"{printable(path.name)} has the mid {printable(again, 40)} twice", "correct the label file"
+            )
         return Classes(names, tuple(mids[i] for i in range(len(names))))
     return Classes(names)
 
@@ -52,28 +57,33 @@ class Matcher:
 
     A name is compared as it is; only where no label is equal, without regard to case, spaces and underscores, if that
     leaves one alone. ``file``: ``data.labels``. ``own_file``: that of ``labels``, of which only the mids are taken: an
-    index of a data set says nothing about them.
+    index of a data set says nothing about them. Raises InputError where the model has two labels of one name.
     """
 
     def __init__(self, labels: tuple[str, ...], file: str | None, own_file: str | None = None) -> None:
+        again = next((label for label, times in Counter(labels).items() if times > 1), None)
+        if again is not None:
+            raise InputError(
+                f"the model has several classes called {printable(again, 60)}",
+                "give each a name of its own in id2label of its config.json",
+            )
         self._labels = labels
         self._has_file = file is not None
         self._exact: dict[str, int | None] = {label: index for index, label in enumerate(labels)}
         self._loose = _loose(enumerate(labels))
         self._by_index: list[int | None] = []
-        own = read_classes(own_file) if own_file is not None else Classes()
-        for index, own_mid in enumerate(own.mids if own.names == labels else ()):
+        own_classes = read_classes(own_file) if own_file is not None else Classes()
+        for index, own_mid in enumerate(own_classes.mids if own_classes.names == labels else ()):
             self._exact.setdefault(own_mid, index)
         classes = read_classes(file) if file is not None else Classes()
-        for index, name in enumerate(classes.names):
-            mid = classes.mids[index] if classes.mids else None
-            found = self._name(name) if mid is None or mid not in self._exact else self._exact[mid]
+        own = dict(self._exact)  # an alias, which is added below, is no label of the model
+        for name, mid in zip(classes.names, classes.mids or [""] * len(classes.names), strict=True):
+            found = own[mid] if mid in own else self._name(name)
             self._by_index.append(found)
-            for alias in (name, mid):
-                if alias is not None:
-                    self._exact.setdefault(alias, found)
-        for index, found in enumerate(self._by_index):
-            self._exact.setdefault(str(index), found)
+        for aliases in filter(None, (classes.names, classes.mids, [*map(str, range(len(classes.names)))])):
+            for alias, found in zip(aliases, self._by_index, strict=True):
+                self._exact.setdefault(alias, found)
+        self._exact.pop("", None)  # a class without a mid
         self._most = 1 + max((text.count(",") for text in self._exact), default=0)
         self._unknown: Counter[str | int] = Counter()
         self._loosely: dict[str, str] = {}
@@ -94,6 +104,11 @@ class Matcher:
             else:
                 found.add(index)
         return tuple(sorted(found))
+
+    @property
+    def known(self) -> list[object]:
+        """All by which classes are found, for JSON: by name, and by index of the data set."""
+        return [self._exact, self._by_index]
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -141,11 +156,15 @@ class Matcher:
             self._loosely[text] = self._labels[index]
         return index
 
+    def _is_one(self, text: str) -> bool:
+        """Whether ``text`` is one label: of the model, or of the data set alone, which then is not found."""
+        return _bare(text) in self._exact or self._name(text) is not None
+
     def _several(self, text: str) -> Iterator[str]:
         """The labels in ``text``: itself if it is one, else separated by ``;``, ``|`` or commas that are in no name."""
         if not text.strip():
             return
-        if self._name(text) is not None:
+        if self._is_one(text):
             yield text
             return
         for part in re.split(r"[;|]", text):
@@ -155,7 +174,7 @@ class Matcher:
                 ends = range(min(len(pieces), start + self._most), start, -1)
                 joined = (",".join(pieces[start:end]) for end in ends)
                 end, label = next(
-                    ((e, j) for e, j in zip(ends, joined, strict=True) if self._name(j) is not None),
+                    ((e, j) for e, j in zip(ends, joined, strict=True) if self._is_one(j)),
                     (start + 1, pieces[start]),
                 )
                 if label.strip():

@@ -11,6 +11,7 @@ import io
 import json
 import tempfile
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ast2hf.errors import OutputError, printable
+from ast2hf.evaluation.listing import unique
 from ast2hf.local_files import read_file, write_atomically
 
 PART_CLIPS = 64
@@ -106,7 +108,7 @@ class Parts:
             fits = all(own.shape == (heard, self.labels) and own.dtype == np.float32 for own in logits.values())
             if fits and len(clips) == len(self.places(number)):
                 return Part(clips, logits, str(about["computed"]))
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile):
             pass
         return None
 
@@ -125,19 +127,26 @@ class Parts:
         """The numbers of the parts that are done."""
         return [number for number in range(len(self)) if self.read(number) is not None]
 
+    def clip(self, place: int) -> Clip:
+        """The clip at ``place`` in the data set, of a part that is done."""
+        part = self.read(place // PART_CLIPS)
+        assert part is not None, place
+        return part.clips[place % PART_CLIPS]
+
     @contextmanager
     def merged(self) -> Iterator[Merged]:
         """All parts, which must be done. The arrays lie in files: memory does not grow with the clips, names aside."""
         names: list[str] = []
         places: list[int] = []
-        skipped: dict[str, str] = {}
+        unheard: dict[int, str] = {}
         computed: set[str] = set()
         changes: Counter[str] = Counter()
         digest = hashlib.sha256()
         with ExitStack() as stack:
-            with self._writing():  # without a name: they go however the process ends
-                files = {
-                    name: stack.enter_context(tempfile.TemporaryFile(dir=self.folder))
+            # Closing a file writes what is left of it, so on a full disk that fails, too, and is said alike.
+            with self._writing(), ExitStack() as filling:
+                files = {  # without a name: they go however the process ends
+                    name: filling.enter_context(tempfile.TemporaryFile(dir=self.folder))
                     for name in (*self.givers, "truth")
                 }
                 for number in range(len(self)):
@@ -147,11 +156,11 @@ class Parts:
                     truth = []
                     for place, clip in zip(self.places(number), part.clips, strict=True):
                         digest.update(json.dumps([clip.name, clip.labels, clip.sha256]).encode() + b"\n")
+                        names.append(clip.name)
                         if clip.skipped is not None:
-                            skipped[clip.name] = clip.skipped
+                            unheard[place] = clip.skipped
                             continue
                         changes.update(clip.changes)
-                        names.append(clip.name)
                         places.append(place)
                         truth.append(_row(clip.labels, self.labels))
                     files["truth"].write(b"".join(row.tobytes() for row in truth))
@@ -159,9 +168,13 @@ class Parts:
                         files[giver].write(logits.tobytes())
                 for file in files.values():
                     file.flush()
-            shape = (len(names), self.labels)
+                stack.push(filling.pop_all())
+            shape = (len(places), self.labels)
+            names = unique(names)  # those of a stream may not be
+            skipped = {names[place]: why for place, why in unheard.items()}
             yield Merged(
-                tuple(names), tuple(places), {giver: _mapped(files[giver], np.float32, shape) for giver in self.givers},
+                tuple(names[place] for place in places), tuple(places),
+                {giver: _mapped(files[giver], np.float32, shape) for giver in self.givers},
                 _mapped(files["truth"], np.bool_, shape), skipped, digest.hexdigest(), frozenset(computed),
                 changes,
             )  # fmt: skip

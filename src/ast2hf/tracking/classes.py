@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from ast2hf.errors import printable
 from ast2hf.results import Evaluation
 
 
@@ -15,11 +16,12 @@ def write(path: Path, evaluation: Evaluation) -> Path:
         table.writerow(("class", "clips", "AP original", "AP converted", "difference"))
         rows = []
         for known in evaluation.classes:
+            label = printable(known.label)  # that of somebody else's folder may have what no encoding knows
             if known.original is None or known.converted is None:
-                rows.append((-1.0, (known.label, known.positives, "", "", "")))
+                rows.append((-1.0, (label, known.positives, "", "", "")))
                 continue
             change = known.converted - known.original
             figures = (f"{known.original:.6f}", f"{known.converted:.6f}", f"{change:+.2e}")
-            rows.append((abs(change), (known.label, known.positives, *figures)))
+            rows.append((abs(change), (label, known.positives, *figures)))
         table.writerows(row for _, row in sorted(rows, key=lambda pair: -pair[0]))
     return path

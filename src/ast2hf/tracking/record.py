@@ -163,7 +163,8 @@ def _tags(report: Report) -> dict[str, str]:
     known |= {"device": report.device, "dtype": report.dtype, "error": report.error}
     known |= {"pooling": report.pooling, "problem_type": report.problem_type, "clip": report.clip}
     known |= {"first_divergence": report.first_divergence}
-    known |= {"data_set": report.evaluation.name} if report.evaluation else {}
+    if report.evaluation:  # its dtype is not that of the other checks where it is a screening
+        known |= {"data_set": report.evaluation.name, "data_set.dtype": report.evaluation.dtype}
     known |= {f"source.{name}": _text(value) for name, value in report.source.items()}
     return tags | {name: value for name, value in known.items() if value}
 

@@ -13,7 +13,7 @@ from support import clips
 from support.data_sets import RATE, sound
 
 from ast2hf.config import MULTI_LABEL, Data, Gates
-from ast2hf.errors import ConfigurationError, InputError, VerificationError
+from ast2hf.errors import ConfigurationError, InputError, OutputError, VerificationError
 from ast2hf.evaluation import gates, parts
 from ast2hf.evaluation.evaluate import evaluate
 from ast2hf.evaluation.hearing import FrontEnds
@@ -179,6 +179,28 @@ def test_a_damaged_part_is_done_again(tmp_path):
     model = Model()
     assert comparable(evaluate(data_set(tmp_path), pair(model))) == comparable(first)
     assert model.batches == [3, 1]
+
+
+def test_a_part_that_cannot_be_read_again_is_no_shard_of_another(tmp_path, monkeypatch):
+    write = parts.Parts.write
+
+    def emptied(self, number, part):
+        write(self, number, part)
+        if number == 4:
+            (self.folder / "part-000001.npz").unlink()
+
+    monkeypatch.setattr(parts.Parts, "write", emptied)
+    with pytest.raises(OutputError, match="1 of 5 parts of the data set cannot be read again"):
+        evaluate(data_set(tmp_path), pair())
+    assert evaluate(data_set(tmp_path), pair()).evaluation.clips == CLIPS
+
+
+def test_clips_that_were_replaced_behind_its_back_are_no_longer_those_of_the_parts(tmp_path):
+    evaluate(data_set(tmp_path), pair())
+    other = Clips()
+    other._clips = [replace(clip, audio=sound(100 + n, 0.05)) for n, clip in enumerate(other._clips)]
+    with pytest.raises(InputError, match=r"clip \d+\.wav is not the one that was heard.*; remove .*key, which has"):
+        evaluate(data_set(tmp_path, other), pair())
 
 
 def test_broken_clips_are_named_and_left_out(tmp_path):

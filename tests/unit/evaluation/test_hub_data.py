@@ -345,6 +345,20 @@ def test_a_stream_with_a_label_that_the_model_lacks(hub):
         rows(source, 1, 2)
 
 
+def test_the_fingerprint_of_a_stream_follows_the_names_of_its_classes(hub, tmp_path):
+    hub.add("owner/name", "README.md", README.replace("label\n    dtype: string", "label\n    dtype: int64").encode())
+    hub.add("owner/name", "test.parquet", parquet([0, 1, 0, 0, 1], Value("int64")))
+    fingerprints = set()
+    for number, names in enumerate(("Dog\n1,Cat", "Cat\n1,Dog")):
+        path = tmp_path / f"{number}.csv"
+        path.write_text(f"index,display_name\n0,{names}\n")
+        data = Data(kind="huggingface", path="owner/name", streaming=True, labels=str(path))
+        source = open_source(data, ("Dog", "Cat"))
+        assert rows(source, 0, 1)[0][1] == (number,)
+        fingerprints.add(source.fingerprint)
+    assert len(fingerprints) == 2
+
+
 def test_names_cannot_be_chosen_from_a_stream(hub, tmp_path):
     (tmp_path / "ids.txt").write_text("0_clip.wav\n")
     with pytest.raises(InputError, match=r"leave out data\.streaming"):

@@ -10,6 +10,7 @@ from support.clips import put
 from ast2hf.config import Data
 from ast2hf.errors import InputError
 from ast2hf.evaluation.opening import open_source
+from ast2hf.privacy import without_paths
 
 LABELS = ("Speech", "Child speech, kid speaking", "Dog")
 
@@ -216,9 +217,16 @@ def test_the_paths_of_another_machine_are_told_before_anything_is_heard(opened):
     with pytest.raises(InputError) as caught:
         opened(text)
     assert str(caught.value) == (
-        "no clip of eval.json is where it should be, such as /data/audioset/0.flac; "
+        "no clip of eval.json is where it should be, such as '/data/audioset/0.flac'; "
         "correct the paths, or put the clips there"
     )
+
+
+def test_of_such_a_path_records_have_the_name_of_the_file_alone(opened):
+    with pytest.raises(InputError) as caught:
+        opened(json.dumps({"data": [{"wav": "/home/jane/some sounds/0.wav", "labels": "Dog"}]}))
+    assert "such as '/home/jane/some sounds/0.wav'" in caught.value.cause
+    assert "such as '0.wav'" in without_paths(caught.value.cause)
 
 
 def test_parts_of_the_clips_in_their_order(opened, tmp_path):

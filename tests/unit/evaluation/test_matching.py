@@ -109,6 +109,30 @@ def test_names_that_are_numbers_are_names_first(tmp_path):
     assert digits.find("0") == digits.find(0) == (1,)
 
 
+def test_classes_without_a_mid_are_not_taken_for_one_another(tmp_path):
+    (tmp_path / "classes.csv").write_text("index,mid,display_name\n0,,dog\n1,,cat\n2, ,cow\n")
+    matcher = Matcher(("cow", "cat", "dog"), str(tmp_path / "classes.csv"))
+    assert [matcher.find(index) for index in range(3)] == [(2,), (1,), (0,)]
+    assert matcher.find("") == matcher.find(" ") == ()
+    matcher.require_all("x")
+
+
+def test_a_mid_that_an_earlier_class_is_called_by_is_none_of_the_model(tmp_path):
+    (tmp_path / "classes.csv").write_text("index,mid,display_name\n0,cat,dog\n1,dog,bird\n2,bird,cow\n")
+    matcher = Matcher(("cow", "/m/dog"), str(tmp_path / "classes.csv"))
+    assert matcher.find(2) == (0,)
+    assert matcher.find(0) == matcher.find(1) == ()
+
+
+def test_a_name_with_commas_that_the_model_lacks_is_not_taken_for_several(tmp_path):
+    (tmp_path / "classes.csv").write_text('index,mid,display_name\n0,/m/a,"Rain, wind"\n1,/m/b,Dog\n')
+    matcher = Matcher(("Rain", "wind", "Dog"), str(tmp_path / "classes.csv"))
+    assert matcher.find("Rain, wind") == ()
+    assert matcher.find("wind, Rain") == (0, 1)
+    with pytest.raises(InputError, match="1 label of x is not among the model's: Rain, wind"):
+        matcher.require_all("x")
+
+
 @pytest.mark.parametrize("index", [-1, 4, 10**30])
 def test_an_index_outside_of_the_file_is_unknown(index, with_file):
     assert with_file.find(index) == ()
@@ -155,6 +179,11 @@ def test_names_that_differ_in_case_alone_are_not_confused():
         matcher.require_all("x")
 
 
+def test_two_classes_of_one_name_are_refused():
+    with pytest.raises(InputError, match="the model has several classes called dog; give each a name of its own"):
+        Matcher(("dog", "cat", "dog"), None)
+
+
 def test_what_was_equal_is_not_noted():
     matcher = Matcher(LABELS, None)
     matcher.find("Speech,Dog")
@@ -183,6 +212,7 @@ def test_the_file_of_classes(tmp_path, text, names, mids, encoding):
         ("index,display_name\n0,a\n0,b\n", "classes.csv, line 3: duplicate index 0"),
         ("Speech\nDog\n", "the header has no columns index and display_name"),
         ("index,mid,display_name\n0,/m/a,a,b\n", "line 2: more fields than the header"),
+        ("index,mid,display_name\n0,/m/a,a\n1,/m/a,b\n", "classes.csv has the mid /m/a twice"),
     ],
 )
 def test_a_file_of_classes_that_is_wrong_is_told_by_line(tmp_path, text, words):

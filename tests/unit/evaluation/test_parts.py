@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import resource
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -64,6 +66,10 @@ def damaged(path):
     yield b""
     yield whole[:100]
     yield whole[:-10]
+    for record, flags, method in ((b"PK\x03\x04", 6, 8), (b"PK\x01\x02", 8, 10)):  # of the entries of the archive
+        for place in (whole.index(record) + flags, whole.index(record) + method):
+            for bit in range(8):
+                yield whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :]
     for place in range(40, len(whole) - 200, len(whole) // 11):  # the values of arrays among them
         yield whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
 
@@ -110,6 +116,15 @@ def test_merged_parts_are_all_clips_that_were_heard(parts):
         assert merged.digest != digest
 
 
+def test_clips_of_one_name_are_all_counted(tmp_path):
+    parts = Parts(tmp_path / "key", 4, LABELS, GIVERS)
+    own = part(0, 4, (1, 3))
+    parts.write(0, replace(own, clips=tuple(replace(clip, name="a.wav") for clip in own.clips)))
+    with parts.merged() as merged:
+        assert merged.names == ("a.wav", "a.wav (3)")
+        assert list(merged.skipped) == ["a.wav (2)", "a.wav (4)"]
+
+
 def test_nothing_heard_at_all_is_merged_too(tmp_path):
     parts = Parts(tmp_path / "key", 2, LABELS, GIVERS)
     parts.write(0, part(0, 2, (0, 1)))
@@ -127,3 +142,16 @@ def test_a_full_disk_is_said_and_done_parts_stay(parts, monkeypatch):
     with pytest.raises(OutputError, match=r"cannot be kept in .* \(No space left on device\)"):
         parts.write(1, part(1, PART_CLIPS))
     assert parts.read(0) is not None
+
+
+def test_a_disk_that_is_full_when_parts_are_merged_is_said(parts):
+    for number in range(len(parts)):
+        parts.write(number, part(number, len(parts.places(number))))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(OutputError, match=r"cannot be kept in .* \(File too large\)"), parts.merged():
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert parts.done() == [0, 1, 2]

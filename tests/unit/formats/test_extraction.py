@@ -39,3 +39,21 @@ def test_features_are_computed_once_for_the_same_extractor_and_clip(tmp_path):
 def test_a_folder_without_an_extractor_says_so(tmp_path):
     with pytest.raises(InputError, match="has no preprocessor_config"):
         extraction.features(tmp_path, torch.zeros(8000), 16000)
+
+
+def test_an_extractor_that_users_would_get_instead_is_refused(tmp_path):
+    from transformers import AutoFeatureExtractor
+
+    extractor(tmp_path / "a", FRONT_END)
+    clip = torch.randn(8000, generator=torch.Generator().manual_seed(1)) * 0.1
+    extraction.features(tmp_path / "a", clip, 16000)
+    extractor(tmp_path / "b", FRONT_END)
+    other = config.preprocessor_config(Spec(AST, "none", TINY, Plan(()), replace(FRONT_END, mean=-3.0), None, "", 1e-6))
+    files.write_json(tmp_path / "b" / names.PROCESSOR, {"feature_extractor": other})
+    assert AutoFeatureExtractor.from_pretrained(tmp_path / "b").mean == -3.0
+    for made in (
+        lambda: extraction.features(tmp_path / "b", clip, 16000),
+        lambda: extraction.extractor(tmp_path / "b", 16000),
+    ):
+        with pytest.raises(InputError, match=r"b has a processor_config\.json"):
+            made()

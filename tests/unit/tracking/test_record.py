@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 from support import reports
 
-from ast2hf.results import CheckResult, Report
+from ast2hf.results import CheckResult, ClassFigures, Report
 from ast2hf.tracking import classes, metrics, record
 
 
@@ -28,6 +30,12 @@ def test_a_record_is_read_as_it_was_saved(tmp_path):
     assert [known.name for known in made.inputs] == ["a.wav", "esc50"]
     read = record.saved(record.save(made, tmp_path))
     assert (read.model, read.inputs, read.tags) == (made.model, made.inputs, made.tags)
+
+
+def test_a_screening_is_tagged_with_its_own_dtype():
+    screening = replace(reports.evaluation(), dtype="bfloat16")
+    made = record.build(Report("m", evaluation=screening), "m", 0.0, params={}, artifacts=[])
+    assert (made.tags["dtype"], made.tags["data_set.dtype"]) == ("float32", "bfloat16")
 
 
 def measured(report):
@@ -67,3 +75,9 @@ def test_the_table_of_classes_has_the_largest_difference_first_and_the_undefined
         "Dog,40,0.500000,0.500000,+0.00e+00",
         "Cat,0,,,",
     ]
+
+
+def test_a_label_that_cannot_be_encoded_is_in_the_table_of_classes(tmp_path):
+    figures = ClassFigures("a\ud800", 1, 0.5, 0.5)
+    made = classes.write(tmp_path / "classes.csv", replace(reports.evaluation(), classes=(figures,)))
+    assert made.read_text().splitlines()[1] == "a\\ud800,1,0.500000,0.500000,+0.00e+00"

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ast2hf import torchaudio_guard
 from ast2hf.errors import InputError, VerificationError, printable
-from ast2hf.formats.huggingface.names import PREPROCESSOR
+from ast2hf.formats.huggingface.names import PREPROCESSOR, PROCESSOR
 
 torchaudio_guard.install()  # before transformers looks for torchaudio
 
@@ -27,7 +27,8 @@ from transformers.models.audio_spectrogram_transformer import (  # noqa: E402
 def features(folder: Path, waveform: Tensor, sampling_rate: int) -> Tensor:
     """Features (1, frames, bins) of ``waveform``, (samples,) in [-1, 1].
 
-    Raises InputError if ``folder`` has no extractor, VerificationError if it does not accept such a waveform.
+    Raises InputError if ``folder`` has no extractor or perhaps two, VerificationError if it does not accept such a
+    waveform.
     """
     return _extract(_file(folder), waveform, sampling_rate)
 
@@ -49,6 +50,12 @@ def _file(folder: Path) -> _Extractor:
     path = folder / PREPROCESSOR
     if not path.exists():
         raise InputError(f"{printable(folder.name)} has no {PREPROCESSOR}", "save the feature extractor there, too")
+    if (folder / PROCESSOR).exists():
+        raise InputError(
+            f"{printable(folder.name)} has a {PROCESSOR}, and transformers prefers a feature extractor in it to that "
+            f"in {PREPROCESSOR}",
+            f"remove it, after correcting {PREPROCESSOR} by it if they differ",
+        )
     return _Extractor(path.read_bytes(), folder)
 
 

@@ -2,6 +2,9 @@
 
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
+PROCESSOR = "processor_config.json"
+"""Where transformers looks for a feature extractor first. No AST model has one, and none is proved."""
+
 WEIGHTS = "model.safetensors"
 HEAD = "head.safetensors"
 CARD = "README.md"
