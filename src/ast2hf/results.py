@@ -91,7 +91,7 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Block:
-    """For one block's output: the largest absolute difference, and norm of the difference over norm of the reference."""
+    """Of one block's output: the largest absolute difference, and norm of the difference over norm of the reference."""
 
     name: str
     max_abs_diff: float
@@ -142,7 +142,7 @@ class ClassFigures:
 
 @dataclass(frozen=True)
 class WorstClip:
-    """A clip whose logits differ most. ``labels``: the true ones; ``original``, ``converted``: the best label of each model."""
+    """A clip whose logits differ most. ``labels``: the true ones; the other two: each model's best label."""
 
     clip: str
     max_abs_diff: float

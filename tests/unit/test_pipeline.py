@@ -334,7 +334,7 @@ def test_what_the_epsilon_of_the_official_conversions_costs_is_said(run, tmp_pat
     assert isinstance(error, VerificationError)
     logits = conversion.report.checks["logits"]
     assert logits.max_abs_diff > 1e-4 > 1e-5 > logits.measured["max_abs_diff_with_original_epsilon"]
-    assert any("layer_norm_eps is not the original's 1e-06" in note for note in conversion.report.notes)
+    assert any("layer_norm_eps differs from the original's 1e-06" in note for note in conversion.report.notes)
     assert statuses(conversion.report, "end_to_end") == ["passed"]  # a comparison that fails does not stop the others
 
 

@@ -88,8 +88,8 @@ def _notes(evaluation: Evaluation, merged: Merged, settings: Data, pair: Pair) -
     same, figure = evaluation.original_epsilon[MAX_ABS_DIFF], evaluation.original_epsilon[name]
     yield (
         f"over the data set, with the folder's layer_norm_eps of {pair.loaded.layer_norm_eps:g} the logits differ by "
-        f"up to {evaluation.max_abs_diff:.1e} and its {name} is {_shown(own.converted)}; with the original's epsilon of "
-        f"{pair.spec.layer_norm_eps:g} they would differ by up to {_shown(same, '.1e')} and it would be "
+        f"up to {evaluation.max_abs_diff:.1e} and its {name} is {_shown(own.converted)}; with the original's epsilon "
+        f"of {pair.spec.layer_norm_eps:g} they would differ by up to {_shown(same, '.1e')} and it would be "
         f"{_shown(figure)}; the original has {_shown(own.original)}"
     )
 

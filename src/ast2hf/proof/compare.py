@@ -28,7 +28,10 @@ class Difference:
 
 
 def difference(actual: Tensor, reference: Tensor, atol: float, rtol: float = 0.0) -> Difference:
-    """Passed if |actual - reference| <= atol + rtol * |reference| everywhere. Raises VerificationError for other shapes."""
+    """Passed if |actual - reference| <= atol + rtol * |reference| everywhere.
+
+    Raises VerificationError if shapes differ.
+    """
     if actual.shape != reference.shape:
         raise VerificationError(
             f"the shapes {list(actual.shape)} (converted) and {list(reference.shape)} (original) differ",

@@ -30,11 +30,11 @@ FEATURES_SEED = 0
 
 @dataclass
 class Evidence:
-    """The original and the folder made from it. ``original``: the state dict, read a second time.
+    """The original and the folder made from it. ``original``: the state dict, read independently.
 
     ``clip``: None if the folder has no feature extractor for it; both models then get synthetic features.
     ``not_heard`` says why. ``expected``: the official logits, if they should be compared; otherwise
-    ``not_expected`` says why not. ``restored``: the original was made from the folder, and not the folder from the original.
+    ``not_expected`` says why not. ``restored``: the original was made from the folder, not vice versa.
     ``every_attention``: prove the folder with each implementation of attention, as ``verify.attention``.
     ``data_set``: None if none was chosen.
     """

@@ -42,8 +42,9 @@ _PLACEHOLDER = 'folder = "path/to/this/folder"  # or its name on the Hub'
 def render(report: Report, licence: str | None = None, citation: str | None = None) -> str:
     """Markdown with the metadata that the Hub reads. It names no location, since a folder may be moved.
 
-    ``licence``: of the weights, as the Hub spells it (``bsd-3-clause``), if known. ``citation``: of the original's paper, as
-    BibTeX. The original is not a repository on the Hub, so there is no ``base_model``; the text has its URL and SHA-256.
+    ``licence``: of the weights, as the Hub spells it (``bsd-3-clause``), if known. ``citation``: of the original's
+    paper, as BibTeX. The original is not a repository on the Hub, so there is no ``base_model``; the text has its URL
+    and SHA-256.
     """
     from huggingface_hub import ModelCardData
 

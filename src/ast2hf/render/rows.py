@@ -9,7 +9,7 @@ from ast2hf.results import AGREEMENT, HEADLINE, HEADLINE_DIFFERENCE, MAX_ABS_DIF
 
 
 class _Bound(NamedTuple):
-    """``ending``: of the bounded measure's name; ``text``: the bound as a row shows it; ``name``: its name in a list."""
+    """``ending``: of the bounded measure's name; ``text``: the bound as rows show it; ``name``: its name in a list."""
 
     ending: str
     text: str

@@ -1,4 +1,4 @@
-"""A figure of matplotlib as SVG inside a page: in the page's text colour, and without references to anything outside."""
+"""A figure of matplotlib as SVG inside a page: in the page's text colour, and without references to the outside."""
 
 from __future__ import annotations
 
