@@ -122,7 +122,7 @@ class Tracking:
 
 @dataclass
 class Download:
-    """Seconds without data after which an attempt is given up, and for all attempts together."""
+    """Seconds without data after which an attempt is abandoned, and for all attempts together."""
 
     timeout_s: float = MISSING
     deadline_s: float = MISSING

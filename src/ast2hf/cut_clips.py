@@ -89,7 +89,7 @@ def _after_tag(content: bytes) -> int:
 
 
 def _frame(content: bytes, position: int) -> tuple[int, int] | None:
-    """Bytes and samples of the frame of layer 3 at ``position``; None where there is none."""
+    """Bytes and samples of the frame of layer 3 at ``position``; None if there is none."""
     if position + 4 > len(content):
         return None
     (header,) = struct.unpack_from(">I", content, position)

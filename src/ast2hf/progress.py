@@ -33,7 +33,7 @@ class Progress:
 
     @contextmanager
     def quiet(self, name: str) -> Iterator[None]:
-        """Time something that needs no line of its own."""
+        """Time something that is not shown."""
         start = time.perf_counter()
         try:
             yield

@@ -157,7 +157,9 @@ def test_another_epsilon_costs_something_which_is_measured_and_said(made, verify
         verify(folder=folder)
     report = found.value.report
     assert report.evaluation.max_abs_diff > 1e-3 > report.evaluation.original_epsilon["max_abs_diff"]
-    assert [note for note in report.notes if note.startswith("over the data set, with the folder's layer_norm_eps of 0.01")]
+    assert [
+        note for note in report.notes if note.startswith("over the data set, with the folder's layer_norm_eps of 0.01")
+    ]
 
 
 def test_a_screening_is_no_proof(verify):
@@ -181,4 +183,4 @@ def test_without_a_data_set_the_check_says_so(cli):
     result = cli.tiny("checkpoint=synthetic:1")
     assert result.code == 0, result.err
     (report,) = cli.run_reports()
-    assert report["checks"]["data_set"]["reason"] == "no data set was given (data=…)"
+    assert report["checks"]["data_set"]["reason"] == "no data set was chosen (data=…)"

@@ -479,5 +479,5 @@ def test_the_card_has_the_licence_that_the_user_says(run, overrides, licence):
     card = (conversion.folder / "README.md").read_text()
     metadata = yaml.safe_load(card.split("---\n")[1])
     assert metadata.get("license") == licence
-    assert ("is not known to the conversion" in card) == (licence is None)
+    assert ("does not know the licence" in card) == (licence is None)
     assert AST.citation in card

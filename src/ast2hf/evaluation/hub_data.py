@@ -140,7 +140,7 @@ def _streamed(where: Place, builder: Any, matcher: Matcher) -> Streamed:
         raise InputError(f"{where.name} does not state its number of clips", "leave out data.streaming")
     rows = builder.as_streaming_dataset(split=split)
     columns = Columns(rows.features or {}, where.name)
-    rows = rows.decode(False).select_columns([columns.audio, columns.labels])  # nor by threads of its own
+    rows = rows.decode(False).select_columns([columns.audio, columns.labels])  # nor in threads of the library
     rows = rows.cast_column(columns.audio, hub_place.encoded()())
     return Streamed(where, split, _fingerprint(where, builder, split, count), rows, columns, count, matcher)
 

@@ -158,7 +158,7 @@ def _per_class(score: Score, logits: Logits, truth: Truth) -> list[float | None]
 
     found: list[float | None] = []
     for columns in blocks(logits.shape[1], _LABELS):
-        # float32, as the authors' sigmoid gives it: large logits are then equal scores, and count as such.
+        # float32, like the authors' sigmoid: large logits then become equal scores, and count as such.
         scores = expit(logits[:, columns])
         for has, given in zip(truth[:, columns].T, scores.T, strict=True):
             found.append(float(score(has, given)) if has.any() and not has.all() else None)

@@ -271,7 +271,7 @@ def data_set(evidence: Evidence, _: Tolerance | None) -> Finding:
     if evidence.spec.labels is None:
         return Finding("not_applicable", reason=NO_HEAD)
     if evidence.data_set is None:
-        return Finding("not_checked", reason="no data set was given (data=…)")
+        return Finding("not_checked", reason="no data set was chosen (data=…)")
     settings = evidence.data_set.settings
     bounds = gates.bounds(settings.gates, settings.dtype)
     try:

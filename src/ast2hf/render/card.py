@@ -1,4 +1,4 @@
-"""The model card: where the model comes from, how far it was proved, and how to use it."""
+"""The model card: the source of the model, its proof, and how to use it."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def page(found: Inspection) -> Iterator[str]:
         yield from _row(name, text)
     for question in found.questions:
         yield ""
-        yield from _row("open", question.open)
+        yield from _row("question", question.open)
         yield from _choices(question)
     if found.command:
         yield ""

@@ -67,7 +67,9 @@ def test_mids_and_indices_are_found_through_the_file_alone(field, found, with_fi
     without = Matcher(LABELS, None)
     without.find(field)
     if field != "Dog":
-        with pytest.raises(InputError, match=r"set data\.labels=PATH to the CSV that names them, with the columns index, mid"):
+        with pytest.raises(
+            InputError, match=r"set data\.labels=PATH to the CSV that names them, with the columns index, mid"
+        ):
             without.require_all("eval.json")
 
 
