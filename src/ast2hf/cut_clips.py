@@ -62,8 +62,8 @@ def mp3(content: bytes) -> bool:
 def mp3_is_other_than(content: bytes, samples: int) -> bool:
     """Whether its frames do not add up to ``samples``, the length that it states or that its first frame implies.
 
-    libsndfile decodes no more than that, so the end would also be lost of a complete recording that has a variable
-    bitrate and does not state its length. Finds nothing if the frames are preceded by anything but a tag.
+    libsndfile decodes no more than that, so even a complete recording would lose its end if it has a variable bitrate
+    and does not state its length. Finds nothing if anything but a tag precedes the frames.
     """
     _, frames, each = _frames(content)
     return frames > 0 and abs(frames * each - samples) > _SLACK * each

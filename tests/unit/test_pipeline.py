@@ -355,7 +355,10 @@ def test_another_normalisation_than_that_of_the_training_is_said_beside_the_fail
     conversion, error = verified(run, tmp_path)
     assert isinstance(error, VerificationError)
     assert conversion.report.checks["features"].status == "failed"
-    assert any("normalises with mean -6.1 and std 4.2, and mean -4.2677393" in n for n in conversion.report.notes)
+    assert any(
+        "normalises with mean -6.1 and std 4.2, but the settings have mean -4.2677393" in n
+        for n in conversion.report.notes
+    )
 
 
 def test_the_normalisation_of_the_training_is_nothing_to_speak_of(run, tmp_path):
