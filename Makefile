@@ -9,12 +9,12 @@ COMPAT := .venv-compat/bin
 DEMO := outputs/models/ast-finetuned-audioset-16-16-0.442
 CLIPS := outputs/sounds
 SOUNDS := outputs/models/sounds
-# Only a few thousand of the twenty thousand modules are ever imported; those are compiled then.
+# Only a few thousand of the twenty thousand modules are ever imported; these are compiled on import.
 INSTALL := install --quiet --no-compile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
-# Set in many containers. It would have every process compile torch and transformers anew: five seconds for each.
+# Set in many containers. It would make every process compile torch and transformers again: five seconds each.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-full lint compat browser server scale ray faults fuzz docs dist bench clean
@@ -26,7 +26,7 @@ $(CLIPS)/eval.json: examples/sounds/sounds.py | .venv/ready
 	$(BIN)/python examples/sounds/sounds.py $(CLIPS)
 
 $(SOUNDS): | $(CLIPS)/eval.json
-	@echo "A small model that was trained to tell ten kinds of sounds apart, proved over 200 clips it has not heard before"
+	@echo "A small model trained to distinguish ten kinds of sounds, proved over 200 clips that were not used in training"
 	$(BIN)/python convert.py model=custom model.name=sounds checkpoint=examples/sounds/sounds.pth \
 		labels=examples/sounds/labels.csv loss=ce model.mean=-5.7428329 model.std=3.8301974 model.max_length=100 \
 		model.family=ast audio=$(CLIPS)/0003.wav data=manifest data.path=$(CLIPS)/eval.json
@@ -35,8 +35,8 @@ $(DEMO): | .venv/ready
 	@echo "A model of published size, with synthetic weights: its labels mean nothing, its proof is as good"
 	$(BIN)/python convert.py model=ast_16_16 experiment=offline
 
-# The tests are shared among processes, each with one core to compute on. Where commands wait for servers and for each
-# other, there may be more processes than cores. make test SHARE= runs them in one process, as a debugger needs it.
+# The tests are shared among processes, each with one core to compute on. If commands wait for servers and for each
+# other, there may be more processes than cores. make test SHARE= runs them in one process, as a debugger needs.
 PYTEST = $(BIN)/python -m pytest $(SHARE)
 EACH := --dist load --maxschedchunk 1
 QUICK := tests/unit tests/integration/test_smoke.py
@@ -62,7 +62,7 @@ compat: .venv/ready .venv-compat/ready
 browser: .venv/ready
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 		&& apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
-		|| { echo "error: there is no chromium here; install it (Debian: apt-get install chromium)"; exit 1; }
+		|| { echo "error: chromium is not installed; install it (Debian: apt-get install chromium)"; exit 1; }
 	$(PYTEST) -m browser tests/integration
 
 # A team's tracking server: PostgreSQL and a bucket. The tests start a cluster of their own.
@@ -70,7 +70,7 @@ server: .venv/server-ready
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null \
 		|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
 		&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null; } \
-		|| { echo "error: there is no PostgreSQL here; install it (Debian: apt-get install postgresql)"; exit 1; }
+		|| { echo "error: PostgreSQL is not installed; install it (Debian: apt-get install postgresql)"; exit 1; }
 	$(PYTEST) -m server tests/integration
 
 # Sweeps over processes. Ray, on one node and on two, has a target of its own, because it is large to install.
@@ -81,17 +81,17 @@ scale: .venv/ready
 ray: .venv/ray-ready
 	$(PYTEST) -m scale -k ray tests/integration/test_launchers.py
 
-# What each kind of bad input and broken surrounding gets: a table with a row per case.
+# The result for each kind of bad input and broken surroundings: a table with a row per case.
 faults: SHARE = -n 4 $(EACH)
 faults: .venv/ready
 	@mkdir -p outputs
 	$(PYTEST) -m fault tests/faults tests/integration --fault-table=outputs/faults.md
-	@# The cases that are left out show what a moment hit.
+	@# The excluded cases depend on timing.
 	@diff -I '^| 50 |' -I '^| 131 |' -I '^| 132 |' docs/faults.md outputs/faults.md \
-		|| { echo "error: docs/faults.md is not what came out; if that is right: cp outputs/faults.md docs/faults.md"; exit 1; }
+		|| { echo "error: docs/faults.md differs from the results; if they are right: cp outputs/faults.md docs/faults.md"; exit 1; }
 
-# Looks for checkpoint files that neither give a clean error nor verified weights, guided by what they reach in the code.
-# make fuzz SECONDS=3600. What it found interesting is kept in outputs/fuzz, where the next run goes on.
+# Looks for checkpoint files that give neither a clean error nor verified weights, guided by code coverage.
+# make fuzz SECONDS=3600. Interesting inputs are kept in outputs/fuzz, where the next run continues.
 SECONDS ?= 60
 fuzz: .venv/fuzz-ready
 	@mkdir -p outputs/fuzz
@@ -102,7 +102,7 @@ docs: .venv/docs-ready
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	$(PYTEST) tests/integration/test_site.py
 
-# Wheel and sdist, and whether they work for somebody who has nothing else: in a fresh environment (some minutes).
+# Wheel and sdist, and whether they work in a fresh environment (some minutes).
 dist: .venv/ready
 	.ci/dist
 
@@ -113,7 +113,7 @@ bench: .venv/ready .venv-compat/ready
 	$(call environment,.venv)
 	$(BIN)/pip $(INSTALL) --constraint constraints.txt hatchling editables setuptools
 	$(BIN)/pip $(INSTALL) --constraint constraints.txt --no-build-isolation --editable '.[dev]'
-	@# Beside a CPU-only torch, a script without ast2hf needs the guard to load a model. In this environment alone.
+	@# With a CPU-only torch, a script without ast2hf needs the guard to load a model. Only in this environment.
 	@$(BIN)/python -c 'import torchaudio' 2>/dev/null || { cd .venv/lib/python*/site-packages \
 		&& echo 'import ast2hf.torchaudio_guard as guard; guard.install()' > ast2hf_torchaudio_guard.pth; }
 	@touch $@
@@ -141,7 +141,7 @@ bench: .venv/ready .venv-compat/ready
 
 define environment
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "error: $(PYTHON) is older than Python 3.11; give another: make PYTHON=python3.11 $@"; exit 1; }
+		|| { echo "error: $(PYTHON) is older than Python 3.11; use another: make PYTHON=python3.11 $@"; exit 1; }
 	@echo "Setting up $(1) (some minutes, once)"
 	@$(PYTHON) -m venv $(1)
 endef

@@ -1,6 +1,6 @@
-"""Conversion, inspection and verification from Python: the same settings and the same pipeline as the command has.
+"""Conversion, inspection and verification from Python, with the settings and the pipeline of the command.
 
-Nothing is printed, recorded in MLflow or pushed to the Hub, and no state of the process is changed for longer than a
+Nothing is printed, recorded in MLflow or pushed to the Hub, and no state of the process is changed beyond a
 call: logging, environment, threads, signals and the caller's own Hydra stay as they are. Calls may be made in several
 threads; their proofs wait for each other, since each uses all cores.
 """
@@ -32,13 +32,13 @@ def convert(
     """Convert a checkpoint to a Hugging Face model folder, prove it, and publish it at ``output_dir``.
 
     ``checkpoint``: a path, a URL, ``synthetic``; None for the official file of ``model``. ``model``: one of the
-    choices of ``ast2hf --help``, ``custom`` for people's own. ``stats``, ``loss``: of the training of such a model,
-    choices of that list, too. ``output_dir``: None for ``outputs/models/<name>``. ``labels``, ``audio``: as the keys
+    choices of ``ast2hf --help``, ``custom`` for your own. ``stats``, ``loss``: of the training of a custom model, also
+    choices of that list. ``output_dir``: None for ``outputs/models/<name>``. ``labels``, ``audio``: like the keys
     of the command. ``overrides``: any other keys as on the command line, such as ``["model.mean=-5.1",
-    "model.std=4.2"]`` in the place of ``stats``. ``progress``: is called with the stages; by default nothing is shown.
+    "model.std=4.2"]`` in place of ``stats``. ``progress``: is called with the stages; by default nothing is shown.
 
-    Raises the errors of :mod:`ast2hf.errors`, each with the report as far as it came in ``report``; then nothing is
-    published, and a folder that was there is as it was.
+    Raises the errors of :mod:`ast2hf.errors`, each with the unfinished report in ``report``; nothing is then
+    published, and an existing folder is left as it was.
     """
     given = {"checkpoint": checkpoint, "output_dir": output_dir, "labels": labels, "audio": audio}
     flags = {"overwrite": overwrite, "skip_existing": skip_existing}
@@ -51,10 +51,10 @@ def verify(
     loss: str | None = None, audio: _Path | None = None, device: str = "cpu", overrides: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Report:  # fmt: skip
-    """Prove a model folder that somebody else made, against the checkpoint it was made from. Writes nothing.
+    """Prove someone else's model folder against its source checkpoint. Writes nothing.
 
-    ``folder``: a local one, or a Hub id such as ``MIT/ast-finetuned-speech-commands-v2``. The rest as in
-    :func:`convert`. Raises VerificationError where it does not compute the same function; its ``report`` has the
+    ``folder``: a local one, or a Hub id such as ``MIT/ast-finetuned-speech-commands-v2``. The rest is as in
+    :func:`convert`. Raises VerificationError if it does not compute the same function; its ``report`` has the
     measurements.
     """
     given = {"folder": folder, "checkpoint": checkpoint, "audio": audio}
@@ -63,10 +63,10 @@ def verify(
 
 
 def inspect(checkpoint: _Path, *, overrides: Sequence[str] = (), progress: Progress | None = None) -> Inspection:
-    """Say what a checkpoint is and how to convert it. Writes nothing, and imports no torch.
+    """Find out what a checkpoint is and how to convert it. Writes nothing, and imports no torch.
 
-    ``overrides``: what the file does not say, as on the command line, such as ``["model.family=ssast"]``. A file that
-    cannot be converted is an inspection with the verdict ``refused``. Raises InputError for one that cannot be read,
+    ``overrides``: what is not in the file, as on the command line, such as ``["model.family=ssast"]``. If the file
+    cannot be converted, the verdict is ``refused``. Raises InputError for one that cannot be read,
     ConfigurationError, DownloadError.
     """
     from ast2hf.inspecting import inspect_file, override
@@ -86,7 +86,7 @@ def _run(
 ) -> Conversion:  # fmt: skip
     chosen = (f"{group}={choice}" for group, choice in choices.items() if choice is not None)
     config = _compose([f"task={task}", *chosen, *overrides])
-    for key, value in given.items():  # not as overrides: a path may hold anything that their grammar gives a meaning
+    for key, value in given.items():  # not as overrides: a path may hold characters that are special there
         if value is not None:
             setattr(config, key, value if isinstance(value, bool) else str(value))
     from ast2hf import pipeline
@@ -106,11 +106,11 @@ def _run(
 
 
 def _require_own_matters(config: Config) -> None:
-    """Raise ConfigurationError for what only the command does: it has the process, the record and the Hub."""
+    """Raise ConfigurationError for what only the command does: threads of the process, and pushing to the Hub."""
     if config.threads is not None:
-        raise ConfigurationError("threads is a setting of the command", "call torch.set_num_threads() before")
+        raise ConfigurationError("threads can be set only on the command line", "call torch.set_num_threads() first")
     if config.hub.push:
-        raise ConfigurationError("hub=push is a choice of the command", "push the folder with huggingface_hub")
+        raise ConfigurationError("hub=push works only on the command line", "push the folder with huggingface_hub")
 
 
 def _compose(overrides: Sequence[str]) -> Config:

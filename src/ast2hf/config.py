@@ -12,7 +12,7 @@ from omegaconf import MISSING
 
 MULTI_LABEL = "multi_label_classification"
 SINGLE_LABEL = "single_label_classification"
-"""What ``problem_type`` may be; the names are those of transformers."""
+"""The values of ``problem_type``; the names are those of transformers."""
 
 
 @dataclass
@@ -25,7 +25,7 @@ class HubFile:
 
 @dataclass
 class HubRow:
-    """The first row of a split of a data set on the Hugging Face Hub, in its files ``config/split/*.parquet``."""
+    """The first row of a split of a data set on the Hugging Face Hub, stored as ``config/split/*.parquet``."""
 
     repo: str = MISSING
     config: str = MISSING
@@ -35,7 +35,7 @@ class HubRow:
 
 @dataclass
 class ExpectedLogits:
-    """The first logits of the published model on its published clip, and how far from them is still equal."""
+    """The first logits of the published model on its published clip, and the difference that still passes."""
 
     values: list[float] = field(default_factory=list)
     atol: float = 1e-4
@@ -43,10 +43,10 @@ class ExpectedLogits:
 
 @dataclass
 class Variant:
-    """One variant. What is ``null`` is read from the checkpoint's tensors, or asked for where they do not show it.
+    """One variant. A ``null`` is read from the checkpoint's tensors, or asked for if they do not show it.
 
     ``family``: one of :data:`ast2hf.families.FAMILIES`; ``pooling``: ``cls`` (the mean of the two class tokens) or
-    ``mean`` (of the patches). ``head``: ``classification``, or ``none`` for the encoder. ``head_norm``: ``plain`` where
+    ``mean`` (of the patches). ``head``: ``classification``, or ``none`` for the encoder. ``head_norm``: ``plain`` if
     the classifier's layer norm has no parameters, which no tensor shows. ``exact_epsilon``: scale weights so that one
     epsilon serves all layer norms exactly. ``license``: of the file at ``url``, as the Hub spells it.
     """
@@ -95,7 +95,7 @@ class Tolerance:
 
 @dataclass
 class DeviceTolerances:
-    """One check's, by kind of device, as torch names them."""
+    """The tolerances of one check by device type, as torch names it."""
 
     cpu: Tolerance = field(default_factory=Tolerance)
     cuda: Tolerance = field(default_factory=Tolerance)
@@ -122,7 +122,7 @@ class Tracking:
 
 @dataclass
 class Download:
-    """Seconds: without a byte, until an attempt is given up; and for all attempts together."""
+    """Seconds without data after which an attempt is abandoned, and for all attempts together."""
 
     timeout_s: float = MISSING
     deadline_s: float = MISSING
@@ -130,7 +130,7 @@ class Download:
 
 @dataclass
 class Hub:
-    """Never a token: huggingface_hub finds it, and overrides are written to disk."""
+    """Without a token: huggingface_hub finds it, while overrides are written to disk."""
 
     push: bool = MISSING
     repo_id: str | None = None
@@ -141,7 +141,7 @@ class Hub:
 
 @dataclass
 class Resize:
-    """Sizes of the input of the converted model, where they are not to be those of the checkpoint."""
+    """Input sizes of the converted model, if they should differ from the checkpoint's."""
 
     max_length: int | None = None
     num_mel_bins: int | None = None
@@ -149,9 +149,9 @@ class Resize:
 
 @dataclass
 class Gates:
-    """Of the proof over a data set: the least share of clips that agree, the largest difference of the headline.
+    """For the proof over a data set: the least share of clips that agree, the largest difference of the headline.
 
-    ``headline``: None for that of the dtype.
+    ``headline``: None for the default of the dtype.
     """
 
     agreement: float = MISSING
@@ -160,7 +160,7 @@ class Gates:
 
 @dataclass
 class Data:
-    """A data set of the proof. ``kind``: how it is kept; None: there is none."""
+    """The data set of the proof. ``kind``: its layout; None for no data set."""
 
     kind: str | None = None
     path: str | None = None

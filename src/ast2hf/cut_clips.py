@@ -1,17 +1,17 @@
-"""Whether the content of a sound file ends before the recording does, which libsndfile does not say of all formats."""
+"""Whether a sound file is truncated, which libsndfile does not detect in all formats."""
 
 from __future__ import annotations
 
 import struct
 
 MAX_CHUNKS = 1000
-"""Of a WAV, before its samples. Eight bytes are enough for one."""
+"""In a WAV, before its samples. Eight bytes make one."""
 
 _MAX_PAGES = 1 << 20
-"""Of an Ogg file; a page of 4 KB is usual, and 27 bytes are enough for one."""
+"""In an Ogg file. A page usually has 4 KB, but 27 bytes make one."""
 
 _LAST_PAGE = 4
-"""Bit of a page's header: the stream ends with it."""
+"""Bit of a page's header: the page is the last of its stream."""
 
 _BITRATES = {
     1: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -20,7 +20,7 @@ _BITRATES = {
 """Of MP3 in kbit/s by the index in a frame's header, for MPEG 1, and for 2 and 2.5. Source: ISO 11172-3, 13818-3."""
 
 _RATES = (44100, 48000, 32000)
-"""Of MPEG 1 in Hz; a half of them for 2, a quarter for 2.5."""
+"""Of MPEG 1 in Hz; half of that for 2, a quarter for 2.5."""
 
 _SLACK = 4
 """Frames of an MP3 by which its length may differ: an encoder's delay and padding, and the frame that states them."""
@@ -44,7 +44,7 @@ def wav(content: bytes) -> bool:
 
 
 def ogg(content: bytes) -> bool:
-    """Whether the pages do not end with the last of a stream. Source: RFC 3533."""
+    """Whether the last page is missing or incomplete. Source: RFC 3533."""
     position, flags = 0, 0
     for _ in range(_MAX_PAGES):
         if content[position : position + 4] != b"OggS" or position + 27 > len(content):
@@ -55,15 +55,15 @@ def ogg(content: bytes) -> bool:
 
 
 def mp3(content: bytes) -> bool:
-    """Whether the last frame is not whole."""
+    """Whether the last frame is incomplete."""
     return _frames(content)[0] > len(content)
 
 
 def mp3_is_other_than(content: bytes, samples: int) -> bool:
-    """Whether its frames are not those of as many ``samples`` as it states, or as its first frame makes expect.
+    """Whether its frames do not add up to ``samples``, the length that it states or that its first frame implies.
 
-    libsndfile hands out no more than that, so a recording of changing bitrate that does not state its length would lose
-    its end, too. Where something else is before the frames, nothing is found out.
+    libsndfile decodes no more than that, so even a complete recording would lose its end if it has a variable bitrate
+    and does not state its length. Finds nothing if anything but a tag precedes the frames.
     """
     _, frames, each = _frames(content)
     return frames > 0 and abs(frames * each - samples) > _SLACK * each
@@ -79,7 +79,7 @@ def _frames(content: bytes) -> tuple[int, int, int]:
 
 
 def _after_tag(content: bytes) -> int:
-    """Where the first frame begins: behind an ID3 tag, whose size has seven bits a byte."""
+    """Where the first frame begins: after an ID3 tag, whose size has seven bits a byte."""
     if not content.startswith(b"ID3") or len(content) < 10:
         return 0
     size = 0
@@ -89,7 +89,7 @@ def _after_tag(content: bytes) -> int:
 
 
 def _frame(content: bytes, position: int) -> tuple[int, int] | None:
-    """Bytes and samples of the frame of layer 3 at ``position``; None where there is none."""
+    """Bytes and samples of the frame of layer 3 at ``position``; None if there is none."""
     if position + 4 > len(content):
         return None
     (header,) = struct.unpack_from(">I", content, position)
@@ -103,4 +103,4 @@ def _frame(content: bytes, position: int) -> tuple[int, int] | None:
 
 
 IS_CUT = {"WAV": wav, "OGG": ogg, "MP3": mp3}
-"""By format. A FLAC that is cut is an error of its decoder."""
+"""By format. For a truncated FLAC the decoder raises an error."""

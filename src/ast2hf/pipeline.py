@@ -1,6 +1,6 @@
-"""The whole story of one conversion, and of one verification; the only place that knows the order.
+"""A conversion, a verification and a restoration from beginning to end; the only place that knows the order.
 
-Everything up to the plan needs no torch, so that most faults show at once; transformers is imported after it.
+Nothing up to the plan needs torch, so most faults show at once; transformers is imported after it.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from ast2hf.results import INTERRUPTED, CheckResult, Conversion, Report
 
 
 def run(conversion: Conversion, config: Config, progress: Progress) -> None:
-    """Do what ``config.task`` says. ``conversion`` is filled in as far as it comes.
+    """Do what ``config.task`` says. ``conversion`` is filled in step by step.
 
-    Raises the errors of :mod:`ast2hf.errors`; then nothing is published and the target is as it was.
+    Raises the errors of :mod:`ast2hf.errors`; nothing is then published, and the target is left as it was.
     """
     report = conversion.report
     try:
@@ -83,7 +83,7 @@ def convert(conversion: Conversion, config: Config, progress: Progress) -> None:
 
 
 def verify(conversion: Conversion, config: Config, progress: Progress) -> None:
-    """Prove a folder that somebody else made, against its checkpoint. Writes no model."""
+    """Prove someone else's folder against its checkpoint. Writes no model."""
     report = conversion.report
     _begin(report, config)
     with ExitStack() as stack:
@@ -93,7 +93,7 @@ def verify(conversion: Conversion, config: Config, progress: Progress) -> None:
         variant = replace(config.model, head=HUGGING_FACE.head(folder))
         require_same_loss(variant, folder)
         opened = open_and_plan(report, config, variant, labels, _temporary_folder(stack), stack, progress)
-        if not (folder / names.HEAD).exists():  # somebody else's encoder need not keep the head beside it
+        if not (folder / names.HEAD).exists():  # someone else's encoder need not come with the head
             opened = replace(opened, spec=replace(opened.spec, head_apart=()))
             report.head_apart = {}
         note(report, *proving.other_normalisation(folder, opened.spec))
@@ -137,8 +137,8 @@ def _begin(report: Report, config: Config) -> None:
 def _require_loggable(config: Config, spec: Spec) -> None:
     if config.tracking.enabled and config.tracking.log_model and not spec.family.expressible:
         raise ConfigurationError(
-            f"tracking.log_model=true registers a pipeline, and a {spec.family.title} has no feature extractor for one",
-            "leave it out",
+            f"tracking.log_model=true needs a feature extractor, but {spec.family.title} has none",
+            "leave out tracking.log_model",
         )
 
 
@@ -153,7 +153,7 @@ def _is_current(report: Report, config: Config, spec: Spec, target: Path, progre
         note(report, f"not skipped: {reason}")
         output.check_free(target, config.overwrite)
         return False
-    note(report, "skipped: the folder is already what would be made; its own report has this proof")
+    note(report, "skipped: the folder is already up to date; the proof is in its report")
     report.checks |= {name: CheckResult(name, **value) for name, value in before["checks"].items()}
     return True
 

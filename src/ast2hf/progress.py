@@ -13,11 +13,11 @@ class Stage:
     """A stage in progress."""
 
     def progress(self, done: int, total: int | None) -> None:
-        """``done`` of ``total``, in the unit of its bar; None where the total is unknown."""
+        """``done`` of ``total``, in the unit of the bar; None if the total is unknown."""
 
 
 class Progress:
-    """Seconds by name of stage. A name that comes again adds to its seconds."""
+    """Seconds by stage. A stage that is repeated adds to its seconds."""
 
     def __init__(self) -> None:
         self.started = time.time()
@@ -27,13 +27,13 @@ class Progress:
 
     @contextmanager
     def __call__(self, name: str, text: str, bar: str | None = None) -> Iterator[Stage]:
-        """Time a stage that people may want to see. ``bar``: it reports how far it is, in BYTES or CLIPS."""
+        """Time a stage that is shown to people. ``bar``: it reports its progress, in BYTES or CLIPS."""
         with self.quiet(name):
             yield Stage()
 
     @contextmanager
     def quiet(self, name: str) -> Iterator[None]:
-        """Time something that needs no line of its own."""
+        """Time something that is not shown."""
         start = time.perf_counter()
         try:
             yield
@@ -42,7 +42,7 @@ class Progress:
 
     @contextmanager
     def importing(self, text: str) -> Iterator[None]:
-        """Around the import of a large library, for whoever owns the process to prepare it."""
+        """Time the import of a large library; whoever owns the process may override it to prepare the import."""
         with self("import", text):
             yield
 

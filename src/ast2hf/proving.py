@@ -1,4 +1,4 @@
-"""The proof of a planned conversion: its clip, the second reading of the checkpoint, and what runs beside imports."""
+"""The proof of a planned conversion: its clip, the second reading of the checkpoint, and the work during imports."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def import_and_load_clip(report: Report, config: Config, spec: Spec, progress: Progress) -> Clip | None:
-    """The clip of the proof; None where the folder has no feature extractor that could hear it."""
+    """The clip of the proof; None if the folder has no feature extractor for it."""
     with progress.importing("Import torch"):
         from ast2hf.proof import prove  # noqa: F401  timed here, and not as part of the proof
     if not spec.family.expressible:
@@ -49,7 +49,8 @@ def import_and_load_clip(report: Report, config: Config, spec: Spec, progress: P
 
 
 def open_data_set(report: Report, config: Config, spec: Spec) -> Clips | None:
-    """The clips of the data set, labels matched with those of ``spec``; None where none was given or none can be heard.
+    """The clips of the data set, labels matched with those of ``spec``; None if none was chosen or the folder
+    has no extractor or no head.
 
     The hash of the configuration in ``report`` then stands for them, too: a folder that was proved over others is not
     up to date. Raises InputError, DownloadError, ConfigurationError.
@@ -72,8 +73,8 @@ def prove(
 ) -> None:  # fmt: skip
     """Prove ``folder`` against what ``opened`` holds, read a second time. ``to_the_end``: as in proof.prove.
 
-    ``clips``: of the data set. Raises VerificationError, the errors of ast2hf.evaluation.evaluate, or InputError where
-    the checkpoint changed meanwhile.
+    ``clips``: of the data set. Raises VerificationError, the errors of ast2hf.evaluation.evaluate, or InputError if
+    the checkpoint changed in the meantime.
     """
     import torch
 
@@ -109,7 +110,7 @@ def prove(
 def _data_set(
     report: Report, config: Config, spec: Spec, folder: Path, clips: Clips | None, progress: Progress
 ) -> DataSet | None:
-    """``clips`` with all that the logits of both models over them depend on."""
+    """``clips`` with everything that the logits of both models depend on."""
     if clips is None:
         return None
     from ast2hf.evaluation.pair import DataSet
@@ -134,18 +135,18 @@ def _data_set(
 
 
 def _import_beside(evidence: Evidence, begin: Callable[[str], None]) -> None:
-    """Import transformers while the original computes: the extractor first, whose features it computes with."""
+    """Import transformers while the original computes; first the extractor, whose features the original also needs."""
     if "end_to_end" in checks.CHECKS:
         begin("original_end_to_end")
     from ast2hf.formats.huggingface import extraction  # noqa: F401
 
-    with suppress(Exception):  # the check that asks for the features raises it
+    with suppress(Exception):  # the check that needs the features raises it again
         begin("reference")
     from ast2hf.formats.huggingface import loading  # noqa: F401
 
 
 def _expected_logits(config: Config, source: Source, clip: Clip | None) -> tuple[ExpectedLogits | None, str | None]:
-    """The published logits where checkpoint and clip are those that they belong to; else None, and why not."""
+    """The published logits if checkpoint and clip are the official ones; else None, and why not."""
     expected, mode = config.model.expected_logits, config.verify.expected_logits
     if expected is None:
         return None, "the model has no published logits"
@@ -161,19 +162,19 @@ def _expected_logits(config: Config, source: Source, clip: Clip | None) -> tuple
 
 
 def other_normalisation(folder: Path, spec: Spec) -> Iterator[str]:
-    """What to say where the extractor of ``folder`` normalises with other figures than those of the training."""
+    """A remark if the extractor of ``folder`` normalises with other figures than those of the training."""
     own, said = folder_config.read_normalisation(folder), spec.front_end.as_dict()
     if own is not None and spec.family.expressible:
         yield from normalisation.differences(own, (float(said["mean"]), float(said["std"])))
 
 
 def note_epsilon(report: Report, spec: Spec) -> None:
-    """Say in the report what a folder with another epsilon than the original's costs."""
+    """Note in the report what a folder's epsilon costs if it is not the original's."""
     logits = report.checks["logits"]
     same = logits.measured.get("max_abs_diff_with_original_epsilon")
     if isinstance(same, float) and logits.max_abs_diff is not None:
         note(
             report,
-            f"the folder's layer_norm_eps is not the original's {spec.layer_norm_eps:g}: its logits differ by "
-            f"{logits.max_abs_diff:.1e}; with the original's epsilon they would differ by {same:.1e}",
+            f"the folder's layer_norm_eps differs from the original's {spec.layer_norm_eps:g}: the logits differ by "
+            f"{logits.max_abs_diff:.1e}, but only by {same:.1e} with the original's epsilon",
         )

@@ -1,4 +1,4 @@
-"""What a conversion found out: data alone. Imports nothing of the package, so that everything may import it.
+"""The results of a conversion as plain data. Imports nothing of the package, so that everything may import it.
 
 The keys of :class:`Report` are a contract: tools read ``conversion_report.json``.
 """
@@ -31,10 +31,10 @@ INTERRUPTED = "interrupted"
 """The error of a run that a person or the system stopped."""
 
 SYNTHETIC_FEATURES = "synthetic features (seed 0)"
-"""The ``clip`` of a report whose proof heard none; the seed is that of :mod:`ast2hf.proof.evidence`."""
+"""The ``clip`` of a report whose proof used none; the seed is that of :mod:`ast2hf.proof.evidence`."""
 
 BLOCK_RTOL = 1e-5
-"""Relative difference from which a block is said to diverge: ten times the rounding of float32 over twelve blocks."""
+"""Relative difference from which a block counts as diverging: ten times the rounding of float32 over twelve blocks."""
 
 MAX_ABS_DIFF = "max_abs_diff"
 """The measure that a check's ``atol`` bounds."""
@@ -43,16 +43,16 @@ TOLERANCE_USED = "tolerance_used"
 """The largest share that any value's difference has of its bound, ``atol + rtol * |reference|``."""
 
 NO_HEAD = "none"
-"""The ``head`` of a report of an encoder alone."""
+"""The ``head`` in the report of an encoder."""
 
 MEAN = "mean"
-"""The ``pooling`` of a model that averages its patches, which no class of transformers does for AST."""
+"""The ``pooling`` of a model that averages its patches, which no AST class of transformers does."""
 
 NOT_EXPRESSIBLE = "not_expressible"
-"""The key of a front end that says why transformers has no feature extractor for it; absent where it has one."""
+"""The key of a front end with the reason why transformers has no extractor for it; absent if it has one."""
 
 LOGITS = "logits"
-"""The check of all logits, the one that pictures show where there is a choice."""
+"""The check of all logits, the one that plots show if there are several."""
 
 MAP, AUC, D_PRIME, ACCURACY, ACCURACY_TOP5 = "mAP", "AUC", "d_prime", "accuracy", "accuracy_top5"
 """The metrics of an evaluation. The headline, which people quote, is mAP of a multi-label model, else accuracy."""
@@ -61,18 +61,18 @@ AGREEMENT, HEADLINE = "agreement", "headline"
 """The bounds of the check of a data set: the least agreement, and the largest difference of the headline."""
 
 HEADLINE_DIFFERENCE = "_difference"
-"""What the measure that ``HEADLINE`` bounds ends with, after the name of the headline."""
+"""The measure that ``HEADLINE`` bounds: the name of the headline with this ending."""
 
 FRAME_SHIFT_MS = 10.0
-"""Milliseconds between frames; a front end with another step gives it as ``frame_shift_ms``."""
+"""Milliseconds between frames; a front end with another step has it as ``frame_shift_ms``."""
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One comparison: what was measured against which tolerance, and what follows from it.
+    """One comparison: what was measured, its tolerance, and the verdict.
 
-    A check that was not made says why; it never counts as passed. ``tolerance``: ``atol``, and ``rtol`` where the
-    bound also grows with the reference; of a data set ``agreement`` and ``headline``.
+    A check that was not made has a reason, and never counts as passed. ``tolerance``: ``atol``, and ``rtol`` if the
+    bound also grows with the reference; for a data set, ``agreement`` and ``headline``.
     """
 
     name: str
@@ -94,7 +94,7 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Block:
-    """Of one block's output: largest absolute difference, and norm of the difference over norm of the reference."""
+    """Of one block's output: the largest absolute difference, and norm of the difference over norm of the reference."""
 
     name: str
     max_abs_diff: float
@@ -103,7 +103,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Label:
-    """One of the best labels of the clip: sigmoid or softmax scores, original beside converted."""
+    """One of the best labels of the clip, with the sigmoid or softmax scores of both models."""
 
     label: str
     original: float
@@ -112,7 +112,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure over a data set, of the original and of the folder; None where it is undefined."""
+    """A figure over a data set, of the original and of the folder; None if it is undefined."""
 
     original: float | None
     converted: float | None
@@ -127,9 +127,9 @@ class Metric:
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """Of one class: the number of clips that have it, and the average precision of both models, 0 to 1.
+    """For one class: the number of clips that have it, and the average precision of both models, 0 to 1.
 
-    None where no clip has it, or every clip: it is then not among the classes whose mean is taken.
+    None if no clip or every clip has it; the class is then left out of the mean.
     """
 
     label: str
@@ -145,7 +145,7 @@ class ClassFigures:
 
 @dataclass(frozen=True)
 class WorstClip:
-    """A clip whose logits differ most. ``labels``: the true ones; the other two: the best of each model."""
+    """A clip whose logits differ most. ``labels``: the true ones; the other two: each model's best label."""
 
     clip: str
     max_abs_diff: float
@@ -159,12 +159,12 @@ class Evaluation:
     """Original and folder over a data set, each on the features of its own front end.
 
     ``name``: of the data set, never a path of the machine. ``digest``: SHA-256 over names, labels and contents of its
-    clips. ``clips``: how many were heard; ``skipped``: those that could not be, and why. ``headline``: the key of the
-    first of ``metrics``, which people quote. ``agreement``: the share of clips whose best label is the same. The
+    clips. ``clips``: how many were used; ``skipped``: those that could not be read, and why. ``headline``: the key
+    of the first of ``metrics``, which people quote. ``agreement``: the share of clips whose best label is the same. The
     differences are of the logits, over all clips and classes. ``histogram``: counts of log10 of them, in ``edges``.
-    ``batch_size`` and ``dtype`` are of the forwards. ``clips_per_second``: through both models, decoding included; of
-    this run alone, None where all was done before. ``original_epsilon``: what the folder gives with the original's
-    layer_norm_eps, where it has another: ``max_abs_diff`` and the headline.
+    ``batch_size`` and ``dtype`` are those of the forward passes. ``clips_per_second``: through both models, decoding
+    included, in this run alone; None if everything was cached. ``original_epsilon``: if the folder's layer_norm_eps
+    differs from the original's, its ``max_abs_diff`` and headline with the original's.
     """
 
     name: str
@@ -194,11 +194,11 @@ class Evaluation:
 
 @dataclass
 class Report:
-    """One conversion, as far as it came. Nothing in it is a path of the machine: a local file is its name alone.
+    """One conversion, finished or not. It holds no path of the machine: of a local file only the name.
 
-    ``date``: of its beginning, UTC, ISO 8601. ``pooling``: what the original does with its tokens, ``cls`` or ``mean``.
-    ``head_apart``: tensors of a head that lies beside an encoder, and their shapes. ``resized``: from and to which
-    sizes position embeddings were fitted, and by which rule; empty where they are the source's.
+    ``date``: when it began, UTC, ISO 8601. ``pooling``: what the original does with its tokens, ``cls`` or ``mean``.
+    ``head_apart``: tensors of a head stored in a file beside the encoder, and their shapes. ``resized``: the sizes
+    from and to which position embeddings were fitted, and the rule; empty if they are the source's.
     """
 
     model: str
@@ -237,16 +237,16 @@ class Report:
     environment: dict[str, str] = field(default_factory=lambda: environment())
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, which has no NaN and no infinity: there they are null, and the check's status is failed."""
+        """For JSON, which has no NaN and no infinity: both become null, and the check has failed anyway."""
         value: dict[str, Any] = _finite(asdict(self))
         for check in value["checks"].values():
-            del check["name"]  # the key says it
+            del check["name"]  # it is the key
         return value
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What the proof has seen, as far as it came: too much for the report's JSON, enough to draw it.
+    """The arrays of the proof, as far as it got: too large for the report's JSON, and needed for the plots.
 
     ``features`` of the clip, (frames, bins), normalised log mel; all logits of both models, (labels,). ``worst``: the
     features of the clips of ``Evaluation.worst``, in their order.
@@ -260,10 +260,10 @@ class Figures:
 
 @dataclass
 class Conversion:
-    """What came of one conversion, as far as it came.
+    """The outcome of one conversion, finished or not.
 
-    ``folder``: the published model folder, or the one that was there; None where nothing was published.
-    ``skipped``: it was there already, as it would be made. ``restored``: the checkpoint that task=restore wrote.
+    ``folder``: the published model folder, or the existing one; None if nothing was published.
+    ``skipped``: the folder was already up to date. ``restored``: the checkpoint that task=restore wrote.
     """
 
     report: Report
@@ -274,7 +274,7 @@ class Conversion:
 
 
 def environment() -> dict[str, str]:
-    """Versions of what computes."""
+    """Versions of everything that affects the results."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for package in ("ast2hf", "torch", "torchaudio", "transformers", "safetensors", "huggingface_hub", "numpy"):
         try:

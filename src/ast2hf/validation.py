@@ -20,7 +20,7 @@ from ast2hf.results import NO_HEAD
 TASKS = ("convert", "inspect", "verify", "restore", "replay")
 
 UNUSED = ("drop",)
-"""What ``unused`` may say of tensors that belong to no part of the model."""
+"""The values of ``unused``, for tensors that belong to no part of the model."""
 
 _OF_FOLDERS = ("verify", "restore")
 
@@ -32,26 +32,26 @@ def validate(config: Config) -> None:
     _require_choice("task", config.task, TASKS)
     if (config.folder is not None) != (config.task in _OF_FOLDERS):
         raise ConfigurationError(
-            "folder is for task=verify and task=restore alone"
+            "folder is only for task=verify and task=restore"
             if config.folder is not None
             else f"task={config.task} needs a folder",
-            f"give task={config.task if config.task in _OF_FOLDERS else 'verify'} folder=FOLDER_OR_HUB_ID "
+            f"set task={config.task if config.task in _OF_FOLDERS else 'verify'} folder=FOLDER_OR_HUB_ID "
             "checkpoint=FILE",
         )
     if config.task in (*_OF_FOLDERS, "inspect") and (config.hub.push or config.tracking.log_model):
         raise ConfigurationError(
-            f"task={config.task} writes no model that could be pushed or logged",
+            f"task={config.task} does not write a model, so there is nothing to push or log",
             "leave out hub=push and tracking.log_model",
         )
     if config.task == "restore" and config.checkpoint is None:
-        raise ConfigurationError("task=restore needs the file to write", "give checkpoint=OUT.pth")
+        raise ConfigurationError("task=restore needs an output file", "set checkpoint=OUT.pth")
     if config.task == "restore" and config.model.head_norm is not None:
         raise ConfigurationError(
             "task=restore writes the layer norm of the classifier with the folder's parameters",
             "leave out model.head_norm",
         )
     if config.task == "inspect" and config.checkpoint is None:
-        raise ConfigurationError("task=inspect needs a checkpoint", "give task=inspect checkpoint=FILE")
+        raise ConfigurationError("task=inspect needs a checkpoint", "set checkpoint=FILE")
     _require_choice_or_none("model.family", config.model.family, FAMILIES)
     _require_choice_or_none("model.pooling", config.model.pooling, POOLINGS)
     _require_choice("model.head", config.model.head, HEADS)
@@ -67,16 +67,16 @@ def validate(config: Config) -> None:
     if config.model.mean is not None and not isfinite(config.model.mean):
         raise ConfigurationError(f"model.mean is {config.model.mean}", "it must be a finite number")
     if config.tracking.enabled and config.tracking.uri is not None and not config.tracking.uri.strip():
-        raise ConfigurationError("tracking.uri is empty", "give the address of a store or server, or tracking=off")
+        raise ConfigurationError("tracking.uri is empty", "set it to the URI of a store or server, or set tracking=off")
     sha256 = config.model.sha256
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
-        raise ConfigurationError(f"model.sha256 is {printable(sha256, 80)}", "give 64 hexadecimal digits")
+        raise ConfigurationError(f"model.sha256 is {printable(sha256, 80)}", "set it to 64 hexadecimal digits")
     _validate_hub(config.hub, config.checkpoint)
     _validate_data(config)
     if config.model.head == NO_HEAD and config.tracking.enabled and config.tracking.log_model:
         raise ConfigurationError(
-            "tracking.log_model=true registers a classifier, and model.head=none makes an encoder",
-            "leave one of them out",
+            "tracking.log_model=true registers a classifier, but model.head=none makes an encoder",
+            "leave out one of the two",
         )
     name = config.model.name
     if not name or not is_printable(name) or "/" in name or name in (".", ".."):
@@ -126,26 +126,26 @@ def _validate_data(config: Config) -> None:
         key = next((key for key, value in given.items() if value is not None), None)
         if key is not None or data.shards != 1:
             raise ConfigurationError(
-                f"data.{key or 'shards'} is set, but no data set is chosen", f"add data={', '.join(KINDS)}"
+                f"data.{key or 'shards'} is set, but no data set is chosen", f"add data=… ({', '.join(KINDS)})"
             )
         return
     _require_choice("data.kind", data.kind, KINDS)
     if config.task not in _OF_DATA:
-        raise ConfigurationError(f"task={config.task} makes no proof over a data set", f"leave out data={data.kind}")
+        raise ConfigurationError(f"task={config.task} does not run over a data set", f"leave out data={data.kind}")
     if config.model.head == NO_HEAD:
         raise ConfigurationError(
-            f"data={data.kind} compares classes, and model.head=none makes an encoder", "leave one of them out"
+            f"data={data.kind} compares classes, but model.head=none makes an encoder", "leave out one of the two"
         )
     if data.path is None or not data.path.strip():
         raise ConfigurationError(f"data={data.kind} needs a data set", f"add data.path={_PATHS[data.kind]}")
     if data.streaming and data.kind != "huggingface":
-        raise ConfigurationError(f"data.streaming=true is not for data={data.kind}", "leave it out")
+        raise ConfigurationError(f"data={data.kind} cannot be streamed", "leave out data.streaming")
     _require_choice("data.dtype", data.dtype, HEADLINE_GATES)
     if data.workers is not None and data.workers < 0:
         raise ConfigurationError(f"data.workers is {data.workers}", "it must be >= 0")
     for key, number in {"max_skipped": data.max_skipped, "gates.agreement": data.gates.agreement}.items():
         if not 0 <= number <= 1:
-            raise ConfigurationError(f"data.{key} is {number}", "it must be a share, from 0 to 1")
+            raise ConfigurationError(f"data.{key} is {number}", "it must be a fraction from 0 to 1")
     if data.gates.headline is not None and not (isfinite(data.gates.headline) and data.gates.headline >= 0):
         raise ConfigurationError(f"data.gates.headline is {data.gates.headline}", "it must be >= 0")
     _validate_shards(config.task, data)
@@ -163,13 +163,13 @@ _PATHS = {
 def _validate_shards(task: str, data: Data) -> None:
     if data.shards > 1 and task != "verify":
         raise ConfigurationError(
-            f"data.shards={data.shards} shares the clips among jobs, which task={task} cannot",
+            f"data.shards={data.shards} shares the clips among jobs, which task={task} cannot do",
             "convert first, then prove the folder with task=verify and the shards",
         )
     if data.shards > 1 and data.shard is None:
         raise ConfigurationError(
-            f"data.shards={data.shards} needs to know which of them this job is",
-            f"add -m 'data.shard=range({data.shards})'; once they are done, leave both out",
+            f"data.shards={data.shards} needs data.shard, the number of the shard for this job",
+            f"add -m 'data.shard=range({data.shards})'; once all shards are done, leave out both",
         )
     if data.shard is not None and not 0 <= data.shard < data.shards:
         raise ConfigurationError(
@@ -211,4 +211,4 @@ def _validate_hub(hub: Hub, checkpoint: str | None) -> None:
         )
     for key, value in {"hub.revision": hub.revision, "hub.commit_message": hub.commit_message}.items():
         if not value.strip():
-            raise ConfigurationError(f"{key} is empty", "give some text, or leave it out")
+            raise ConfigurationError(f"{key} is empty", "set it to some text, or leave it out")

@@ -51,7 +51,7 @@ def test_an_empty_set(manifest, tmp_path, came_out):
         refusal(open_source, Data(kind=kind, path=str(tmp_path / "empty")), LABELS)
     (tmp_path / "ids.txt").write_text("b\n")
     error = refusal(manifest, "path,label\na.wav,Dog\n", ids=str(tmp_path / "ids.txt"))
-    assert "none of the names in ids.txt is that of a clip of eval.csv" in str(error)
+    assert "none of the names in ids.txt belongs to a clip of eval.csv" in str(error)
     came_out(error)
 
 
@@ -60,7 +60,7 @@ def test_a_manifest_that_cannot_be_read(manifest, tmp_path, came_out):
     for content, name, words in (
         (b"path,label\n\xff.wav,Dog\n", "eval.csv", "eval.csv, line 2: not UTF-8 text"),
         ('{"wav": "a", "labels": "Dog"}\n{"wav": "b"\n', "eval.jsonl", "eval.jsonl, line 2: not valid JSON"),
-        ("path,what\na.wav,Dog\n", "eval.csv", "eval.csv: no column of labels among: path, what"),
+        ("path,what\na.wav,Dog\n", "eval.csv", "eval.csv: no column of labels (columns: path, what)"),
         ("path,label\na.wav,\n", "eval.csv", "no clip of eval.csv has a label"),
         ("path,label\na.wav,Child speech, kid speaking\n", "eval.csv", "line 2: more fields than the header"),
     ):
@@ -75,8 +75,8 @@ def test_a_manifest_that_cannot_be_read(manifest, tmp_path, came_out):
 def test_labels_of_another_model(manifest, came_out):
     for label, words in (
         ("Bird", "1 label of eval.csv is not among the model's: Bird"),
-        ("/m/0bt9lr", "give data.labels=PATH of the CSV with the columns index, mid, display_name"),
-        ("2", "give data.labels=PATH of the CSV"),  # the model has three classes
+        ("/m/0bt9lr", "set data.labels=PATH to the CSV that names them, with the columns index, mid, display_name"),
+        ("2", "set data.labels=PATH to the CSV"),  # the model has three classes
     ):
         error = refusal(manifest, f"path,label\na.wav,{label}\nb.wav,Dog\n")
         assert words in str(error)
@@ -112,7 +112,7 @@ def test_missing_clips_keep_their_places(manifest, tmp_path, came_out):
     assert "cannot be read (No such file or directory)" in str(refusal(decoded, examples[0]))
     came_out(clips=len(source), missing=missing)
     error = refusal(manifest, "path,label\n/data/audioset/a.wav,Dog\n/data/audioset/b.wav,Dog\n")
-    assert "no clip of eval.csv is where it should be, such as '/data/audioset/a.wav'" in str(error)
+    assert "none of the clips of eval.csv exists, for example '/data/audioset/a.wav'" in str(error)
 
 
 @pytest.mark.fault(125, "clips at other rates, in stereo")
@@ -155,7 +155,7 @@ def test_clips_of_one_name(manifest, tmp_path, came_out):
     source = manifest(f"path,label\na.wav,Dog\na.wav,Dog\n{elsewhere}/1/a.wav,Dog\n{elsewhere}/2/a.wav,Dog\n")
     names = [example.name for example in source.examples(0, 4)]
     assert names == ["a.wav", "a.wav (2)", "a.wav (3)", "a.wav (4)"]
-    assert source.notes == ("1 clip is in the list again, and counts again",)
+    assert source.notes == ("1 clip is repeated in the list, and counts again",)
     came_out(names=names, said=source.notes)
 
 
@@ -164,7 +164,7 @@ def test_the_hub_offline(came_out):
     for streaming in (False, True):
         data = Data(kind="huggingface", path="owner/name", streaming=streaming)
         error = refusal(open_source, data, LABELS, error=DownloadError)
-        assert "give a folder on this machine as data.path=FOLDER" in error.remedy
+        assert "set data.path to a folder on this machine" in error.remedy
         came_out(error)
 
 
@@ -173,7 +173,7 @@ def test_settings_without_a_data_set(cli, came_out):
     for overrides, words in (
         (["data.path=eval.json"], "data.path is set, but no data set is chosen; add data="),
         (["data=manifest"], "data=manifest needs a data set; add data.path=eval.json"),
-        (["data=esc50", "data.path=x", "task=inspect", "checkpoint=a.pth"], "task=inspect makes no proof over a data"),
+        (["data=esc50", "data.path=x", "task=inspect", "checkpoint=a.pth"], "task=inspect does not run over a data"),
     ):
         result = cli(*overrides, "tracking=off")
         assert result.code == 2

@@ -151,7 +151,7 @@ def test_a_full_disk_keeps_what_is_done(scene, disk, came_out):  # noqa: F811
     cache = f"paths.cache={disk.folder}"
     result = scene.cli(*scene.arguments, cache)
     assert result.code == 6, result.err
-    assert "what is done of the data set cannot be kept" in result.error_line
+    assert "parts of the data set cannot be saved" in result.error_line
     before = scene.parts(disk.folder)
     assert 0 < len(before) < 5
     assert not list(disk.folder.glob("evaluations/*/*.tmp"))
@@ -171,7 +171,7 @@ def test_too_many_broken_clips(cli, tmp_path, came_out):
     arguments = ["checkpoint=synthetic:1", "data=manifest", f"data.path={path}"]
     result = cli.tiny(*arguments)
     assert result.code == 3, result.err
-    assert "2 of 20 clips cannot be heard" in result.error_line
+    assert "2 of 20 clips cannot be read" in result.error_line
     assert "the first: clip clip003.wav" in result.error_line
     assert not cli.model_folder().exists()
     allowed = cli.tiny(*arguments, "data.max_skipped=0.1")

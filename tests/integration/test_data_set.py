@@ -72,7 +72,7 @@ def test_a_conversion_is_proved_over_a_data_set(made):
     assert len(found["worst"]) == 10
     assert found["clips_per_second"] > 0
     assert "data set" in result.out
-    assert f"Hear {CLIPS} clips" in result.err
+    assert f"Run both models over {CLIPS} clips" in result.err
     assert "<h2>On " in next(parent.glob("work/outputs/runs/*/report.html")).read_text()
     assert str(parent) not in json.dumps(report)
     assert json.loads((parent / "model" / "conversion_report.json").read_text())["evaluation"] == found
@@ -159,7 +159,7 @@ def test_permuted_classes_fail_over_the_data_set_alone(made, verify, tmp_path, m
     save_file(tensors, path, metadata={"format": "pt"})
     for name in [name for name in CHECKS if name != "data_set"]:
         monkeypatch.setitem(CHECKS, name, Check(name, name, lambda *_: Finding("passed")))
-    with pytest.raises(VerificationError, match=r"the proof failed at data_set .*: the best label is the same for 0"):
+    with pytest.raises(VerificationError, match=r"the proof failed at data_set .*: the best label agrees for only 0"):
         verify(folder=folder)
 
 
@@ -170,14 +170,16 @@ def test_another_epsilon_costs_something_which_is_measured_and_said(made, verify
         verify(folder=folder)
     report = found.value.report
     assert report.evaluation.max_abs_diff > 1e-3 > report.evaluation.original_epsilon["max_abs_diff"]
-    assert [note for note in report.notes if note.startswith("over the data set, the folder's layer_norm_eps of 0.01")]
+    assert [
+        note for note in report.notes if note.startswith("over the data set, with the folder's layer_norm_eps of 0.01")
+    ]
 
 
 def test_a_screening_is_no_proof(verify):
     report = verify("data.dtype=bfloat16", "data.gates.headline=0.1", "data.gates.agreement=0.5")
     check = report.checks["data_set"]
     assert (check.status, check.measured["clips"]) == ("not_checked", CLIPS)
-    assert check.reason.startswith("a screening in bfloat16, which is no proof")
+    assert check.reason.startswith("only a screening in bfloat16, not a proof")
     assert report.evaluation.dtype == "bfloat16"
     assert report.evaluation.mean_abs_diff > 1e-4
     assert [note for note in report.notes if "a screening, not a proof" in note]
@@ -206,4 +208,4 @@ def test_without_a_data_set_the_check_says_so(cli):
     result = cli.tiny("checkpoint=synthetic:1")
     assert result.code == 0, result.err
     (report,) = cli.run_reports()
-    assert report["checks"]["data_set"]["reason"] == "no data set was given (data=…)"
+    assert report["checks"]["data_set"]["reason"] == "no data set was chosen (data=…)"

@@ -82,7 +82,7 @@ def test_it_is_pushed_and_loads_by_its_name(cli, tmp_path):
 def test_it_is_recorded_but_cannot_be_registered_as_a_classifier(cli):
     result = cli("experiment=offline", *TINY_OVERRIDES, *ENCODER, "tracking.log_model=true")
     assert result.code == 2, result.err
-    assert "tracking.log_model=true registers a classifier, and model.head=none makes an encoder" in result.error_line
+    assert "tracking.log_model=true registers a classifier, but model.head=none makes an encoder" in result.error_line
     assert "Read and vet" not in result.err
     assert sorted(path.name for path in cli.outputs.iterdir()) == ["runs"]
     result = cli("experiment=offline", *TINY_OVERRIDES, *ENCODER)

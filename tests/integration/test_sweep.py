@@ -113,7 +113,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(cli):
     result = cli(*sweep, "skip_existing=true")
     assert result.code == 0, result.err
     assert [row["status"] for row in table(cli)] == ["skipped", "passed"]
-    assert "skipped: the folder is already what would be made" in result.out
+    assert "skipped: the folder is already up to date" in result.out
     assert (cli.model_folder(first) / "conversion_report.json").read_bytes() == before
 
 

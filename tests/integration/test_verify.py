@@ -83,7 +83,7 @@ def test_another_epsilon_fails_and_what_it_costs_is_said(verify, folder, cli):
     result = verify(folder)
     assert result.code == 5, result.err
     assert "the proof failed at last_hidden_state (last hidden state)" in result.error_line
-    note = "the folder's layer_norm_eps is not the original's 1e-06: its logits differ by "
+    note = "the folder's layer_norm_eps differs from the original's 1e-06: the logits differ by "
     assert note in result.out
     (report,) = cli.run_reports()
     logits = report["checks"]["logits"]
@@ -165,7 +165,7 @@ def test_a_folder_that_is_not_a_model(verify, folder, change, message):
     ("arguments", "message"),
     [
         (["task=verify"], "task=verify needs a folder"),
-        (["folder=theirs"], "folder is for task=verify and task=restore alone"),
+        (["folder=theirs"], "folder is only for task=verify and task=restore"),
     ],
 )
 def test_folder_and_task_belong_together(cli, arguments, message):

@@ -132,8 +132,8 @@ def test_a_question_has_its_answers(tiny_checkpoint, tmp_path):
         ({"device": "gpu"}, "device=gpu is not a choice"),
         ({"overrides": ["model.max_lenght=3"]}, "did you mean model.max_length"),
         ({"overrides": ["model.std=0"]}, "model.std is 0.0"),
-        ({"overrides": ["threads=2"]}, "threads is a setting of the command"),
-        ({"overrides": ["hub=push", "hub.repo_id=me/name"]}, "hub=push is a choice of the command"),
+        ({"overrides": ["threads=2"]}, "threads can be set only on the command line"),
+        ({"overrides": ["hub=push", "hub.repo_id=me/name"]}, "hub=push works only on the command line"),
     ],
 )
 def test_wrong_settings_are_the_errors_of_the_command(arguments, message):

@@ -91,24 +91,24 @@ def with_frames(frames: int) -> bytes:
         (b"<html>", "is neither WAV nor FLAC"),
         (b"RIFF", "cannot be decoded"),
         (b"fLaC" + b"\xff" * 100, "cannot be decoded"),
-        (encoded(TONE[:0]), "has 0 samples at 16000 Hz"),
-        (encoded(TONE[:399]), "has 399 samples at 16000 Hz"),
-        (encoded(TONE[:1102], 44100), "has 1102 samples at 44100 Hz"),
-        (encoded(np.full(1000, np.nan, np.float32)), "not finite"),
-        (encoded(np.full(1000, np.inf, np.float32), 8000), "not finite"),
-        (encoded(np.full((1000, 2), [np.inf, -np.inf], np.float32)), "not finite"),
-        (encoded(np.full(1000, 1e300), subtype="DOUBLE"), "not finite"),
+        (encoded(TONE[:0]), "is too short (0 samples at 16000 Hz)"),
+        (encoded(TONE[:399]), "is too short (399 samples at 16000 Hz)"),
+        (encoded(TONE[:1102], 44100), "is too short (1102 samples at 44100 Hz)"),
+        (encoded(np.full(1000, np.nan, np.float32)), "NaN or infinite samples"),
+        (encoded(np.full(1000, np.inf, np.float32), 8000), "NaN or infinite samples"),
+        (encoded(np.full((1000, 2), [np.inf, -np.inf], np.float32)), "NaN or infinite samples"),
+        (encoded(np.full(1000, 1e300), subtype="DOUBLE"), "NaN or infinite samples"),
         (encoded(np.where(np.arange(1000) == 7, np.float32(3e38), 0)), "has samples of up to 3.0e+38"),
         (encoded(np.full((1000, 2), np.float32(-3e38)), 8000), "has samples of up to 3.0e+38"),
         (encoded(np.full(1000, np.float32(2**31 + 512))), "has samples of up to 2.1e+09"),
         (encoded(TONE)[:12] + b"fact" + bytes(4) + bytes(8 * 2000), "has more than 1,000 chunks before its samples"),
         (SILENCE, "lasts 2,000 s"),
-        (encoded(TONE)[:-1], "is cut short"),
-        (encoded(TONE, subtype="PCM_16")[:5000], "is cut short"),
+        (encoded(TONE)[:-1], "is truncated"),
+        (encoded(TONE, subtype="PCM_16")[:5000], "is truncated"),
         (encoded(TONE, kind="FLAC", subtype="PCM_16")[:5000], "cannot be decoded"),
         (with_rate(0), "cannot be decoded"),
-        (with_rate(44101), "unusual rate of 44101 Hz"),
-        (with_rate(1), "unusual rate of 1 Hz"),
+        (with_rate(44101), "unsupported sampling rate of 44101 Hz"),
+        (with_rate(1), "unsupported sampling rate of 1 Hz"),
         (with_rate(2**31 - 1), "16000 samples at 2147483647 Hz"),
         (with_frames(2**36 - 1), "has 68,719,476,735 samples"),
     ],
@@ -135,7 +135,7 @@ def test_integers_that_were_not_scaled_are_taken(clip, peak):
 def test_a_clip_of_twenty_minutes_is_taken_and_no_longer_one(clip):
     longest = np.zeros(1200 * 1000, np.int16)
     assert clip(encoded(longest, 1000, "FLAC", "PCM_16")).waveform.shape == (1200 * 16000,)
-    with pytest.raises(InputError, match=r"lasts 1,201 s; give at most 1,200 s of it"):
+    with pytest.raises(InputError, match=r"lasts 1,201 s; use at most 1,200 s of it"):
         clip(encoded(np.zeros(1201 * 1000, np.int16), 1000, "FLAC", "PCM_16"))
 
 
@@ -245,5 +245,5 @@ def test_ogg_and_mp3_are_not_the_clip_of_the_proof(clip):
 
 @pytest.mark.parametrize("content", [b"text", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xfb" + bytes(500), b"OggS" * 100])
 def test_what_only_begins_like_a_clip_is_refused(content):
-    with pytest.raises(InputError, match=r"^clip x (is (none of WAV, FLAC, OGG, MP3|cut short)|cannot be decoded)"):
+    with pytest.raises(InputError, match=r"^clip x (is (none of WAV, FLAC, OGG, MP3|truncated)|cannot be decoded)"):
         decode(content, "x", 16000)

@@ -222,8 +222,8 @@ def test_hostile_names_and_counts_make_a_short_page():
 def test_what_inspect_does_not_do_is_refused():
     for overrides, message in (
         (["task=inspect"], "task=inspect needs a checkpoint"),
-        (["task=inspect", "checkpoint=x", "hub=push", "hub.repo_id=a/b"], "task=inspect writes no model"),
-        (["task=inspect", "checkpoint=x", "folder=y"], "folder is for task=verify"),
+        (["task=inspect", "checkpoint=x", "hub=push", "hub.repo_id=a/b"], "task=inspect does not write a model"),
+        (["task=inspect", "checkpoint=x", "folder=y"], "folder is only for task=verify"),
     ):
         with pytest.raises(ConfigurationError, match=message):
             validate(compose(*overrides))

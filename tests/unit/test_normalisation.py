@@ -16,7 +16,7 @@ def said(mean, std):
 def test_a_rounded_preset_is_remarked_on(name, digits):
     mean, std = (float(f"{figure:.{digits - 1}e}") for figure in STATS[name])
     assert f"look like stats={name}, rounded" in said(mean, std)
-    assert f"say stats={name}" in said(mean, std)
+    assert f"use stats={name}" in said(mean, std)
 
 
 @pytest.mark.parametrize(
@@ -88,10 +88,10 @@ def test_figures_as_a_training_computes_them_are_not(mean, std):
         (STATS["audioset"], ""),
         (
             (-4.268, 4.569),
-            "with mean -4.268 and std 4.569, and mean -4.2677393 and std 4.5689974 was said of the training",
+            "with mean -4.268 and std 4.569, but the settings have mean -4.2677393 and std 4.5689974",
         ),
         ((-4.2677393, 4.57), "; the folder's look rounded"),
-        ((-6.6268077, 5.358466), "and mean -4.2677393 and std 4.5689974 was said of the training"),
+        ((-6.6268077, 5.358466), "but the settings have mean -4.2677393 and std 4.5689974"),
     ],
 )
 def test_how_a_folder_normalises_otherwise(own, words):
@@ -102,4 +102,4 @@ def test_how_a_folder_normalises_otherwise(own, words):
 
 
 def test_what_was_said_may_be_the_rounded_one():
-    assert "what was said looks rounded" in " ".join(differences(STATS["esc50"], (-6.627, 5.358)))
+    assert "those of the settings look rounded" in " ".join(differences(STATS["esc50"], (-6.627, 5.358)))

@@ -334,7 +334,7 @@ def test_what_the_epsilon_of_the_official_conversions_costs_is_said(run, tmp_pat
     assert isinstance(error, VerificationError)
     logits = conversion.report.checks["logits"]
     assert logits.max_abs_diff > 1e-4 > 1e-5 > logits.measured["max_abs_diff_with_original_epsilon"]
-    assert any("layer_norm_eps is not the original's 1e-06" in note for note in conversion.report.notes)
+    assert any("layer_norm_eps differs from the original's 1e-06" in note for note in conversion.report.notes)
     assert statuses(conversion.report, "end_to_end") == ["passed"]  # a comparison that fails does not stop the others
 
 
@@ -355,7 +355,10 @@ def test_another_normalisation_than_that_of_the_training_is_said_beside_the_fail
     conversion, error = verified(run, tmp_path)
     assert isinstance(error, VerificationError)
     assert conversion.report.checks["features"].status == "failed"
-    assert any("normalises with mean -6.1 and std 4.2, and mean -4.2677393" in n for n in conversion.report.notes)
+    assert any(
+        "normalises with mean -6.1 and std 4.2, but the settings have mean -4.2677393" in n
+        for n in conversion.report.notes
+    )
 
 
 def test_the_normalisation_of_the_training_is_nothing_to_speak_of(run, tmp_path):
@@ -503,5 +506,5 @@ def test_the_card_has_the_licence_that_the_user_says(run, overrides, licence):
     card = (conversion.folder / "README.md").read_text()
     metadata = yaml.safe_load(card.split("---\n")[1])
     assert metadata.get("license") == licence
-    assert ("is not known to the conversion" in card) == (licence is None)
+    assert ("does not know the licence" in card) == (licence is None)
     assert AST.citation in card

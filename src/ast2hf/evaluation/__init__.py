@@ -1,1 +1,1 @@
-"""The proof over a data set: where its clips come from, both models over all of them, and the figures of it."""
+"""The proof over a data set: the sources of its clips, the pass of both models over them, and the figures."""

@@ -1,4 +1,4 @@
-"""How far the logits of two models over a data set are apart."""
+"""How far the logits of two models differ over a data set."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ast2hf.errors import VerificationError, printable
 Logits: TypeAlias = NDArray[np.float32]
 
 CLIPS = 1024
-"""Read at a time. The last digits of a sum depend on it, so it is the same for all data sets."""
+"""Clips that are read at a time. The last digits of a sum depend on it, so it is the same for all data sets."""
 
 WORST = 10
-"""Clips that are named because their logits differ most."""
+"""How many of the clips whose logits differ most are named."""
 
 EDGES = tuple(-10 + 0.25 * step for step in range(49))
-"""Of the histogram, log10 of the difference. What lies beyond them is counted in the bins at the ends, zero too."""
+"""Of the histogram, log10 of the difference. Values beyond them, including zero, count in the outermost bins."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,15 @@ class Differences:
 
     @property
     def worst(self) -> list[int]:
-        """The places of the clips whose largest differences are the largest; of equal ones the first."""
+        """The places of the clips with the largest differences; ties in the order of the data set."""
         return [int(place) for place in np.argsort(-self.of_clips, kind="stable")[:WORST]]
 
 
 def differences(original: Logits, converted: Logits, clips: Sequence[str]) -> Differences:
-    """Of two arrays (clips, labels), which may be ``np.memmap``; ``clips``: their names.
+    """The differences of two arrays (clips, labels), which may be ``np.memmap``; ``clips``: their names.
 
-    The 99th percentile is the smallest difference that at least 99 of 100 do not exceed. It is exact, and what is
-    computed has the size of a block. Raises VerificationError where a logit is not finite.
+    The 99th percentile is the smallest difference that at least 99 of 100 do not exceed. It is exact, and
+    computed block by block. Raises VerificationError if a logit is not finite.
     """
     of_clips, total = np.empty(len(original), np.float32), 0.0
     histogram, upper = np.zeros(len(EDGES) - 1, np.int64), np.zeros(1 << 16, np.int64)
@@ -59,8 +59,8 @@ def differences(original: Logits, converted: Logits, clips: Sequence[str]) -> Di
             powers = np.log10(found, dtype=np.float64).clip(EDGES[0], EDGES[-1])
         histogram += np.histogram(powers, EDGES)[0]
         upper += np.bincount(_bits(found) >> 16, minlength=len(upper))
-    # The bits of floats that are not negative are in the order of the floats. So one count of their upper halves finds
-    # that of the percentile, and another one the lower half.
+    # Non-negative floats are ordered as their bits are. So counting their upper halves finds the upper half of the
+    # percentile, and a second count its lower half.
     rank = -(-99 * original.size // 100)
     half = int(np.searchsorted(upper.cumsum(), rank))
     lower = np.zeros(1 << 16, np.int64)
@@ -78,7 +78,7 @@ def blocks(length: int, size: int) -> Iterator[slice]:
 
 
 def _absolute(original: Logits, converted: Logits) -> Logits:
-    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused by name
+    with np.errstate(invalid="ignore", over="ignore"):  # such clips are refused by name
         found: Logits = np.abs(converted - original)
     return found
 
@@ -88,7 +88,7 @@ def _bits(values: Logits) -> NDArray[np.uint32]:
 
 
 def _require_finite(found: Logits, original: Logits, clips: Sequence[str]) -> None:
-    """Raise VerificationError where a difference is NaN or infinite, because one of the two logits is."""
+    """Raise VerificationError if a difference is NaN or infinite, since one of the two logits then is."""
     bad = ~np.isfinite(found).all(axis=1)
     if not bad.any():
         return

@@ -1,4 +1,4 @@
-"""The proof over a data set: both models over all of its clips, and the figures of what they gave."""
+"""The proof over a data set: both models over all of its clips, and the figures that follow."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a data set. ``evaluation``: None where shards have parts left to do, as ``unfinished`` says.
+    """The outcome of a data set. ``evaluation``: None if shards have parts left to do, as ``unfinished`` says.
 
-    ``worst``: the features of the clips of ``evaluation.worst``, from the folder's own extractor, in their order; of a
-    data set that is streamed none, since it would be fetched again for them.
+    ``worst``: the features of the clips of ``evaluation.worst``, from the folder's own extractor, in their order; none
+    for a streamed data set, which would have to be downloaded again for them.
     """
 
     evaluation: Evaluation | None = None
@@ -39,11 +39,10 @@ class Outcome:
 
 
 def evaluate(data_set: DataSet, pair: Pair) -> Outcome:
-    """Do what is to be done of ``data_set`` here and is not done yet; the figures, once all of it is.
+    """Run the missing parts of ``data_set`` that belong to this shard; compute the figures once all parts are done.
 
-    Raises InputError where too many clips cannot be heard, a clip is another than before or a process is killed,
-    ConfigurationError where memory does not suffice, OutputError where parts cannot be kept, VerificationError where
-    logits are not finite.
+    Raises InputError if too many clips cannot be read, a clip has changed or a process is killed, ConfigurationError if
+    memory runs out, OutputError if parts cannot be saved, VerificationError if logits are not finite.
     """
     source, settings, labels = data_set.source, data_set.settings, pair.spec.labels
     assert labels is not None
@@ -82,10 +81,10 @@ def _features(source: Source, place: int, parts: Parts, front_ends: FrontEnds) -
         ((example, result),) = listen(source.examples(place, place + 1))
     if result.sha256 not in ("", parts.clip(place).sha256):
         raise InputError(
-            f"clip {printable(example.name, 100)} is not the one that was heard, though it has the same size and time",
-            f"remove {printable(parts.folder)}, which has what was done, and run it again",
+            f"clip {printable(example.name, 100)} was replaced by another of the same size and time",
+            f"remove {printable(parts.folder)}, which has the finished parts, and run it again",
         )
-    return result.converted if isinstance(result, Heard) else np.empty((0, 0), np.float32)  # it changed meanwhile
+    return result.converted if isinstance(result, Heard) else np.empty((0, 0), np.float32)  # it changed
 
 
 def _notes(evaluation: Evaluation, merged: Merged, settings: Data, pair: Pair) -> Iterator[str]:
@@ -104,10 +103,10 @@ def _notes(evaluation: Evaluation, merged: Merged, settings: Data, pair: Pair) -
     name, own = evaluation.headline, evaluation.metrics[evaluation.headline]
     same, figure = evaluation.original_epsilon[MAX_ABS_DIFF], evaluation.original_epsilon[name]
     yield (
-        f"over the data set, the folder's layer_norm_eps of {pair.loaded.layer_norm_eps:g} has logits differ by up to "
-        f"{evaluation.max_abs_diff:.1e}, and its {name} is {_shown(own.converted)}; with the original's epsilon of "
-        f"{pair.spec.layer_norm_eps:g} they would differ by {_shown(same, '.1e')}, and it would be {_shown(figure)}; "
-        f"that of the original is {_shown(own.original)}"
+        f"over the data set, with the folder's layer_norm_eps of {pair.loaded.layer_norm_eps:g} the logits differ by "
+        f"up to {evaluation.max_abs_diff:.1e} and its {name} is {_shown(own.converted)}; with the original's epsilon "
+        f"of {pair.spec.layer_norm_eps:g} they would differ by up to {_shown(same, '.1e')} and it would be "
+        f"{_shown(figure)}; the original has {_shown(own.original)}"
     )
 
 

@@ -1,4 +1,4 @@
-"""What must hold of the figures over a data set for a model to pass. Pure, and NaN never passes."""
+"""The conditions that the figures over a data set must meet to pass. Pure, and NaN never passes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from ast2hf.config import Gates
 from ast2hf.results import AGREEMENT, HEADLINE, MAX_ABS_DIFF, Evaluation, Measure
 
 FULL = "float32"
-"""The dtype of a proof; with another one it is a screening."""
+"""The dtype of a proof; with any other it is a screening."""
 
 HEADLINE_GATES = {FULL: 1e-3, "bfloat16": 2e-3}
-"""By the dtype of the forwards, the largest difference of the headline where ``data.gates.headline`` gives none.
+"""The largest difference of the headline by dtype, if ``data.gates.headline`` is not set.
 
 The logit noise of bfloat16 costs 1.5e-4 of mAP, that of float32 1.5e-9 (measured, 500 clips of AudioSet).
 """
@@ -24,7 +24,7 @@ def bounds(gates: Gates, dtype: str) -> dict[str, float]:
 
 
 def measures(evaluation: Evaluation) -> dict[str, Measure]:
-    """What the check of a data set measured; a headline that is undefined is left out."""
+    """What the data set check measured, without a headline that is undefined."""
     name, figure = evaluation.headline, evaluation.metrics[evaluation.headline]
     values = {"original": figure.original, "converted": figure.converted, "difference": figure.difference}
     return {
@@ -39,11 +39,11 @@ def measures(evaluation: Evaluation) -> dict[str, Measure]:
 
 
 def broken(evaluation: Evaluation, bounds: Mapping[str, float]) -> Iterator[str]:
-    """Why the figures do not pass, in words; nothing where they do."""
+    """Why the figures do not pass, in words; nothing if they do."""
     if not evaluation.agreement >= bounds[AGREEMENT]:
-        yield f"the best label is the same for {evaluation.agreement:.4f} of the clips, under {bounds[AGREEMENT]:g}"
+        yield f"the best label agrees for only {evaluation.agreement:.4f} of the clips, below {bounds[AGREEMENT]:g}"
     name, difference = evaluation.headline, evaluation.metrics[evaluation.headline].difference
     if difference is None:
-        yield f"{name} is undefined: there is no class that some clips have and some have not"
+        yield f"{name} is undefined: no class has both positive and negative clips"
     elif not abs(difference) <= bounds[HEADLINE]:
-        yield f"{name} differs by {abs(difference):.1e}, over {bounds[HEADLINE]:.1e}"
+        yield f"{name} differs by {abs(difference):.1e}, more than {bounds[HEADLINE]:.1e}"

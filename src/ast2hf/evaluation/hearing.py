@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FrontEnds:
-    """The authors' front end, and the folder whose own extractor is the other one."""
+    """The authors' front end, and the folder with its own extractor."""
 
     original: FrontEnd
     format: Format
@@ -31,7 +31,7 @@ class FrontEnds:
 
 @dataclass(frozen=True)
 class Heard:
-    """``original``: the features of the authors' front end; ``converted``: of the folder's, both (frames, bins).
+    """``original``: the features of the authors' front end; ``converted``: of the folder's; both (frames, bins).
 
     ``changes``: what was done to the clip before, such as ``resampled to 16000 Hz``.
     """
@@ -44,14 +44,14 @@ class Heard:
 
 @dataclass(frozen=True)
 class Unheard:
-    """A clip that cannot be read or decoded. ``sha256``: empty where it cannot be read."""
+    """A clip that cannot be read or decoded. ``sha256``: empty if it cannot be read."""
 
     sha256: str
     reason: str
 
 
 class Hearing:
-    """Both front ends, ready."""
+    """Both front ends, ready for clips."""
 
     def __init__(self, front_ends: FrontEnds) -> None:
         self._original = front_ends.original

@@ -1,4 +1,4 @@
-"""Data sets that the datasets library loads: folders of sounds, Parquet with the sounds in it, the Hub."""
+"""Data sets that the datasets library loads: folders of audio files, Parquet with embedded audio, the Hub."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ast2hf.evaluation.matching import Matcher
 from ast2hf.evaluation.source import Example
 
 _BATCH = 1000
-"""Rows whose names and labels are read at once."""
+"""Rows whose names and labels are read at a time."""
 
 
 def source(data: Data, matcher: Matcher) -> Loaded | Streamed:
@@ -48,7 +48,7 @@ def source(data: Data, matcher: Matcher) -> Loaded | Streamed:
 
 
 class Loaded:
-    """A :class:`~ast2hf.evaluation.source.Source` that lies on this machine, in the library's cache or as files."""
+    """A :class:`~ast2hf.evaluation.source.Source` that is on this machine, in the library's cache or as files."""
 
     def __init__(self, name: str, fingerprint: str, notes: tuple[str, ...], rows: Any, column: str, clips: Any) -> None:
         self.name, self.fingerprint, self.notes = name, fingerprint, notes
@@ -83,9 +83,9 @@ def _loaded(where: Place, builder: Any, rows: Any, split: str, matcher: Matcher)
 
 
 class Streamed:
-    """A :class:`~ast2hf.evaluation.source.Source` whose clips are fetched as they are heard.
+    """A :class:`~ast2hf.evaluation.source.Source` whose clips are downloaded as they are used.
 
-    ``examples`` is cheap where it goes on from where it ended before. To go back is to fetch all that is before again.
+    ``examples`` is cheap if it continues where it ended; going back downloads everything before that place again.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Streamed:
             if start < min(stop, self._count):
                 raise InputError(
                     f"{self.name} ended after {start:,} of {self._count:,} clips",
-                    "download it again, without data.streaming",
+                    "run it again without data.streaming",
                 )
 
     def _begin(self, start: int) -> None:
@@ -133,14 +133,14 @@ class Streamed:
 
 def _streamed(where: Place, builder: Any, matcher: Matcher) -> Streamed:
     if where.data.ids is not None:
-        raise InputError("data.ids chooses among all names, which a stream does not have", "leave out data.streaming")
+        raise InputError("data.ids cannot be combined with data.streaming", "leave out data.streaming")
     split = where.split(builder.info.splits or dict.fromkeys(builder.config.data_files or {}))
     count = getattr((builder.info.splits or {}).get(split), "num_examples", None)
     if not count:
-        raise InputError(f"{where.name} does not say how many clips it has", "leave out data.streaming")
+        raise InputError(f"{where.name} does not state its number of clips", "leave out data.streaming")
     rows = builder.as_streaming_dataset(split=split)
     columns = Columns(rows.features or {}, where.name)
-    rows = rows.decode(False).select_columns([columns.audio, columns.labels])  # nor by threads of its own
+    rows = rows.decode(False).select_columns([columns.audio, columns.labels])  # nor in threads of the library
     rows = rows.cast_column(columns.audio, hub_place.encoded()())
     digest = _fingerprint(where, builder, split, [count, matcher.known])  # the clips are not known yet
     return Streamed(where, split, digest, rows, columns, count, matcher)
@@ -166,11 +166,11 @@ def _name(path: str | None, root: Path | None, split: str, place: int) -> str:
 
 
 def _said(columns: Columns, where: Place) -> str:
-    return f"labels are those in the column {printable(columns.labels, 40)} of {where.name}"
+    return f"labels are taken from the column {printable(columns.labels, 40)} of {where.name}"
 
 
 def _fingerprint(where: Place, builder: Any, split: str, clips: object) -> str:
-    """Over what the library loads: the files of a folder, the commit of a data set on the Hub."""
+    """A hash over what the library loads: the files of a folder, the commit of a data set on the Hub."""
     files: list[Any] = [builder.hash]
     if where.root is not None:
         found = sorted(path for path in where.root.rglob("*") if path.is_file())

@@ -1,7 +1,7 @@
-"""The place of a data set that the datasets library loads, and how it is read there.
+"""The location of a data set that the datasets library loads, and how it is read.
 
-The library would decode sounds with torchcodec and FFmpeg, so they are handed on encoded. It has run no code that comes
-with a data set since its fourth edition, the oldest that this package takes.
+The library would decode audio with torchcodec and FFmpeg, so it is passed on encoded. Since version 4, the oldest that
+this package accepts, it does not run code that comes with a data set.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from ast2hf.config import Data
 from ast2hf.errors import Ast2hfError, DownloadError, InputError, printable
 from ast2hf.evaluation import lists
 
-_REMEDY = "give data.path=FOLDER, or the Hub id of a data set such as ashraq/esc50"
+_REMEDY = "set data.path to a folder, or to the Hub id of a data set such as ashraq/esc50"
 
 
 PARQUET = "refs/convert/parquet"
-"""The branch on which the Hub keeps Parquet files of a data set, whatever its authors keep: a folder for each
-configuration, which it does not declare."""
+"""The branch on which the Hub keeps every data set as Parquet files: a folder for each configuration, which it does not
+declare."""
 
 _ADDRESS = re.compile(r"([^@:]*)(?:@([^:]*))?(?::(.*))?", re.DOTALL)
 
 
 class Place:
-    """Where the data set is: ``root`` of one on this machine, None for one on the Hub.
+    """Where the data set is. ``root``: its folder on this machine, or None if it is on the Hub.
 
-    There it is ``ID``, ``ID@REVISION``, ``ID:CONFIGURATION`` or ``ID@REVISION:CONFIGURATION``.
+    On the Hub it is ``ID``, ``ID@REVISION``, ``ID:CONFIGURATION`` or ``ID@REVISION:CONFIGURATION``.
     """
 
     def __init__(self, data: Data) -> None:
@@ -45,12 +45,12 @@ class Place:
         self.configuration: str | None = match[3] if self.root is None else None
         self.name = printable(path.absolute().name if self.root else data.path)
         if self.root is not None and not lists.is_folder(path):
-            raise InputError(f"data.path {printable(path)} is not a folder", "give its folder, or data=manifest")
+            raise InputError(f"data.path {printable(path)} is not a folder", "use its folder, or data=manifest")
         if self.root is None and (self.id.startswith((".", "/", "~")) or self.id.count("/") > 1):
             raise InputError(f"data.path {printable(self.id)} does not exist", _REMEDY)
 
     def split(self, splits: Mapping[str, object]) -> str:
-        """The split to hear: the one asked for, or the only one. Raises InputError."""
+        """The split to use: the chosen one, or the only one. Raises InputError."""
         wanted = self.data.split
         if wanted is None and len(splits) == 1:
             return str(next(iter(splits)))
@@ -58,11 +58,11 @@ class Place:
             return wanted
         said = "has several splits" if wanted is None else f"has no split {printable(wanted, 40)}"
         shown = ", ".join(printable(name, 40) for name in splits) or "unknown"
-        raise InputError(f"{self.name} {said}", f"choose data.split of: {shown}")
+        raise InputError(f"{self.name} {said}", f"set data.split to one of: {shown}")
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """What the library and those below it raise, as one of ours."""
+        """Turn the errors of the library, and those below it, into ours."""
         try:
             yield
         except Ast2hfError:
@@ -76,24 +76,24 @@ class Place:
                 raise InputError(f"{self.name} cannot be read as a data set {what}", _LOCAL) from error
             if "Dataset scripts are no longer" in str(cause):
                 raise InputError(
-                    f"{self.name} is kept as code, which is not run",
-                    f"give data.path={self.id}@{PARQUET}:CONFIGURATION, where the Hub keeps it as files",
+                    f"{self.name} is distributed as code, which is not run",
+                    f"set data.path={self.id}@{PARQUET}:CONFIGURATION, where the Hub keeps it as files",
                 ) from error
             if "Config name is missing" in str(cause):
                 raise InputError(
                     f"{self.name} has several configurations {what}", f"choose one: data.path={self.name}:CONFIGURATION"
                 ) from error
             raise DownloadError(
-                f"data set {self.name} cannot be fetched from the Hugging Face Hub {what}", _HUB
+                f"data set {self.name} cannot be downloaded from the Hugging Face Hub {what}", _HUB
             ) from error
 
 
-_LOCAL = "give a folder with metadata.csv, a folder for each class, or Parquet files with the sounds in them"
-_HUB = "check its name and the network, or give a folder on this machine as data.path=FOLDER"
+_LOCAL = "use a folder with metadata.csv, with a folder for each class, or with Parquet files that contain the audio"
+_HUB = "check its name and the network, or set data.path to a folder on this machine"
 
 
 def builder(where: Place) -> Any:
-    """What the library loads it with."""
+    """The library's builder for it."""
     from datasets import load_dataset_builder
     from datasets.packaged_modules.folder_based_builder.folder_based_builder import FolderBasedBuilder
 
@@ -106,7 +106,7 @@ def builder(where: Place) -> Any:
 
 @cache
 def encoded() -> Any:
-    """The type of a column of sounds that stay encoded, both where they are read and where they are handed on."""
+    """The type of an audio column that stays encoded, both when it is read and when it is passed on."""
     from datasets import Audio
 
     class Encoded(Audio):  # type: ignore[misc]
@@ -114,7 +114,7 @@ def encoded() -> Any:
             super().__init__(decode=False)
 
         def encode_example(self, value: Any) -> dict[str, Any]:
-            """Without torchcodec, which the library asks for even where there is nothing to encode."""
+            """Encode without torchcodec, which the library requires even if there is nothing to encode."""
             return value if isinstance(value, dict) else {"bytes": None, "path": str(value)}
 
     return Encoded

@@ -1,4 +1,4 @@
-"""The features of both front ends of many clips, in their order, computed ahead of the models that hear them."""
+"""The features of many clips by both front ends, in order, computed ahead of the models that need them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ast2hf.evaluation.processes import Processes
 from ast2hf.evaluation.source import Example
 
 _TOGETHER = 4
-"""Clips that a process is given at a time."""
+"""Clips that a process gets at a time."""
 
 _AHEAD = 3
-"""How many times as much as all processes have in hand may lie ready, so that a batch need not be waited for."""
+"""How many times the clips in progress may be queued, so that the models do not have to wait for a batch."""
 
 Result = tuple[Example, Heard | Unheard]
 Listener = Callable[[Iterable[Example]], Iterator[Result]]
@@ -27,10 +27,10 @@ Listener = Callable[[Iterable[Example]], Iterator[Result]]
 def listening(front_ends: FrontEnds, workers: int) -> Iterator[Listener]:
     """A function from examples to their results, in the same order; a bounded number of them are computed ahead.
 
-    ``workers``: processes; 0: none, each clip is heard in this process when its turn comes. Results are the same, since
-    features are always computed in one thread: the last bits of a filter bank depend on the number.
+    ``workers``: processes; 0: none, each clip is processed here when its turn comes. The results are the same, since
+    features are always computed in one thread: the last bits of a filter bank depend on the number of threads.
 
-    Raises InputError where a process is killed, VerificationError where the folder's extractor does not work.
+    Raises InputError if a process is killed, VerificationError if the folder's extractor does not work.
     """
     if not workers:
         yield partial(_hear_here, front_ends)

@@ -1,4 +1,4 @@
-"""A data set whose clips are files in a list: their names, which of them are chosen, and their classes."""
+"""A data set whose clips are files in a list: their names, the choice among them, and their classes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from ast2hf.evaluation.matching import Field, Matcher
 from ast2hf.evaluation.source import Example
 
 _YTID = re.compile(r"(?:Y|yt_)?([\w-]{11})((?:[_-]\d+(?:\.\d+)?){0,2})")
-"""How tools that fetch AudioSet name a clip: the id of the video, perhaps with the start and the end of the segment
-behind it (in s or ms), and perhaps with a letter before it, so that no name begins with a dash."""
+"""How tools that download AudioSet name a clip: the id of the video, perhaps followed by the start and the end of the
+segment (in s or ms), and perhaps after a letter, so that no name begins with a dash."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ def listed(
 ) -> Listed:
     """The data set ``name`` of ``rows``, whose names are relative to ``root``.
 
-    Raises InputError for a set without clips or labels, for labels that the model does not have, and where not one of
-    the clips is there. Those that are missing among others are found out when they are to be heard.
+    Raises InputError for a set without clips or labels, for labels that the model does not have, and if none of the
+    clips exists. If only some are missing, that shows when they are read.
     """
     given = [relative(row.audio, root) for row in rows]
     chosen, said = choose(given, data.ids, name)
@@ -66,20 +66,20 @@ def listed(
     if not any(states):
         raise InputError(
             # Between quotation marks a path is known to be one, spaces and all: records have its last name alone.
-            f"no clip of {printable(name)} is where it should be, such as '{printable(rows[chosen[0]].audio)}'",
+            f"none of the clips of {printable(name)} exists, for example '{printable(rows[chosen[0]].audio)}'",
             "correct the paths, or put the clips there",
         )
     return Listed(printable(name), _fingerprint(clips, states), (*notes, *said), clips)
 
 
 def relative(path: Path, root: Path) -> str:
-    """The name of ``path`` for reports: below ``root`` the way from there, elsewhere its last part alone."""
+    """The name of ``path`` for reports: below ``root`` the path from there, elsewhere only its last part."""
     whole, base = (PurePath(os.path.abspath(p)) for p in (path, root))  # noqa: PTH100  links are not followed
     return whole.relative_to(base).as_posix() if whole.is_relative_to(base) else whole.name
 
 
 def unique(names: Sequence[str]) -> list[str]:
-    """``names`` as they can be shown, those that occur again followed by (2), (3), …"""
+    """``names`` in printable form; a repeated one is followed by (2), (3), …"""
     taken: set[str] = set()
     last: Counter[str] = Counter()
     found = []
@@ -94,18 +94,18 @@ def unique(names: Sequence[str]) -> list[str]:
 
 
 def choose(names: Sequence[str], ids: str | None, data_set: str) -> tuple[list[int], list[str]]:
-    """The places of the names that the file ``ids`` (``data.ids``) has, and what there is to say of it; else of all.
+    """The places of the names in the file ``ids`` (``data.ids``), or of all names without one, and remarks.
 
-    A line is the name of a clip as it is in the data set, its file's name, that without the ending, or the id of the
-    video that it is of. Raises InputError where nothing is left.
+    A line is the name of a clip as in the data set, its file name with or without the ending, or the id of its video.
+    Raises InputError if nothing is left.
     """
     if not names:
-        raise InputError(f"{printable(data_set)} has no clips", "give a data set with clips")
+        raise InputError(f"{printable(data_set)} has no clips", "use a data set with clips")
     if ids is None:
         return list(range(len(names))), []
     path = local_files.expand(ids)
     wanted = set(
-        lists.lines(lists.read_text(path, "list of names", "give data.ids=PATH of a text file, a name a line"))
+        lists.lines(lists.read_text(path, "list of names", "set data.ids=PATH to a text file with one name per line"))
     )
     places, met = [], set()
     for place, name in enumerate(names):
@@ -116,12 +116,12 @@ def choose(names: Sequence[str], ids: str | None, data_set: str) -> tuple[list[i
     if not places:
         first = printable(names[0], 60)
         raise InputError(
-            f"none of the names in {shown} is that of a clip of {printable(data_set)}, such as {first}",
-            "write the names of clips there, one a line",
+            f"none of the names in {shown} belongs to a clip of {printable(data_set)}, such as {first}",
+            "write the names of clips into it, one per line",
         )
-    said = [f"{len(places):,} of {len(names):,} clips are heard, those in {shown}"]
+    said = [f"{len(places):,} of {len(names):,} clips are used, those in {shown}"]
     if left := len(wanted - met):
-        said.append(f"{left:,} of the {len(wanted):,} names in {shown} belong to no clip of the data set")
+        said.append(f"{left:,} of the {len(wanted):,} names in {shown} do not belong to any clip of the data set")
     return places, said
 
 
@@ -139,19 +139,19 @@ def _keys(name: str) -> set[str]:
 
 
 def unlabelled(found: Sequence[tuple[int, ...]], name: str) -> list[str]:
-    """What to say of clips without a label. Raises InputError where none has one."""
+    """A remark on clips without a label. Raises InputError if no clip has one."""
     without = sum(not classes for classes in found)
     if without == len(found):
-        raise InputError(f"no clip of {printable(name)} has a label", "give a data set with labels")
+        raise InputError(f"no clip of {printable(name)} has a label", "use a data set with labels")
     return [f"{without:,} {'clip has' if without == 1 else 'clips have'} no label"] if without else []
 
 
 def twice(paths: Sequence[object]) -> list[str]:
-    """What to say of clips that are listed more than once."""
+    """A remark on clips that are listed more than once."""
     again = len(paths) - len(set(paths))
     if again == 1:
-        return ["1 clip is in the list again, and counts again"]
-    return [f"{again:,} clips are in the list again, and count again"] if again else []
+        return ["1 clip is repeated in the list, and counts again"]
+    return [f"{again:,} clips are repeated in the list, and count again"] if again else []
 
 
 def _fingerprint(clips: Sequence[Example], states: Sequence[Sequence[int]]) -> str:
@@ -162,7 +162,7 @@ def _fingerprint(clips: Sequence[Example], states: Sequence[Sequence[int]]) -> s
 
 
 def file_state(path: Path) -> tuple[int, int] | tuple[()]:
-    """Size in bytes and time of the last change in ns; nothing where there is none."""
+    """Size in bytes and time of the last change in ns; empty if there is no such file."""
     try:
         found = path.stat()
     except (OSError, ValueError):  # ValueError: a name with a NUL

@@ -1,4 +1,4 @@
-"""Files that list something, a row each: manifests, tables of segments, names. Read as text, located by line."""
+"""Files with one entry per row: manifests, tables of segments, names. Read as text, with line numbers for errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_FILE = 1 << 29
 
 
 def read_text(path: Path, what: str, remedy: str) -> str:
-    """The text of ``path``, in UTF-8, or UTF-16 where it begins so. Raises InputError with ``what`` and ``remedy``."""
+    """The text of ``path``, UTF-8, or UTF-16 with a byte order mark. Raises InputError with ``what`` and ``remedy``."""
     content = local_files.read(path, what, remedy, MAX_FILE)
     encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
@@ -28,16 +28,16 @@ def read_text(path: Path, what: str, remedy: str) -> str:
 
 
 def lines(text: str) -> Iterator[str]:
-    """The lines that are not empty, without the spaces around them."""
+    """The non-empty lines, stripped of surrounding spaces."""
     for line in re.split(r"\r\n|\n|\r", text):
         if line.strip():
             yield line.strip()
 
 
 def csv_rows(text: str, name: str, header: list[str] | None = None) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """The place of each row, as errors name it, and its fields by column. ``header``: where the file has none.
+    """The place of each row, as errors name it, and its fields by column. ``header``: for a file without one.
 
-    Raises InputError, by line, for fields that no column takes and for columns without a field.
+    Raises InputError, with the line, if a row has more or fewer fields than columns.
     """
     shown = printable(name)
     reader = csv.DictReader(io.StringIO(text, newline=""), header, skipinitialspace=True)
@@ -46,9 +46,9 @@ def csv_rows(text: str, name: str, header: list[str] | None = None) -> Iterator[
             reader.fieldnames = [column.strip() for column in reader.fieldnames]
         for row in reader:
             place = f"{shown}, line {reader.line_num}"
-            if None in row:  # where DictReader puts what the header has no column for
+            if None in row:  # the key under which DictReader puts surplus fields
                 raise InputError(
-                    f"{place}: more fields than the header", "put labels with a comma between quotation marks"
+                    f"{place}: more fields than the header", "put labels that contain a comma in quotation marks"
                 )
             if any(value is None for value in row.values()):
                 raise InputError(f"{place}: fewer fields than the header", "correct the line")
@@ -58,10 +58,10 @@ def csv_rows(text: str, name: str, header: list[str] | None = None) -> Iterator[
 
 
 def is_folder(path: Path) -> bool:
-    """Whether ``path`` is a folder that can be looked at; pathlib would raise OSError for one that cannot."""
+    """Whether ``path`` is an accessible folder; pathlib would raise OSError for one that cannot."""
     return os.path.isdir(path)  # noqa: PTH112
 
 
 def is_there(path: Path) -> bool:
-    """Whether something is at ``path``, as far as it can be looked at."""
+    """Whether something accessible is at ``path``."""
     return os.path.exists(path)  # noqa: PTH110

@@ -27,25 +27,25 @@ PATHS = (
     "audio_filepath",
     "fname",
 )
-"""What the column of paths may be called; the first of them that there is."""
+"""Possible names of the path column; the first one present is used."""
 
 LABELS = ("labels", "label", "category", "class", "classes", "class_name", "display_name", "genre", "target")
-"""What the column of labels may be called. ``target`` is mostly an index of the data set, so it comes last."""
+"""Possible names of the label column. ``target`` is usually an index of the data set, so it comes last."""
 
-_REMEDY = "give data.path=PATH of a JSON, JSON lines or CSV file"
+_REMEDY = "set data.path to a JSON, JSON lines or CSV file"
 
 _Located = tuple[str, Mapping[str, Any]]
 
 
 def source(data: Data, matcher: Matcher) -> Listed:
-    """The clips of the manifest ``data.path``; their paths are relative to it. Raises InputError, by line."""
+    """The clips of the manifest ``data.path``; their paths are relative to it. Raises InputError, with the line."""
     assert data.path is not None
     path = local_files.expand(data.path)
     text = lists.read_text(path, "manifest", _REMEDY)
     shown = printable(path.name)
     entries = list(_entries(text, path.name, shown))
     if not entries:
-        raise InputError(f"{shown} has no clips", "give a manifest that lists some")
+        raise InputError(f"{shown} has no clips", "use a manifest that lists clips")
     _, first = entries[0]
     paths, labels = column(first, PATHS, "paths", shown), column(first, LABELS, "labels", shown)
     rows = [_row(where, entry, paths, labels, path.parent) for where, entry in entries]
@@ -53,13 +53,13 @@ def source(data: Data, matcher: Matcher) -> Listed:
 
 
 def column(names: Collection[str], known: tuple[str, ...], what: str, place: str) -> str:
-    """The one of ``names`` that is the first in ``known``, without regard to case. Raises InputError."""
+    """The one of ``names`` that comes first in ``known``, ignoring case. Raises InputError."""
     by_key = {name.casefold(): name for name in reversed(list(names))}
     found = next((by_key[key] for key in known if key in by_key), None)
     if found is None:
         shown = ", ".join(printable(name, 30) for name in list(names)[:8])
         raise InputError(
-            f"{place}: no column of {what} among: {shown or 'none'}", f"call it one of: {', '.join(known)}"
+            f"{place}: no column of {what} (columns: {shown or 'none'})", f"name it one of: {', '.join(known)}"
         )
     return found
 
@@ -67,10 +67,11 @@ def column(names: Collection[str], known: tuple[str, ...], what: str, place: str
 def _row(place: str, entry: Mapping[str, Any], paths: str, labels: str, root: Path) -> Row:
     audio, field = entry.get(paths), entry.get(labels)
     if not isinstance(audio, str) or not audio.strip():
-        raise InputError(f"{place}: {printable(paths, 30)} is not a path", "give the path of a clip there")
+        raise InputError(f"{place}: {printable(paths, 30)} is not a path", "use the path of a clip")
     if labels not in entry or not is_field(field):
         raise InputError(
-            f"{place}: {printable(labels, 30)} has no labels", "give a name there, several with commas, or a list"
+            f"{place}: {printable(labels, 30)} has no labels",
+            "use a name, several names separated by commas, or a list",
         )
     return Row(root / local_files.expand(audio.strip()), field)
 
@@ -84,7 +85,7 @@ def is_field(value: object) -> bool:
 
 
 def _entries(text: str, name: str, shown: str) -> Iterator[_Located]:
-    """The place of each clip, as errors name it, and what is said of it."""
+    """The place of each clip, as errors name it, and its entry."""
     if not text.strip():
         raise InputError(f"{shown} is empty", _REMEDY)
     if not text.lstrip().startswith(("{", "[")):
@@ -93,7 +94,7 @@ def _entries(text: str, name: str, shown: str) -> Iterator[_Located]:
 
 
 def _has_lines(text: str, name: str) -> bool:
-    """Whether each line is JSON of its own: a clip, not the beginning of the authors' {"data": …}."""
+    """Whether each line is a separate JSON value: a clip, not the beginning of the authors' {"data": …}."""
     if name.lower().endswith((".jsonl", ".ndjson")):
         return True
     try:

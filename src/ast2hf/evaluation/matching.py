@@ -1,4 +1,4 @@
-"""The labels of a data set found among those of the model: by name or by mid, never by an index of another list."""
+"""Matches the labels of a data set with those of the model: by name or mid, never by the index in another list."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from ast2hf.errors import InputError, printable
 from ast2hf.evaluation import lists
 
 Field = str | int | Iterable[str | int] | None
-"""What a data set says of a clip: a text, which may name several labels; an index of its own; or a list of either."""
+"""The labels of a clip in a data set: a text, which may name several; its index there; or a list of either."""
 
 _SHOWN = 5
-"""Labels that an error names."""
+"""How many labels an error names."""
 
 _NAMELESS = re.compile(r"LABEL_\d+")
 """What transformers calls the classes of a model without labels."""
 
 _MID = re.compile(r"/[a-z]/[\w-]+")
-"""An identifier of the Knowledge Graph, by which AudioSet calls its classes: /m/09x0r."""
+"""An identifier of the Knowledge Graph, as AudioSet uses for its classes: /m/09x0r."""
 
 
 @dataclass(frozen=True)
 class Classes:
-    """The classes of a data set by their index there, as ``data.labels`` says. ``mids``: empty where it has none."""
+    """The classes of a data set by their index there, as ``data.labels`` has them. ``mids``: empty if it has none."""
 
     names: tuple[str, ...] = ()
     mids: tuple[str, ...] = ()
@@ -37,7 +37,7 @@ class Classes:
 def read_classes(file: str) -> Classes:
     """The classes in a CSV with the columns index, mid, display_name; or in another label file, without mids."""
     path = local_files.expand(file)
-    remedy = "give data.labels=PATH of a CSV with the columns index, mid, display_name"
+    remedy = "set data.labels=PATH to a CSV with the columns index, mid, display_name"
     text = lists.read_text(path, "label file", remedy)
     names = label_files.parse(text.encode(), path.name)
     if not text.lstrip().startswith(("{", "[")) and "mid" in text.partition("\n")[0].strip().split(","):
@@ -53,11 +53,12 @@ def read_classes(file: str) -> Classes:
 
 
 class Matcher:
-    """Finds the model's classes by the labels of a data set, and gathers those that it cannot find.
+    """Finds the model's classes for the labels of a data set, and collects the labels that it cannot find.
 
-    A name is compared as it is; only where no label is equal, without regard to case, spaces and underscores, if that
-    leaves one alone. ``file``: ``data.labels``. ``own_file``: that of ``labels``, of which only the mids are taken: an
-    index of a data set says nothing about them. Raises InputError where the model has two labels of one name.
+    A name is compared exactly; only if no label is equal, it is compared ignoring case, spaces and underscores, and
+    accepted if a single label matches. ``file``: ``data.labels``. ``own_file``: that of ``labels``, of which only the
+    mids are used: an index of a data set says nothing about them. Raises InputError if the model has two labels of one
+    name.
     """
 
     def __init__(self, labels: tuple[str, ...], file: str | None, own_file: str | None = None) -> None:
@@ -89,7 +90,7 @@ class Matcher:
         self._loosely: dict[str, str] = {}
 
     def find(self, field: Field) -> tuple[int, ...]:
-        """The model's classes that ``field`` names, in order. What it cannot find is kept for :meth:`require_all`."""
+        """The model's classes that ``field`` names, in order. Unknown labels are kept for :meth:`require_all`."""
         if field is None:
             return ()
         if isinstance(field, str):
@@ -117,10 +118,10 @@ class Matcher:
             return ()
         shown = "; ".join(f"{printable(a, 40)} as {printable(b, 40)}" for a, b in islice(self._loosely.items(), _SHOWN))
         more = "; …" if len(self._loosely) > _SHOWN else ""
-        return (f"labels matched without regard to case, spaces and underscores: {shown}{more}",)
+        return (f"labels matched ignoring case, spaces and underscores: {shown}{more}",)
 
     def require_all(self, name: str) -> None:
-        """Raise InputError if a label of the data set ``name`` was not found, with the first of those."""
+        """Raise InputError if a label of the data set ``name`` was not found; the error names the first ones."""
         if not self._unknown:
             return
         count, times = len(self._unknown), self._unknown.total()
@@ -136,11 +137,11 @@ class Matcher:
 
     def _remedy(self) -> str:
         if all(_NAMELESS.fullmatch(label) for label in self._labels):
-            return "give the model its labels: labels=PATH of the label file of its training"
+            return "set labels=PATH to the label file of the model's training"
         by_number = all(isinstance(u, int) or u.isdecimal() or _MID.fullmatch(u) for u in self._unknown)
         if by_number and not self._has_file:
-            return "give data.labels=PATH of the CSV with the columns index, mid, display_name that names them"
-        return "correct the labels, name them with data.labels=PATH, or choose the clips to hear with data.ids=PATH"
+            return "set data.labels=PATH to the CSV that names them, with the columns index, mid, display_name"
+        return "correct the labels, name them with data.labels=PATH, or choose the clips with data.ids=PATH"
 
     def _one(self, label: str | int) -> int | None:
         if isinstance(label, int):
@@ -161,7 +162,7 @@ class Matcher:
         return _bare(text) in self._exact or self._name(text) is not None
 
     def _several(self, text: str) -> Iterator[str]:
-        """The labels in ``text``: itself if it is one, else separated by ``;``, ``|`` or commas that are in no name."""
+        """The labels in ``text``: all of it if it is one, else split at ``;``, ``|`` and commas outside names."""
         if not text.strip():
             return
         if self._is_one(text):
@@ -183,7 +184,7 @@ class Matcher:
 
 
 def _loose(labels: Iterable[tuple[int, str]]) -> dict[str, int | None]:
-    """By :func:`_key`; None where several labels have the same."""
+    """By :func:`_key`; None if several labels share a key."""
     found: dict[str, int | None] = {}
     for index, label in labels:
         key = _key(label)

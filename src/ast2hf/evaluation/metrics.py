@@ -1,11 +1,11 @@
-"""The figures of both models over a data set, by the definition of the authors of AST.
+"""The figures of both models over a data set, as defined by the authors of AST.
 
-Theirs (``calculate_stats`` of the repository YuanGongND/ast): sigmoid scores, also of a model trained with
+Their definition (``calculate_stats`` of the repository YuanGongND/ast): sigmoid scores, also of a model trained with
 cross-entropy; average precision and area under the ROC curve of each class by scikit-learn; their means over the
-classes; d' from the mean area. Only classes with both a positive and a negative clip have these two, so the others are
-left out of the means.
+classes; d' from the mean area. Both are defined only for classes with a positive and a negative clip; the
+others are left out of the means.
 
-All arrays are (clips, labels), and may be ``np.memmap``: what is computed beside them has the size of a block.
+All arrays are (clips, labels), and may be ``np.memmap``: everything is computed block by block.
 """
 
 from __future__ import annotations
@@ -48,19 +48,19 @@ def figures(
     name: str, digest: str, skipped: Mapping[str, str], batch_size: int, dtype: str,
     clips_per_second: float | None = None, with_original_epsilon: Logits | None = None,
 ) -> Evaluation:  # fmt: skip
-    """What the logits of both models say about the data set; the rest of :class:`Evaluation` is taken as it is given.
+    """The figures from the logits of both models; the other fields of :class:`Evaluation` are passed through.
 
     ``truth``: which classes each clip has. ``clips`` and ``labels``: the names of the rows and the columns.
-    ``with_original_epsilon``: the folder's logits with the original's layer_norm_eps, where that is another.
+    ``with_original_epsilon``: the folder's logits with the original's layer_norm_eps, if that differs.
 
-    Accuracy is the share of the clips whose best label is among their true ones, top-5 that where one of the five best
-    is; clips without any label are left out, and top-5 is None where there are no more than five classes. d' is None
-    where the mean area is 1 or 0, since it is then infinite.
+    Accuracy is the share of the clips whose best label is a true one; for top-5, one of the five best. Clips without a
+    label are left out, and top-5 is None with five classes or fewer. d' is None if the mean area is 1 or 0, since it is
+    then infinite.
 
-    Raises InputError where there is no clip, VerificationError where a logit is not finite.
+    Raises InputError if there are no clips, VerificationError if a logit is not finite.
     """
     if not clips:
-        raise InputError("no clip of the data set could be heard", "check data.path, data.split and data.ids")
+        raise InputError("no clip of the data set could be read", "check data.path, data.split and data.ids")
     found = differences(original, converted, clips)
     best = [_best(logits, truth) for logits in (original, converted)]
     precisions = [_per_class(_precision(), logits, truth) for logits in (original, converted)]
@@ -102,12 +102,12 @@ def figures(
 
 
 def headline_of(problem_type: str) -> str:
-    """The metric that people quote of such a model."""
+    """The metric that people quote for such a model."""
     return MAP if problem_type == MULTI_LABEL else ACCURACY
 
 
 def d_prime(area: float | None) -> float | None:
-    """The distance of two normal distributions whose ROC curve has this area; None where it is infinite."""
+    """The distance of two normal distributions whose ROC curve has this area; None if it is infinite."""
     from scipy.special import ndtri  # which is scipy.stats.norm.ppf, without the import of scipy.stats
 
     distance = None if area is None else float(ndtri(area)) * sqrt(2)
@@ -116,7 +116,7 @@ def d_prime(area: float | None) -> float | None:
 
 @dataclass(frozen=True)
 class _Best:
-    """Of each clip the place of the best label, and how often it, or one of the best five, is a true one."""
+    """The place of each clip's best label, and how often it, or one of the best five, is a true one."""
 
     label: NDArray[np.intp]
     accuracy: float | None
@@ -126,7 +126,7 @@ class _Best:
 def _best(logits: Logits, truth: Truth) -> _Best:
     label, labelled, hits, hits_top5 = np.empty(len(logits), np.intp), 0, 0, 0
     for rows in blocks(len(logits), CLIPS):
-        # Stable: of equal logits the first counts as the better one, in both models.
+        # Stable: among equal logits the first counts as the best, in both models.
         order = np.argsort(-logits[rows], axis=1, kind="stable")[:, :_BEST]
         hit = np.take_along_axis(truth[rows], order, axis=1)
         label[rows] = order[:, 0]
@@ -153,12 +153,12 @@ def _area() -> Score:
 
 
 def _per_class(score: Score, logits: Logits, truth: Truth) -> list[float | None]:
-    """``score`` of each class; None where it is undefined."""
+    """``score`` of each class; None if it is undefined."""
     from scipy.special import expit
 
     found: list[float | None] = []
     for columns in blocks(logits.shape[1], _LABELS):
-        # float32, as the authors' sigmoid gives it: large logits are then equal scores, and count as such.
+        # float32, like the authors' sigmoid: large logits then become equal scores, and count as such.
         scores = expit(logits[:, columns])
         for has, given in zip(truth[:, columns].T, scores.T, strict=True):
             found.append(float(score(has, given)) if has.any() and not has.all() else None)
@@ -166,7 +166,7 @@ def _per_class(score: Score, logits: Logits, truth: Truth) -> list[float | None]
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    """Of those that are defined."""
+    """The mean of the defined values."""
     defined = [value for value in values if value is not None]
     return float(np.mean(defined)) if defined else None
 

@@ -1,4 +1,4 @@
-"""One pass over the clips of a data set, in which both models hear them, part by part."""
+"""One pass of both models over the clips of a data set, part by part."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ast2hf.progress import CLIPS
 
 
 def run(data_set: DataSet, pair: Pair, parts: Parts, models: Mapping[str, Model]) -> float | None:
-    """Do the parts of this shard that are not done. Clips a second through all models; None where all were done.
+    """Run the missing parts of this shard. Returns clips per second through all models; None if nothing was missing.
 
     Raises the errors of :func:`ast2hf.evaluation.evaluate.evaluate`.
     """
@@ -40,7 +40,7 @@ def run(data_set: DataSet, pair: Pair, parts: Parts, models: Mapping[str, Model]
     examples = (e for places in map(parts.places, missing) for e in source.examples(places.start, places.stop))
     start = time.perf_counter()
     with (
-        data_set.progress("data_set", f"Hear {total:,} clips", bar=CLIPS) as stage,
+        data_set.progress("data_set", f"Run both models over {total:,} clips", bar=CLIPS) as stage,
         listening(pair.front_ends, _workers(settings, here)) as listen,
     ):
         results = listen(examples)
@@ -50,8 +50,8 @@ def run(data_set: DataSet, pair: Pair, parts: Parts, models: Mapping[str, Model]
             part = _hear(itertools.islice(results, len(parts.places(number))), pair, settings, models, parts.labels)
             if len(part.clips) < len(parts.places(number)):
                 raise InputError(
-                    f"the data set {printable(source.name)} has fewer clips than it said",
-                    "it changed meanwhile: run it again",
+                    f"the data set {printable(source.name)} has fewer clips than it stated",
+                    "run the command again: the data set changed in the meantime",
                 )
             skipped += _reasons(part)
             require_heard(skipped, len(source), settings)
@@ -62,12 +62,12 @@ def run(data_set: DataSet, pair: Pair, parts: Parts, models: Mapping[str, Model]
 
 
 def require_heard(reasons: Iterable[str], total: int, settings: Data) -> None:
-    """Raise InputError where more clips than are allowed could not be heard, for these ``reasons``."""
+    """Raise InputError if more clips than allowed could not be read, for these ``reasons``."""
     skipped = list(reasons)
     if len(skipped) > settings.max_skipped * total:
         raise InputError(
-            f"{len(skipped)} of {total:,} clips cannot be heard, more than data.max_skipped={settings.max_skipped:g} "
-            f"of them, the first: {skipped[0]}",
+            f"{len(skipped)} of {total:,} clips cannot be read, more than data.max_skipped={settings.max_skipped:g} "
+            f"allows, the first: {skipped[0]}",
             "repair the clips or remove them from the data set, or raise data.max_skipped",
         )
 
@@ -77,8 +77,8 @@ def _reasons(part: Part) -> list[str]:
 
 
 def _hear(results: Iterator[Result], pair: Pair, settings: Data, models: Mapping[str, Model], labels: int) -> Part:
-    """One part. Its batches follow from its clips and the batch size alone, whatever shares the work: the last bits of
-    a clip's logits depend on the others of its batch."""
+    """Run one part. Its batches depend only on its clips and the batch size, not on the shards: the last bits of
+    a clip's logits depend on the other clips of its batch."""
     clips: list[Clip] = []
     logits: dict[str, list[Logits]] = {name: [np.empty((0, labels), np.float32)] for name in models}
     heard = (h for h in (_noted(result, clips) for result in results) if h is not None)
@@ -92,7 +92,7 @@ def _hear(results: Iterator[Result], pair: Pair, settings: Data, models: Mapping
 
 
 def _smaller(batch: int) -> str | None:
-    """The setting that needs less memory than a batch of this size."""
+    """A setting that needs less memory than a batch of this size."""
     return f"data.batch_size={batch // 2}" if batch > 1 else None
 
 
@@ -106,17 +106,17 @@ def _noted(result: Result, clips: list[Clip]) -> Heard | None:
 
 
 def _workers(settings: Data, clips: int) -> int:
-    """Processes that decode: as many as were asked for, else one per thread, and none for the clips of one part.
+    """The number of processes that decode: as set, else one per thread, and none if the clips fit into one part.
 
-    The threads are those of this job, which may have a share of the cores alone.
+    The threads are those of this job, which may have only a share of the cores.
     """
     if settings.workers is not None:
         return settings.workers
-    return torch.get_num_threads() if clips > PART_CLIPS else 0  # so few are heard before a process has begun
+    return torch.get_num_threads() if clips > PART_CLIPS else 0  # so few are done before a process has started
 
 
 def _where(device: torch.device) -> str:
-    """On what was computed, as far as the last bits of logits may depend on it."""
+    """The hardware and threads on which the last bits of logits may depend."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "cpu":

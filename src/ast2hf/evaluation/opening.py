@@ -1,4 +1,4 @@
-"""The data set of the proof, by how it is kept."""
+"""Opens the data set of the proof by its kind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KINDS: Mapping[str, Callable[[Data, Matcher], Source]] = {
 
 
 def open_source(data: Data, labels: tuple[str, ...], label_file: str | None = None) -> Source:
-    """The data set that ``data`` names, its labels found among those of the model, ``labels`` by index.
+    """The data set that ``data`` names, with its labels matched to ``labels``, those of the model by index.
 
     ``label_file``: a local file that ``labels`` come from; if it has their mids, a data set may use those.
 

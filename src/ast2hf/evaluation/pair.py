@@ -1,4 +1,4 @@
-"""What hears a data set: the original and the folder, each with its own front end."""
+"""The two models of a data set's proof: the original and the folder, each with its own front end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ORIGINAL, CONVERTED, WITH_ORIGINAL_EPSILON = "original", "converted", "converted_with_original_epsilon"
-"""Who gives logits: both models, and the folder with the original's layer_norm_eps where it has another."""
+"""What computes logits: both models, and the folder with the original's layer_norm_eps if its own differs."""
 
 Model = Callable[["Tensor"], "Tensor"]
 """From features (batch, frames, bins) to logits (batch, labels)."""
@@ -26,9 +26,9 @@ Model = Callable[["Tensor"], "Tensor"]
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set that a proof is made over. ``cache``: where its parts are kept, those of others beside them.
+    """The data set of a proof. ``cache``: the folder for its parts, shared with other data sets.
 
-    ``key``: a hash of all that the logits depend on. ``progress`` shows how far it is.
+    ``key``: a hash of everything that the logits depend on. ``progress`` shows the progress.
     """
 
     source: Source
@@ -49,7 +49,7 @@ class Pair:
     device: torch.device
 
     def models(self) -> dict[str, Model]:
-        """By the names of those who give logits."""
+        """What computes logits, by name."""
         found: dict[str, Model] = {ORIGINAL: self.original, CONVERTED: self.loaded.logits}
         if self.loaded.layer_norm_eps != self.spec.layer_norm_eps:
             found[WITH_ORIGINAL_EPSILON] = self._with_original_epsilon

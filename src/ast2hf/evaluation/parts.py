@@ -1,7 +1,7 @@
-"""The parts of a data set: what both models gave for the clips of each, kept on disk once it is done.
+"""The parts of a data set: the logits of both models for the clips of each, kept on disk once a part is done.
 
-A part is a fixed run of clips, whatever shares the work: so a run that was interrupted goes on where it was, the shards
-of a sweep find each other's parts, and their figures are those of one process bit for bit.
+A part is a fixed range of clips, however the work is shared. So an interrupted run continues where it stopped, the
+shards of a sweep find each other's parts, and their figures equal those of a single process bit for bit.
 """
 
 from __future__ import annotations
@@ -27,19 +27,20 @@ from ast2hf.evaluation.listing import unique
 from ast2hf.local_files import read_file, write_atomically
 
 PART_CLIPS = 64
-"""Clips of a part. What is lost by an interruption, and shared between shards; a change of it changes the figures."""
+"""Clips of a part: what an interruption loses at most, and the unit that shards share. It affects the last bits of
+logits."""
 
 _MAX_PART = 1 << 30
-"""Bytes of the file of a part. One of a model of 527 classes has 300 KB."""
+"""Bytes of a part's file. With 527 classes it has 300 KB."""
 
 Logits = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip of a part. ``labels``: its true classes; ``sha256``: of its content, empty where it cannot be read.
+    """One clip of a part. ``labels``: its true classes; ``sha256``: of its content, empty if it cannot be read.
 
-    ``skipped``: why it could not be heard; None where it was. ``changes``: what was done to it before.
+    ``skipped``: why it could not be used; None if it was. ``changes``: what was done to it before.
     """
 
     name: str
@@ -51,9 +52,9 @@ class Clip:
 
 @dataclass(frozen=True)
 class Part:
-    """All clips of a part, and the logits of those that were heard, in the same order.
+    """All clips of a part, and the logits of those that could be read, in the same order.
 
-    ``logits``: by who gave them, float32 of shape (heard, labels). ``computed``: on what, in words.
+    ``logits``: by what computed them, float32 of shape (heard, labels). ``computed``: the hardware, in words.
     """
 
     clips: tuple[Clip, ...]
@@ -63,9 +64,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Merged:
-    """All parts as one. ``truth``: bool of shape (heard, labels), as the logits. ``places``: of the heard clips.
+    """All parts as one. ``truth``: bool of shape (heard, labels), like the logits. ``places``: of these clips.
 
-    ``changes``: to how many clips each was done.
+    ``changes``: how many clips each was done to.
     """
 
     names: tuple[str, ...]
@@ -80,7 +81,7 @@ class Merged:
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of one data set under one procedure. ``folder``: of these alone. ``givers``: who gives logits."""
+    """The parts of one data set under one procedure. ``folder``: only for these. ``givers``: what computes logits."""
 
     folder: Path
     clips: int
@@ -91,11 +92,11 @@ class Parts:
         return -(-self.clips // PART_CLIPS)
 
     def places(self, number: int) -> range:
-        """Of the clips of a part in the data set."""
+        """The places of a part's clips in the data set."""
         return range(number * PART_CLIPS, min(self.clips, (number + 1) * PART_CLIPS))
 
     def read(self, number: int) -> Part | None:
-        """A part that is done; None where it is not, or its file is damaged."""
+        """A finished part; None if it is missing or its file is damaged."""
         try:
             with np.load(io.BytesIO(read_file(self._path(number), _MAX_PART)), allow_pickle=False) as file:
                 about = json.loads(file["about"].tobytes())
@@ -113,7 +114,7 @@ class Parts:
         return None
 
     def write(self, number: int, part: Part) -> None:
-        """Keep a part. Raises OutputError; the parts that are done stay."""
+        """Save a part. Raises OutputError; finished parts are kept."""
         clips = [[clip.name, clip.labels, clip.sha256, clip.skipped, clip.changes] for clip in part.clips]
         about = json.dumps({"clips": clips, "computed": part.computed}).encode()
         arrays: dict[str, Any] = {"about": np.frombuffer(about, np.uint8), **part.logits}
@@ -124,7 +125,7 @@ class Parts:
             write_atomically(self._path(number), content.getvalue())
 
     def done(self) -> list[int]:
-        """The numbers of the parts that are done."""
+        """The numbers of the finished parts."""
         return [number for number in range(len(self)) if self.read(number) is not None]
 
     def clip(self, place: int) -> Clip:
@@ -135,7 +136,7 @@ class Parts:
 
     @contextmanager
     def merged(self) -> Iterator[Merged]:
-        """All parts, which must be done. The arrays lie in files: memory does not grow with the clips, names aside."""
+        """All parts, which must be done. The arrays are in files: only names take memory that grows with the clips."""
         names: list[str] = []
         places: list[int] = []
         unheard: dict[int, str] = {}
@@ -143,9 +144,9 @@ class Parts:
         changes: Counter[str] = Counter()
         digest = hashlib.sha256()
         with ExitStack() as stack:
-            # Closing a file writes what is left of it, so on a full disk that fails, too, and is said alike.
+            # Closing a file writes what is left of it, so on a full disk that fails, too, with the same error.
             with self._writing(), ExitStack() as filling:
-                files = {  # without a name: they go however the process ends
+                files = {  # unnamed: they vanish however the process ends
                     name: filling.enter_context(tempfile.TemporaryFile(dir=self.folder))
                     for name in (*self.givers, "truth")
                 }
@@ -188,8 +189,8 @@ class Parts:
             yield
         except OSError as error:
             raise OutputError(
-                f"what is done of the data set cannot be kept in {printable(self.folder)} ({error.strerror or error})",
-                "make room there, or give paths.cache=… elsewhere, and run it again: the parts that are kept stay",
+                f"parts of the data set cannot be saved in {printable(self.folder)} ({error.strerror or error})",
+                "free some space, or set paths.cache=… to another disk, and run it again: finished parts are kept",
             ) from error
 
 

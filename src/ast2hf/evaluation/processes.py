@@ -1,4 +1,4 @@
-"""Processes that hear clips beside the one that runs the models."""
+"""Processes that decode clips and compute features, next to the one that runs the models."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from ast2hf.evaluation.hearing import FrontEnds, Heard, Hearing, Unheard
 from ast2hf.evaluation.source import Example
 
 _PRELOADED = ("ast2hf.formats.huggingface.extraction", "torchaudio.compliance.kaldi", "soundfile")
-"""What the processes import: once, before they part."""
+"""What the processes import: once, before they fork."""
 
 _CAN_FORK = sys.platform == "linux"
-"""Elsewhere a process that has loaded torch and forks may crash; each then has its own imports."""
+"""Elsewhere a process that forks after loading torch may crash, so each makes its own imports."""
 
 
 class Processes:
-    """Processes that hear clips, each with a pipe of its own: one that is killed leaves the pipe closed, and no lock.
+    """Processes that compute features, each with its own pipe: if one is killed, its pipe closes, and no lock remains.
 
-    Not those of multiprocessing, which run the caller's script again, and cannot begin in the jobs of joblib. When this
-    process ends, however it does, they read the end of their pipes, and end too. A Ctrl-C does not reach them.
+    They are not those of multiprocessing, which run the caller's script again and cannot start in the jobs of joblib.
+    However this process ends, they read the end of their pipes and end too. A Ctrl-C does not reach them.
     """
 
     def __init__(self, front_ends: FrontEnds, count: int) -> None:
@@ -46,12 +46,12 @@ class Processes:
         ]  # fmt: skip
         for own, other in pipes:
             other.close()
-            with suppress(OSError):  # it is killed already: the first clips say so
+            with suppress(OSError):  # it was killed already: the first clips will raise the error
                 own.send(front_ends)
             self._idle.put(own)
 
     def __call__(self, examples: tuple[Example, ...]) -> list[Heard | Unheard]:
-        """Have one of them hear ``examples``. May be called in as many threads as there are processes."""
+        """Have one process compute ``examples``. May be called from as many threads as there are processes."""
         connection = self._idle.get()
         try:
             connection.send(examples)
@@ -60,7 +60,7 @@ class Processes:
             raise InputError(
                 f"a process that decodes clips was killed, at {printable(examples[0].name, 100)} or one of the "
                 f"{len(examples) - 1} after it",
-                "if memory was short, give data.workers=1; if a clip does it, remove it; what is done is kept",
+                "if memory ran out, set data.workers=1; if a clip causes it, remove that clip; finished parts are kept",
             ) from None
         finally:
             self._idle.put(connection)
@@ -74,12 +74,12 @@ class Processes:
     def __exit__(self, *_: object) -> None:
         for parent in self._parents:
             with suppress(ProcessLookupError):
-                os.killpg(parent.pid, signal.SIGKILL)  # with those that it has begun
+                os.killpg(parent.pid, signal.SIGKILL)  # with its forks
             parent.wait()
 
 
 def serve(ends: Sequence[str]) -> None:
-    """What such a process does: one for each of ``ends``, file descriptors, which have the imports in common."""
+    """Fork one process for each of ``ends``, file descriptors; they share the imports."""
     for module in _PRELOADED:
         import_module(module)
     gc.freeze()  # a collection would copy every page of the imports
@@ -95,7 +95,7 @@ def serve(ends: Sequence[str]) -> None:
 
 
 def _serve(connection: Connection) -> None:
-    """Hear what comes, until nothing can come any more."""
+    """Compute whatever arrives, until the pipe is closed."""
     import torch
 
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""What a data set is to the rest of the package: clips with the classes that they have."""
+"""A data set as the rest of the package sees it: clips with their classes."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Example:
 class Source(Protocol):
     """A data set in a fixed order.
 
-    ``fingerprint``: changes where names, labels or contents of the clips do, as far as this shows without reading
-    them (sizes and times of files, a commit of the Hub). ``notes``: what was assumed of it, for the report.
+    ``fingerprint``: changes if names, labels or contents of the clips do, as far as that shows without reading them
+    (sizes and times of files, a commit on the Hub). ``notes``: what was assumed about it, for the report.
     """
 
     @property

@@ -1,1 +1,1 @@
-"""The proof: pure comparisons, the checks made of them, and the evidence that they ask for."""
+"""The proof: pure comparisons, the checks built from them, and the evidence that they need."""

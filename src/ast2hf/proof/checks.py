@@ -2,7 +2,7 @@
 
 Adding one: a function here, and its tolerances in ``conf/verify/default.yaml``. The report, every table, the model card
 and MLflow show what it measures without further edits. A check gets the evidence and its tolerance for the device, None
-where the configuration gives none. Its measure ``max_abs_diff`` is the one that ``atol`` bounds.
+if the configuration has none. Its measure ``max_abs_diff`` is the one that ``atol`` bounds.
 """
 
 from __future__ import annotations
@@ -27,24 +27,25 @@ if TYPE_CHECKING:
     from ast2hf.proof.evidence import Evidence
 
 PLANNED = {"recognition": "family of the checkpoint", "coverage": "tensors of the checkpoint"}
-"""Checks that planning makes, before there is a folder to look at: name and title."""
+"""Checks made during planning, before there is a folder: name and title."""
 
 DEFAULT_EPSILON = 1e-12
-"""``layer_norm_eps`` of transformers' ASTConfig where none is given; the published logits were computed with it."""
+"""The default ``layer_norm_eps`` of transformers' ASTConfig; the published logits were computed with it."""
 
 NO_HEAD = "the folder has no head"
 
 OWN_POOLING = (
-    "the original averages its patches, the folder's class its two class tokens; the last hidden state decides"
+    "the original averages its patches, but the folder's class averages its two class tokens; see last_hidden_state"
 )
 
 
 HALF_ATTENTION_ATOL = 0.05
-"""Of logits where attention knows half precision alone: all in float16 they differ by 1.5e-2 (measured, base size)."""
+"""For logits of an attention that supports only half precision: entirely in float16 they differ by 1.5e-2 (measured,
+base size)."""
 
 
 def no_extractor(evidence: Evidence) -> Finding | None:
-    """The finding of a check that needs the folder's feature extractor, where it has none."""
+    """The finding of a check that needs the folder's feature extractor, if it has none."""
     return None if evidence.clip is not None else Finding("not_applicable", reason=evidence.not_heard)
 
 
@@ -75,7 +76,7 @@ CHECKS: dict[str, Check] = {}
 
 
 def check(title: str) -> Callable[[Callable[[Evidence, Tolerance | None], Finding]], Check]:
-    """Make a function a check of this ``title``, named as the function is."""
+    """Register a function as the check of its name, with this ``title``."""
 
     def register(function: Callable[[Evidence, Tolerance | None], Finding]) -> Check:
         CHECKS[function.__name__] = Check(function.__name__, title, function)
@@ -85,20 +86,20 @@ def check(title: str) -> Callable[[Callable[[Evidence, Tolerance | None], Findin
 
 
 def none_reached() -> dict[str, CheckResult]:
-    """All checks in the order of the proof, before any was made."""
+    """All checks in the order of the proof, none of them made yet."""
     titles = {**PLANNED, **{name: made.title for name, made in CHECKS.items()}}
     return {name: CheckResult(name, title) for name, title in titles.items()}
 
 
 def planned(name: str, status: Status, reason: str | None = None, **measured: Measure) -> CheckResult:
-    """The result of one of the checks that planning makes."""
+    """The result of a check made during planning."""
     return CheckResult(name, PLANNED[name], status, reason, measured)
 
 
 @check("written weights")
 def weights(evidence: Evidence, _: Tolerance | None) -> Finding:
     """What was copied, mapped back, equals the source bit for bit; what was computed is within half a unit in the last
-    place of the same computation in float64. A head that is kept apart equals the source bit for bit."""
+    place of the same computation in float64. A head in a file of its own equals the source bit for bit."""
     copied, computed = evidence.spec.plan.parts()
     for name in evidence.spec.plan.sources:
         if not evidence.original[name].isfinite().all():
@@ -114,46 +115,46 @@ def weights(evidence: Evidence, _: Tolerance | None) -> Finding:
             return _restored_weights(evidence, written)
         for name, restored in copied.reversed().tensors(written.get_tensor):
             if not compare.bitwise_equal(restored, evidence.original[name]):
-                return Finding("failed", reason=f"the written weights differ from the source in {name}")
+                return Finding("failed", reason=f"{name} differs from the source")
         for name, exact in computed.tensors(lambda name: evidence.original[name].double()):
             if not compare.is_rounding_of(written.get_tensor(name), exact):
-                return Finding("failed", reason=f"{name} is not what the same computation in float64 gives")
+                return Finding("failed", reason=f"{name} differs from the same computation in float64")
     measured = {"bit_exact": len(copied.targets), "recomputed": len(computed.targets)}
     if not evidence.spec.head_apart:
         return Finding("passed", measured)
     with evidence.format.head_apart(evidence.folder) as head:
         if sorted(head.keys()) != sorted(evidence.spec.head_apart):
-            return Finding("failed", reason="the file of the head does not have the tensors of the head")
+            return Finding("failed", reason="the head's file does not hold exactly the tensors of the head")
         for name in evidence.spec.head_apart:
             if not compare.bitwise_equal(head.get_tensor(name), evidence.original[name]):
-                return Finding("failed", reason=f"the head that is kept apart differs from the source in {name}")
+                return Finding("failed", reason=f"{name} in the head's file differs from the source")
     return Finding("passed", {**measured, "head_apart": len(evidence.spec.head_apart)})
 
 
 def _restored_weights(evidence: Evidence, written: TensorFile) -> Finding:
-    """The other way round: what was copied back is the folder's bit for bit, what was computed within one rounding."""
+    """The reverse: what was copied back equals the folder bit for bit, the rest within one rounding."""
     copied, computed = evidence.spec.plan.parts()
     for name, back in copied.reversed().tensors(lambda name: written.get_tensor(name).float()):
         if not compare.bitwise_equal(back, evidence.original[name]):
-            return Finding("failed", reason=f"the restored weights differ from the folder in {name}")
+            return Finding("failed", reason=f"{name} differs from the folder")
     for name, exact in computed.undone().tensors(lambda name: written.get_tensor(name).double()):
         if not compare.is_rounding_of(evidence.original[name], exact):
-            return Finding("failed", reason=f"{name} is not what the same computation in float64 gives")
+            return Finding("failed", reason=f"{name} differs from the same computation in float64")
     for name, again in computed.tensors(lambda name: evidence.original[name].double()):
         if not compare.is_close_to(written.get_tensor(name).float(), again):
-            return Finding("failed", reason=f"{name} of the folder is not a tensor that the original could have")
+            return Finding("failed", reason=f"{name} of the folder cannot come from any original")
     return Finding("passed", {"bit_exact": len(copied.sources), "recomputed": len(computed.sources)})
 
 
 @check("from_pretrained")
 def loading(evidence: Evidence, _: Tolerance | None) -> Finding:
-    """``from_pretrained`` finds each tensor it wants, and wants each it finds."""
+    """``from_pretrained`` finds every tensor that it needs, and needs every tensor that it finds."""
     info = evidence.loaded.info
     measured = {"missing": len(info.missing), "unexpected": len(info.unexpected), "mismatched": len(info.mismatched)}
     names = [*info.missing, *info.unexpected, *info.mismatched]
     if not names:
         return Finding("passed", measured)
-    return Finding("failed", measured, reason=f"{len(names)} tensors do not fit, the first is {names[0]}")
+    return Finding("failed", measured, reason=f"{len(names)} tensors do not match, starting with {names[0]}")
 
 
 @check("feature extractor")
@@ -196,7 +197,7 @@ def logits(evidence: Evidence, tolerance: Tolerance | None) -> Finding:
 
 @check("end to end")
 def end_to_end(evidence: Evidence, tolerance: Tolerance | None) -> Finding:
-    """The original on the authors' features against the folder on those of its own extractor, as its users see it."""
+    """The original on the authors' features against the folder on its own extractor's: what users of the folder get."""
     if finding := no_extractor(evidence):
         return finding
     actual, reference = (_outcome(evidence, a) for a in (evidence.converted, evidence.original_end_to_end))
@@ -206,7 +207,7 @@ def end_to_end(evidence: Evidence, tolerance: Tolerance | None) -> Finding:
 
 @check("published logits")
 def published_logits(evidence: Evidence, _: Tolerance | None) -> Finding:
-    """The first logits against the published ones, by the procedure that gave these: the class's default epsilon."""
+    """The first logits against the published ones, by the procedure behind them: the class's default epsilon."""
     if evidence.expected is None:
         return Finding("not_checked", reason=evidence.not_expected)
     if evidence.converted.logits is None:
@@ -220,15 +221,15 @@ def published_logits(evidence: Evidence, _: Tolerance | None) -> Finding:
     as_written = (evidence.converted.logits[:, :count] - expected).abs().max().item()
     return _compare(
         repeated[:, :count], expected, Tolerance(evidence.expected.atol), "published_logits",
-        {"max_abs_diff_as_written": as_written}, "checkpoint or clip is not the one that they belong to",
+        {"max_abs_diff_as_written": as_written}, "they were published for another checkpoint or clip",
     )  # fmt: skip
 
 
 @check("attention back ends")
 def attention(evidence: Evidence, tolerance: Tolerance | None) -> Finding:
-    """The folder under each implementation of attention, against the original: all logits, or all tokens of an encoder.
+    """The folder with each implementation of attention, against the original: all logits, or all tokens of an encoder.
 
-    What computes in half precision alone has a tolerance of its own, and no part in the largest difference.
+    An implementation limited to half precision has its own tolerance, and is left out of the largest difference.
     """
     if not evidence.every_attention:
         return Finding("not_checked", reason="verify.attention=all proves each of them")
@@ -261,16 +262,16 @@ def attention(evidence: Evidence, tolerance: Tolerance | None) -> Finding:
 
 @check("data set")
 def data_set(evidence: Evidence, _: Tolerance | None) -> Finding:
-    """Original and folder over a data set, each on its own front end: the best labels, and the figure that counts.
+    """Original and folder over a data set, each on its own front end: the best labels, and the headline figure.
 
-    Its bounds are ``data.gates``. In another dtype than float32 it is a screening, which can fail and never pass.
+    Its bounds are ``data.gates``. In any other dtype than float32 it is a screening, which can fail but never pass.
     """
     if finding := no_extractor(evidence):
         return finding
     if evidence.spec.labels is None:
         return Finding("not_applicable", reason=NO_HEAD)
     if evidence.data_set is None:
-        return Finding("not_checked", reason="no data set was given (data=…)")
+        return Finding("not_checked", reason="no data set was chosen (data=…)")
     settings = evidence.data_set.settings
     bounds = gates.bounds(settings.gates, settings.dtype)
     try:
@@ -283,7 +284,7 @@ def data_set(evidence: Evidence, _: Tolerance | None) -> Finding:
     if reasons := list(gates.broken(outcome.evaluation, bounds)):
         return Finding("failed", measured, bounds, "; ".join(reasons))
     if settings.dtype != gates.FULL:
-        screened = f"a screening in {settings.dtype}, which is no proof: its figures are within the gates"
+        screened = f"only a screening in {settings.dtype}, not a proof: its figures are within the gates"
         return Finding("not_checked", measured, bounds, screened)
     return Finding("passed", measured, bounds)
 
@@ -294,8 +295,8 @@ def _compare(
 ) -> Finding:  # fmt: skip
     if tolerance is None:
         raise ConfigurationError(
-            f"there is no tolerance for {name} on {reference.device.type}",
-            f"give verify.tolerances.{name}.{reference.device.type}.atol",
+            f"no tolerance is set for {name} on {reference.device.type}",
+            f"set verify.tolerances.{name}.{reference.device.type}.atol",
         )
     bounds = {"atol": tolerance.atol, **({"rtol": tolerance.rtol} if tolerance.rtol else {})}
     found = compare.difference(actual, reference, tolerance.atol, tolerance.rtol)
@@ -314,7 +315,7 @@ def _top5_agreement(actual: Tensor, reference: Tensor) -> float:
 
 
 def _outcome(evidence: Evidence, activations: Activations) -> Tensor:
-    """What users of the folder get of a clip in the end; of an encoder that they pool themselves, so pooled."""
+    """What users of the folder get for a clip; for an encoder that they have to pool themselves, the pooled output."""
     if activations.logits is not None:
         return activations.logits
     if evidence.spec.pooling == MEAN:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Difference:
-    """Of two tensors of one shape: absolute differences, their largest excess over the tolerance, and the cosine."""
+    """Between tensors of one shape: absolute differences, their largest excess over the tolerance, and the cosine."""
 
     max_abs_diff: float
     mean_abs_diff: float
@@ -30,7 +30,10 @@ class Difference:
 
 
 def difference(actual: Tensor, reference: Tensor, atol: float, rtol: float = 0.0) -> Difference:
-    """Passed if |actual - reference| <= atol + rtol * |reference| everywhere. Other shapes are a VerificationError."""
+    """Passed if |actual - reference| <= atol + rtol * |reference| everywhere.
+
+    Raises VerificationError if shapes differ.
+    """
     if actual.shape != reference.shape:
         raise VerificationError(
             f"the shapes {list(actual.shape)} (converted) and {list(reference.shape)} (original) differ",
@@ -46,7 +49,7 @@ def difference(actual: Tensor, reference: Tensor, atol: float, rtol: float = 0.0
 
 
 def relative_difference(actual: Tensor, reference: Tensor) -> float:
-    """The norm of the difference over the norm of the reference; infinite where it is not a number."""
+    """The norm of the difference over the norm of the reference; infinite if that is NaN."""
     value = ((actual - reference).norm() / reference.norm()).item()
     return value if isfinite(value) else float("inf")
 
@@ -69,14 +72,14 @@ def agreement(a: Sequence[int], b: Sequence[int]) -> float:
 
 
 def is_close_to(actual: Tensor, exact: Tensor) -> bool:
-    """As :func:`is_rounding_of`, where ``exact`` was computed from what had been rounded before: within two units."""
+    """Like :func:`is_rounding_of`, for an ``exact`` computed from rounded values: within two units."""
     return is_rounding_of(actual, exact, units=2.0)
 
 
 def is_rounding_of(actual: Tensor, exact: Tensor, units: float = 0.5) -> bool:
-    """Whether ``actual``, in a type of its own, is within half a unit in the last place of ``exact``, in float64.
+    """Whether ``actual``, of any dtype, is within half a unit in the last place of ``exact``, in float64.
 
-    The slack of one in a million is for ``exact``, which is itself rounded. ``units``: another bound than a half.
+    The slack of one in a million is for ``exact``, which is itself rounded. ``units``: a bound in place of a half.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""What the checks of one proof may ask for; each is computed once: when it is first asked for, or ahead of that."""
+"""What the checks of one proof need; each piece is computed once, when it is first needed or ahead of that."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from ast2hf.proof import compare
 from ast2hf.results import Block, Figures, Label
 
 FEATURES_SEED = 0
-"""Of the synthetic features that both models get where the folder has no extractor."""
+"""Of the synthetic features that both models get if the folder has no extractor."""
 
 
 @dataclass
 class Evidence:
-    """The original and what it became. ``original``: the state dict, read independently of what wrote the folder.
+    """The original and the folder made from it. ``original``: the state dict, read independently.
 
-    ``clip``: None where the folder has no feature extractor for it; then both models get synthetic features.
-    ``not_heard`` says why. ``expected``: the official logits, where they are to be compared; else ``not_expected``
-    says why not. ``restored``: the original was made from the folder, and not the folder from the original.
-    ``every_attention``: the folder is to be proved with each implementation of attention, as ``verify.attention``.
-    ``data_set``: None where none was given.
+    ``clip``: None if the folder has no feature extractor for it; both models then get synthetic features.
+    ``not_heard`` says why. ``expected``: the official logits, if they should be compared; otherwise
+    ``not_expected`` says why not. ``restored``: the original was made from the folder, not vice versa.
+    ``every_attention``: prove the folder with each implementation of attention, as ``verify.attention``.
+    ``data_set``: None if none was chosen.
     """
 
     spec: Spec
@@ -47,7 +47,7 @@ class Evidence:
     device: torch.device
     expected: ExpectedLogits | None = None
     not_expected: str | None = None
-    not_heard: str = "the folder has no feature extractor: transformers has none for such features"
+    not_heard: str = "transformers has no feature extractor for these features"
     restored: bool = False
     every_attention: bool = False
     data_set: DataSet | None = None
@@ -55,10 +55,10 @@ class Evidence:
 
     @contextmanager
     def ahead(self) -> Iterator[Callable[[str], None]]:
-        """A function that has ``original_end_to_end`` or ``reference`` computed in a thread meanwhile.
+        """Yield a function that computes ``original_end_to_end`` or ``reference`` in a background thread.
 
-        Imports use one core, and the forwards of the original need none of what is imported. What fails there fails
-        again for the check that asks for it.
+        Imports use one core, and the original's forward passes need none of the imported modules. An error in the
+        thread is raised again for the check that needs the result.
         """
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="original") as executor:
 
@@ -102,7 +102,7 @@ class Evidence:
 
     @cached_property
     def reference(self) -> Activations:
-        """The original on the folder's features: what differs then is the model alone."""
+        """The original on the folder's features, so that only the models can differ."""
         if "reference" in self._ahead:
             return self._ahead["reference"].result()
         return self.original_end_to_end if self._same_features else self._original(self.features)
@@ -119,7 +119,7 @@ class Evidence:
         return torch.equal(self.features, self.original_features)
 
     def _original(self, features: Tensor) -> Activations:
-        with torch.inference_mode():  # which a thread does not take over from the one that began it
+        with torch.inference_mode():  # a thread does not inherit it
             return self.reference_model(features.to(self.device))
 
     @cached_property
@@ -130,7 +130,7 @@ class Evidence:
     def blocks(self) -> list[Block]:
         """How far the two models are apart after each step, from the embeddings to the logits.
 
-        With an exact epsilon the folder's stream between the blocks is a multiple of the original's.
+        With an exact epsilon the folder's residual stream is a multiple of the original's.
         """
         scale = self.spec.residual_scale
         converted = replace(self.converted, blocks=tuple(block / scale for block in self.converted.blocks))
@@ -144,7 +144,7 @@ class Evidence:
         for number, block in enumerate(activations.blocks[1:]):
             yield f"blocks.{number}", block
         if self.spec.pooling == MEAN:
-            yield "last_hidden_state", activations.last_hidden_state  # the folder's own pooling is another one
+            yield "last_hidden_state", activations.last_hidden_state  # the folder pools differently
         else:
             yield "pooled", activations.pooled
         if activations.logits is not None:
@@ -152,7 +152,7 @@ class Evidence:
 
     @cached_property
     def evaluation(self) -> Outcome:
-        """What came of the data set. Raises the errors of :func:`ast2hf.evaluation.evaluate.evaluate`."""
+        """The outcome of the data set. Raises the errors of :func:`ast2hf.evaluation.evaluate.evaluate`."""
         assert self.data_set is not None
         dtype = self.data_set.settings.dtype
         reference, loaded = self.reference_model, self.loaded
@@ -170,12 +170,12 @@ class Evidence:
 
     @property
     def evaluated(self) -> Outcome | None:
-        """:attr:`evaluation`, where the proof came as far as that."""
+        """:attr:`evaluation`, if the proof got that far."""
         return self.__dict__.get("evaluation")
 
     @property
     def has_outputs(self) -> bool:
-        """Whether the proof came as far as the outputs of both models."""
+        """Whether the proof got as far as the outputs of both models."""
         return "converted" in self.__dict__ and "reference" in self.__dict__
 
     def figures(self) -> Figures | None:
@@ -190,7 +190,7 @@ class Evidence:
         )  # fmt: skip
 
     def best_labels(self) -> list[Label]:
-        """The five best labels of the clip, original beside converted, for people to recognise."""
+        """The five best labels of the clip, with the scores of both models, for people to recognise."""
         reference, converted, names = self.reference.logits, self.converted.logits, self.spec.labels
         if reference is None or converted is None or names is None or self.clip is None:
             return []

@@ -1,4 +1,4 @@
-"""The proof: the checks one after the other, and what they found written into the report."""
+"""The proof: the checks one after another, with their findings written into the report."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ast2hf.results import BLOCK_RTOL, LOGITS, CheckResult, Conversion, Report
 def prove(
     conversion: Conversion, evidence: Evidence, tolerances: Mapping[str, DeviceTolerances], *, to_the_end: bool = False
 ) -> None:
-    """Make all checks. The first that fails raises VerificationError, and none is made after it.
+    """Make all checks. The first that fails raises VerificationError, and ends the proof.
 
-    ``to_the_end``: where the failed check compared values, those after it are made all the same.
+    ``to_the_end``: if the failed check compared values, the remaining checks are still made.
     """
     report, failed = conversion.report, None
     try:
@@ -55,7 +55,7 @@ def _error(report: Report, failed: CheckResult, evidence: Evidence) -> Verificat
 
 
 def _two_epsilons(failed: CheckResult, evidence: Evidence) -> str:
-    """What else to try where the logits are off and all before them agrees: the head's own epsilon shows there."""
+    """What else to try if the logits are the first to differ: that may be due to the head's own epsilon."""
     if failed.name != LOGITS or evidence.spec.exact_epsilon:
         return ""
-    return "; model.exact_epsilon=true keeps both epsilons of the original, at the price of scaled weights"
+    return "; try model.exact_epsilon=true, which keeps both epsilons of the original by scaling weights"

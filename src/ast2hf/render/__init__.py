@@ -1,1 +1,1 @@
-"""What people see of a conversion: terminal, model card, page, plots. Reads :mod:`ast2hf.results` alone."""
+"""What people see of a conversion: terminal, model card, page, plots. Reads only :mod:`ast2hf.results`."""

@@ -1,4 +1,4 @@
-"""The model card: where the model comes from, how far it was proved, and how to use it."""
+"""The model card: the source of the model, its proof, and how to use it."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _SINGLE_LABEL = "single_label_classification"
 _CLASSIFICATION = "audio-classification"
 
 _BEST = 5
-"""Labels that the snippet shows where the report has none, because no clip was heard."""
+"""Labels that the snippet shows if the report has none, because no clip was used."""
 
 _PLACE = re.compile(r"(.+\.)([0-9]{1,4})\.weight")
-"""A layer of ``nn.Sequential``: the name of the whole, and its place in it."""
+"""A layer of ``nn.Sequential``: the name of the container, and the layer's place in it."""
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.]+")
 
 _METRIC_TYPES = {MAP: "mean_average_precision", AUC: "roc_auc", ACCURACY_TOP5: "top_5_accuracy"}
-"""As the Hub names them, where that is not the key of the metric."""
+"""The Hub's names, where they differ from the key of the metric."""
 
 _PROOF = "float32"
 """The dtype of figures for the metadata; others are a screening."""
@@ -40,11 +40,11 @@ _PLACEHOLDER = 'folder = "path/to/this/folder"  # or its name on the Hub'
 
 
 def render(report: Report, licence: str | None = None, citation: str | None = None) -> str:
-    """Markdown with the metadata that the Hub reads. It names no place: a folder may be moved.
+    """Markdown with the metadata that the Hub reads. It names no location, since a folder may be moved.
 
-    ``licence``: of the weights, as the Hub spells it (``bsd-3-clause``), where it is known. ``citation``: of the paper
-    of the original, as BibTeX. The original is no repository of the Hub, so there is no ``base_model``: the text has
-    its address and its SHA-256.
+    ``licence``: of the weights, as the Hub spells it (``bsd-3-clause``), if known. ``citation``: of the original's
+    paper, as BibTeX. The original is not a repository on the Hub, so there is no ``base_model``; the text has its URL
+    and SHA-256.
     """
     from huggingface_hub import ModelCardData
 
@@ -57,7 +57,7 @@ def render(report: Report, licence: str | None = None, citation: str | None = No
         model_name=printable(report.model) if measured else None,
         eval_results=list(_results(measured)) if measured else None,
         library_name="transformers",
-        pipeline_tag=task if has_extractor else None,  # by which the Hub offers a pipeline
+        pipeline_tag=task if has_extractor else None,  # the Hub uses it to offer a pipeline
         tags=["audio-spectrogram-transformer", "ast2hf"],
         license=licence,
     )
@@ -85,7 +85,7 @@ def render(report: Report, licence: str | None = None, citation: str | None = No
 def _results(evaluation: Evaluation) -> Iterator[EvalResult]:
     """The figures of the converted model for the metadata's ``model-index``, which the Hub shows beside the card.
 
-    It shows nothing of a data set but its name, so that says how many clips of it were heard.
+    Of a data set it shows only the name, so the name includes the number of clips.
     """
     from huggingface_hub import EvalResult
 
@@ -104,7 +104,7 @@ def _results(evaluation: Evaluation) -> Iterator[EvalResult]:
 
 
 def _data_set(evaluation: Evaluation) -> dict[str, Any]:
-    """What the text says of it."""
+    """The figures over the data set for the text."""
     return {
         "clips": data_set.clips(evaluation),
         "dtype": evaluation.dtype,
@@ -116,16 +116,16 @@ def _data_set(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def head_layers(shapes: Mapping[str, Sequence[int]]) -> tuple[str, str] | None:
-    """What the names of a layer norm and of the linear layer behind it begin with, where a head is these two.
+    """The prefixes of a layer norm and the linear layer after it, if these two make up the head.
 
-    None for any other head: then the checkpoint does not say what lies between its tensors. At most one module without
-    tensors may, which is a dropout.
+    None for any other head, since a checkpoint does not record what lies between its tensors. Between these two there
+    may be at most one module without tensors, a dropout.
     """
     weights = [name for name in shapes if name.endswith(".weight")]
     if len(weights) != 2 or len(shapes) != 4:
         return None
     if not all(map(_PLAIN_NAME.fullmatch, shapes)):
-        return None  # it would stand in the code of the card
+        return None  # it would become part of the card's code
     norm, linear = sorted(weights, key=lambda name: len(shapes[name]))
     if (len(shapes[norm]), len(shapes[linear])) != (1, 2) or shapes[norm][0] != shapes[linear][1]:
         return None
@@ -142,7 +142,7 @@ def with_place(card: str, place: str) -> str:
 
 
 def features_by(report: Report) -> str:
-    """Which code computed the features of the proof: the extractor of transformers has two ways."""
+    """Which code computed the features of the proof: transformers' extractor has two implementations."""
     torchaudio = report.environment.get("torchaudio", _NOT_INSTALLED)
     if torchaudio == _NOT_INSTALLED:
         return "the numpy implementation of transformers (torchaudio is not installed)"

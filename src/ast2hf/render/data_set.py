@@ -10,13 +10,13 @@ from ast2hf.render.rows import number, words
 from ast2hf.results import ACCURACY_TOP5, AUC, D_PRIME, MAP, MAX_ABS_DIFF, Evaluation, Metric
 
 _TITLES = {D_PRIME: "d'", ACCURACY_TOP5: "accuracy, top 5"}
-"""Of the metrics that are not shown by their key."""
+"""Of the metrics whose key is not shown."""
 
 _NAMED, _LONG = 6, 40
-"""Of many names these are shown, and so much of each."""
+"""How many names are shown, and how many characters of each."""
 
 BIASED = (
-    "mAP over few clips is higher than over many: compare it with a published one only where that was measured on the "
+    "mAP over few clips is higher than over many: compare it with a published one only if that was measured on the "
     "same clips."
 )
 
@@ -29,7 +29,7 @@ class FigureRow(NamedTuple):
 
 
 def rows(evaluation: Evaluation) -> Iterator[FigureRow]:
-    """One row per metric, the headline first; none of a metric that neither model has."""
+    """One row per metric, the headline first, without metrics that neither model has."""
     for name, metric in evaluation.metrics.items():
         if metric != Metric(None, None):
             original, converted = _value(metric.original), _value(metric.converted)
@@ -46,7 +46,7 @@ def clips(evaluation: Evaluation) -> str:
 
 
 def summary(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
-    """What is to be said of both models together, each with a name of one word."""
+    """Remarks on both models together, each with a name of one word."""
     yield "agreement", f"{100 * evaluation.agreement:.6g} % of the clips have the same best label"
     largest, mean, p99 = (
         number(MAX_ABS_DIFF, d) for d in (evaluation.max_abs_diff, evaluation.mean_abs_diff, evaluation.p99_abs_diff)
@@ -55,19 +55,19 @@ def summary(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
 
 
 def skipped(evaluation: Evaluation) -> str:
-    """How many clips could not be heard, and some of them with the reason; empty where there is none."""
+    """How many clips could not be read, and some of them with the reason; empty if there are none."""
     shown = [f"{printable(clip, _LONG)} ({printable(why, 60)})" for clip, why in evaluation.skipped.items()]
     return f"{_count(len(shown), 'clip')}: {_some(shown, 3)}" if shown else ""
 
 
 def speed(evaluation: Evaluation) -> str:
     found = evaluation.clips_per_second
-    done = "all was done before" if found is None else f"{found:.3g} clips a second through both models"
-    return f"{done}; {evaluation.dtype}, {_count(evaluation.batch_size, 'clip')} a forward"
+    done = "everything was cached" if found is None else f"{found:.3g} clips per second through both models"
+    return f"{done}; {evaluation.dtype}, {_count(evaluation.batch_size, 'clip')} per forward pass"
 
 
 def remarks(evaluation: Evaluation) -> Iterator[str]:
-    """What a reader of the figures has to know, in sentences."""
+    """What a reader of the figures needs to know, in sentences."""
     precision, area = evaluation.metrics.get(MAP), evaluation.metrics.get(AUC)
     if precision is not None and precision != Metric(None, None):
         yield BIASED
@@ -76,7 +76,7 @@ def remarks(evaluation: Evaluation) -> Iterator[str]:
         is_left = "1 class is" if len(left) == 1 else f"{len(left)} classes are"
         yield f"{is_left} left out of mAP, AUC and d', since no clip or every clip has the label: {names}."
     if area is not None and not {0.0, 1.0}.isdisjoint((area.original, area.converted)):
-        yield "d' is infinite where AUC is 1."
+        yield "d' is infinite if AUC is 1."
 
 
 def _value(value: float | None) -> str:
@@ -84,7 +84,7 @@ def _value(value: float | None) -> str:
 
 
 def signed(difference: float | None) -> str:
-    """A difference that says which of the two is larger; empty where one of them is undefined."""
+    """A difference with its sign; empty if one of the two values is undefined."""
     return "" if difference is None else f"{difference:+.2e}" if difference else "0"
 
 

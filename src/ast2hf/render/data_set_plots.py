@@ -17,13 +17,13 @@ _NAMED, _LONG = 5, 26
 """Classes that are named, and characters of a name that fit."""
 
 _APART = 5e-3
-"""Of the average precision of a class: what can be seen as a distance from the diagonal."""
+"""Difference of average precision that is visible as a distance from the diagonal."""
 
 _LINE_HEIGHT = 0.065
-"""Of a name, as a share of the axis."""
+"""Of a name, as a fraction of the axis."""
 
 _ROOM = 0.5
-"""Up to this height the lower corner has room for a name beside the diagonal, and the upper one down to it."""
+"""Below this height there is room for a name right of the diagonal, above it left of the diagonal."""
 
 _TICKS = 6
 
@@ -39,9 +39,9 @@ class _Point(NamedTuple):
 
 
 def precisions(evaluation: Evaluation) -> Figure | None:
-    """The average precision of each class, original against converted; None where no class has one.
+    """The average precision of each class, original against converted; None if no class has one.
 
-    The classes that are farthest from the diagonal are named, where they are visibly off it.
+    The classes farthest from the diagonal are named, if they are visibly off it.
     """
     points = [
         _Point(c.label, c.original, c.converted)
@@ -68,7 +68,7 @@ def precisions(evaluation: Evaluation) -> Figure | None:
 
 
 def _name(axes: Axes, points: Iterable[_Point], up: bool) -> None:
-    """Their names on that side of the diagonal, as near to their heights as there is room, with a line to each."""
+    """Write their names on that side of the diagonal, as near to their heights as possible, with a line to each."""
 
     def mirrored(height: float) -> float:
         return 1 - height if up else height
@@ -88,7 +88,7 @@ def _name(axes: Axes, points: Iterable[_Point], up: bool) -> None:
 
 
 def differences(evaluation: Evaluation) -> Figure:
-    """How the differences of the logits are spread, on a logarithmic axis with a place for zero at its left."""
+    """The distribution of the differences of the logits, on a logarithmic axis with zero at its left end."""
     edges, counts = evaluation.edges, evaluation.histogram
     shares = [100 * count / sum(counts) for count in counts]
     used = [place for place, count in enumerate(counts) if count and place] or [len(counts) - 1]

@@ -1,4 +1,4 @@
-"""What the page shows of a proof over a data set."""
+"""The section of the page about a proof over a data set."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LONG = 60
 
 @dataclass(frozen=True)
 class Clip:
-    """One of the worst. ``features``: the picture of them, where there is one."""
+    """One of the worst clips. ``features``: their plot, if there is one."""
 
     name: str
     difference: str

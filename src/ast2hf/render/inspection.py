@@ -1,4 +1,4 @@
-"""What an inspection found, as a page for people. The command on it is one line that can be copied."""
+"""The result of an inspection as a page for people. Its command is one line, so that it can be copied."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ _POOLINGS = {"cls": "the mean of the two class tokens (cls)", "mean": "the mean 
 
 
 def page(found: Inspection) -> Iterator[str]:
-    """The lines of the page of ``found``, whose texts come from a file of anybody's."""
+    """The lines of the page of ``found``, whose texts come from an untrusted file."""
     yield printable(f"{found.file}: {_VERDICTS[found.verdict]}")
     for name, text in _facts(found):
         yield from _row(name, text)
     for question in found.questions:
         yield ""
-        yield from _row("open", question.open)
+        yield from _row("question", question.open)
         yield from _choices(question)
     if found.command:
         yield ""
-        replaced = ", each CHOOSE in it replaced" if found.to_choose else ""
+        replaced = ", after replacing every CHOOSE" if found.to_choose else ""
         yield from _row("convert it", f"with this command{replaced}:")
         yield f"  {printable(found.command, 10_000)}"
         for question in found.to_choose:
@@ -98,11 +98,11 @@ def _sizes(sizes: Mapping[str, int]) -> Iterator[tuple[str, str]]:
 def _head(found: Inspection) -> str:
     if found.head != NO_HEAD:
         return "a classifier"
-    return f"none: {found.no_head}" if found.no_head else "none, as was asked"
+    return f"none: {found.no_head}" if found.no_head else "none, as requested"
 
 
 def _readings(readings: Sequence[Mapping[str, int]]) -> Iterator[tuple[str, str]]:
-    """Every reading of the count of patches, those of one frequency stride together."""
+    """Every reading of the number of patches, grouped by frequency stride."""
     groups: dict[tuple[int, int, int], list[Mapping[str, int]]] = {}
     for reading in readings:
         group = reading["frequency_stride"], reading["rows"], reading["columns"]

@@ -30,9 +30,9 @@ def write(path: Path, report: Report, figures: Figures | None, settings: Mapping
 
 
 def render(report: Report, figures: Figures | None, settings: Mapping[str, str]) -> str:
-    """The page; of a conversion that did not reach its proof, without pictures.
+    """The page; without plots if the conversion did not reach its proof.
 
-    ``settings``: of the conversion, as they may be shown.
+    ``settings``: those of the conversion, without secrets and paths.
     """
     frame_shift = float(report.front_end.get("frame_shift_ms", FRAME_SHIFT_MS))
     logits = report.checks.get(LOGITS, CheckResult(LOGITS, LOGITS))
@@ -46,7 +46,7 @@ def render(report: Report, figures: Figures | None, settings: Mapping[str, str])
         if figures
         else None,
         spectrogram=svg.markup(lambda: plots.spectrogram(figures.features, frame_shift), "spectrogram of the clip")
-        if figures and NOT_EXPRESSIBLE not in report.front_end  # else they are noise
+        if figures and NOT_EXPRESSIBLE not in report.front_end  # otherwise they are noise
         else None,
         data_set=data_set_section.describe(report.evaluation, figures, frame_shift) if report.evaluation else None,
         measured=measures({name: value for name, value in logits.measured.items() if name != "count"}),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _FLOOR, _CEILING = 1e-9, 10.0
 _FLOAT32 = 2.0**-23
 
-# Tones of middle lightness, to be told apart and read on white and on black.
+# Medium tones that are distinguishable and legible on white and on black.
 GOOD, BAD, LINE = "#3d87c9", "#dd4f45", "#909090"
 
 _BINS = 41
@@ -45,13 +45,13 @@ class Job(Protocol):
 
 
 def shown_check(checks: Mapping[str, tuple[float | None, float | None]]) -> str | None:
-    """The name of the check that stands for a job: that of the logits, else the last that compared values."""
+    """The name of the check shown for a job: that of the logits, else the last one that compared values."""
     measured = [name for name, (found, atol) in checks.items() if found is not None and atol]
     return LOGITS if LOGITS in measured else next(reversed(measured), None)
 
 
 def blocks(report: Report) -> Figure:
-    """The relative difference after each block, with the rounding of float32 as a scale; at the width of a phone."""
+    """The relative difference after each block, with the rounding of float32 for comparison; as wide as a phone."""
     figure = new_figure(5.4, 3.3)
     _blocks(figure.add_subplot(), report.blocks)
     return figure
@@ -59,7 +59,7 @@ def blocks(report: Report) -> Figure:
 
 def _blocks(axes: Axes, found: Sequence[Block]) -> None:
     names = [printable(block.name.removeprefix("blocks."), 24) for block in found]
-    # Zero and infinity have no place on a logarithmic axis: they are drawn at its ends; NaN as infinity.
+    # A logarithmic axis has no zero and no infinity: they are drawn at its ends; NaN like infinity.
     values = [min(max(b.relative_diff, _FLOOR), _CEILING) if b.relative_diff >= 0 else _CEILING for b in found]
     axes.bar(range(len(names)), values, color=[BAD if v > BLOCK_RTOL else GOOD for v in values])
     for place, block in enumerate(found):
@@ -75,9 +75,9 @@ def _blocks(axes: Axes, found: Sequence[Block]) -> None:
 
 
 def histogram(figures: Figures, logits: CheckResult) -> Figure | None:
-    """Of converted - original over all logits. None if no difference is finite.
+    """A histogram of converted - original over all logits; None if no difference is finite.
 
-    With the tolerance of their check, where that was made.
+    With the tolerance of the check, if it was made.
     """
     import numpy as np
 
@@ -115,12 +115,12 @@ def histogram(figures: Figures, logits: CheckResult) -> Figure | None:
 
 
 def spectrogram(features: NDArray[np.float32], frame_shift: float, *, small: bool = False) -> Figure:
-    """Of the ``features`` of a clip, (frames, bins); ``frame_shift`` in milliseconds. ``small``: one of many."""
+    """The ``features`` of a clip, (frames, bins); ``frame_shift`` in milliseconds. ``small``: one of many."""
     frames, bins = features.shape
     figure = new_figure(*((5.4, 1.5) if small else (7.5, 2.4)))
     axes = figure.add_subplot()
     extent = (0, frames * frame_shift / 1000, 0, bins)
-    # Of a small one only as many points are kept as can be seen: ten of them in full would be megabytes.
+    # A small one keeps only as many points as are visible: ten of them in full would be megabytes.
     points = "auto" if small else "none"
     axes.imshow(features.T, origin="lower", aspect="auto", extent=extent, cmap="magma", interpolation=points)
     axes.set_xlabel("seconds")
@@ -165,7 +165,7 @@ def sweep(jobs: Sequence[Job]) -> Figure | None:
 
 def _job(axes: Axes, place: int, found: float, atol: float, colour: str) -> None:
     low, high = axes.get_xlim()
-    # Zero and what is not finite have no place on a logarithmic axis: they are drawn at its ends.
+    # A logarithmic axis has no zero and nothing that is not finite: they are drawn at its ends.
     dot = min(max(found, low), high) if isfinite(found) else high
     axes.plot([low, dot], [place, place], color=colour, linewidth=1.5, alpha=0.5)
     axes.plot(dot, place, "o", color=colour, clip_on=False)
@@ -173,7 +173,7 @@ def _job(axes: Axes, place: int, found: float, atol: float, colour: str) -> None
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty one, of so many inches."""
+    """An empty figure; sizes in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")

@@ -18,7 +18,7 @@ from ast2hf.results import (
 
 
 class _Bound(NamedTuple):
-    """``ending``: of the name of what is bounded; ``text``: how the bound reads in a row, ``name`` in a list."""
+    """``ending``: of the bounded measure's name; ``text``: the bound as rows show it; ``name``: its name in a list."""
 
     ending: str
     text: str
@@ -52,9 +52,9 @@ def status(check: CheckResult) -> str:
 
 
 def essence(check: CheckResult) -> str:
-    """What ``check`` measured, in a few words, or why it did not.
+    """What ``check`` measured, in a few words, or why it was not made.
 
-    Of a check with a tolerance only the measures that it bounds: the page and the JSON have the others.
+    For a check with a tolerance, only the measures that it bounds: the page and the JSON have the others.
     """
     if check.status not in ("passed", "failed") or not check.measured:
         return check.reason or ""
@@ -87,7 +87,7 @@ def number(name: str, value: Measure) -> str:
 
 
 def tolerance(check: CheckResult) -> str:
-    """As it was set, not rounded: a bound that is shown must be the bound that was kept."""
+    """As it was set, not rounded: the bound that is shown must be the one that was applied."""
     bounds = [
         _BOUNDS[name].text.format(f"{bound:g}") if name in _BOUNDS else f"{words(name)} {bound:g}"
         for name, bound in check.tolerance.items()

@@ -1,4 +1,4 @@
-"""A figure of matplotlib as SVG inside a page: it takes the page's colour of text, and refers to nothing outside."""
+"""A figure of matplotlib as SVG inside a page: in the page's text colour, and without references to the outside."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _INK = "#010203"
-"""Stands for the page's colour of text, which matplotlib cannot name."""
+"""Placeholder for the page's text colour, which matplotlib cannot express."""
 
 _STYLE: dict[Any, Any] = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK),
@@ -29,7 +29,7 @@ _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
 def inline(draw: Callable[[], Figure | None], name: str) -> str | None:
-    """What ``draw`` draws as ``<svg>…</svg>``, or None where there is nothing to draw.
+    """What ``draw`` draws as ``<svg>…</svg>``, or None if there is nothing to draw.
 
     ``name``: what it shows. Ids within depend on it, so that no two pictures of a page mix.
     """

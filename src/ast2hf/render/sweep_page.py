@@ -18,7 +18,7 @@ _LONG = 400
 
 
 class Job(plots.Job, Protocol):
-    """What came of one job. ``folder``: of the model; only its name is shown, for the table leaves the machine."""
+    """The outcome of one job. ``folder``: of the model; only its name is shown, since the table leaves the machine."""
 
     @property
     def status(self) -> str: ...
@@ -31,7 +31,7 @@ class Job(plots.Job, Protocol):
 
 
 def compared_checks(jobs: Sequence[Job]) -> list[str]:
-    """The checks that compared values, or would have, in any of ``jobs``, in the order of the proof."""
+    """The checks that compare values in any of ``jobs``, in the order of the proof."""
     names = dict.fromkeys(name for job in jobs for name in job.checks)
     return [name for name in names if any(job.checks.get(name, (None, None)) != (None, None) for job in jobs)]
 

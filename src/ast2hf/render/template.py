@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment, Template
 
 _MARKDOWN = re.compile(r"([\\`*\[\]|~$#!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
-"""What Markdown gives a meaning to; ``$`` is mathematics on the Hub, ``_`` within a word nothing."""
+"""Characters special in Markdown; ``$`` starts mathematics on the Hub, ``_`` within a word is plain."""
 
 _LONG = 400
 
@@ -26,14 +26,14 @@ def html(name: str) -> Template:
 
 
 def markdown(name: str) -> Template:
-    """What comes from outside is put into it with the filter ``cell``."""
+    """Untrusted values must pass the filter ``cell``."""
     environment = _environment(autoescape=False)
     environment.filters["cell"] = cell
     return environment.get_template(name)
 
 
 def cell(value: object) -> str:
-    """``value`` as one cell of a Markdown table, or in a line of text: it has no formatting and no HTML."""
+    """``value`` as one cell of a Markdown table or part of a line of text, without formatting and HTML."""
     return _MARKDOWN.sub(r"\\\1", escape(printable(value, _LONG), quote=False))
 
 

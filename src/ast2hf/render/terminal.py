@@ -1,4 +1,4 @@
-"""What the terminal shows at the end of a conversion."""
+"""The terminal's output at the end of a conversion."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ast2hf.render.rows import rows
 from ast2hf.results import Evaluation, Report
 
 _WIDTH = 110
-"""Columns where the output is not a terminal."""
+"""Columns if the output is not a terminal."""
 
 _LONG = 400
 
@@ -27,7 +27,7 @@ def show(report: Report, lines: Iterable[tuple[str, str]], verdict: str | None =
     """Print the checks to stdout, the best labels of the clip, the figures over a data set, and below them ``lines``:
     name and text.
 
-    ``verdict``: what the title says in place of the report's status, for instance of a dry run. Raises OSError.
+    ``verdict``: shown in the title in place of the report's status, for instance for a dry run. Raises OSError.
     """
     _print(report, lines, verdict or report.status, labels=True)
 

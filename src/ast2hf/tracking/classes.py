@@ -1,4 +1,4 @@
-"""The figures of each class over a data set as a table of a file, which MLflow shows as one."""
+"""The figures of each class over a data set as a CSV file, which MLflow shows as a table."""
 
 from __future__ import annotations
 

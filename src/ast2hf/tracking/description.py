@@ -1,4 +1,4 @@
-"""What MLflow shows above everything else on the page of a run, in Markdown."""
+"""The description that MLflow shows at the top of a run's page, in Markdown."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from ast2hf.sweep.job import Job
 
 LIMIT = 7500
-"""Characters of a description; MLflow cuts a tag after 8000, in the middle of a table."""
+"""Characters of a description; MLflow truncates a tag after 8000, even inside a table."""
 
 _PLACE = re.compile(r"#/experiments/\w+/runs/\w+$")
-"""The end of a run's address: as a link it leads to that run on whatever server shows it."""
+"""The end of a run's URL: as a link it leads to that run on whatever server shows it."""
 
 
 def of_run(report: Report) -> str:
-    """The verdict, the checks, and the figures over a data set where there are such."""
+    """The verdict, the checks, and the figures over a data set if there are any."""
     about = f"**{report.status}** · {cell(report.model)}"
     if report.family:
         about += f" · family {cell(report.family)}"
@@ -41,7 +41,7 @@ def of_run(report: Report) -> str:
 
 def _figures(evaluation: Evaluation) -> Iterator[str]:
     heard = f"On {cell(data_set.clips(evaluation))}, in {evaluation.dtype}"
-    yield heard + (f"; not heard: {cell(data_set.skipped(evaluation))}" if evaluation.skipped else "")
+    yield heard + (f"; skipped: {cell(data_set.skipped(evaluation))}" if evaluation.skipped else "")
     yield ""
     yield from table(["figure", "original", "converted", "difference"], data_set.rows(evaluation))
     yield ""
@@ -82,7 +82,7 @@ def table(header: Sequence[str], body: Iterable[Sequence[str]], links: Sequence[
 
 
 def _within_limit(lines: Sequence[str], rest: str) -> str:
-    """``lines`` as far as they fit, whole. ``rest``: what is said where they do not."""
+    """As many whole ``lines`` as fit; ``rest`` follows if some do not."""
     kept: list[str] = []
     room = LIMIT - len(rest) - 2
     for line in lines:

@@ -1,4 +1,4 @@
-"""The figures of a report as metrics of MLflow, under short names that differ at their beginning."""
+"""The figures of a report as MLflow metrics, under short names that differ in their first letters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ast2hf.results import MAX_ABS_DIFF, TOLERANCE_USED, CheckResult, Evaluation
 
 
 def of_report(report: Report) -> Iterator[tuple[str, float, int]]:
-    """Every difference, tolerance and stage time. What is not finite cannot be stored; the report has it."""
+    """Every difference, tolerance and stage time. Values that are not finite cannot be stored; the report has them."""
     found = [(name, value, 0) for name, value in _of_checks(list(report.checks.values()))]
     found += [(name, value, 0) for check in report.checks.values() for name, value in _of_check(check)]
     if report.evaluation is not None:
@@ -22,8 +22,8 @@ def of_report(report: Report) -> Iterator[tuple[str, float, int]]:
 
 
 def _of_checks(checks: Sequence[CheckResult]) -> Iterator[tuple[str, float]]:
-    """All of them in a few figures, by which runs can be sorted: counts, and the share of its tolerance that the check
-    nearest to it has used."""
+    """All checks in a few figures by which runs can be sorted: counts, and the largest share of its tolerance that any
+    check used."""
     for status in ("passed", "failed", "not_checked"):
         yield status, float(sum(check.status == status for check in checks))
     used = [share for check in checks if isfinite(share := float(check.measured.get(TOLERANCE_USED, "nan")))]
@@ -32,7 +32,7 @@ def _of_checks(checks: Sequence[CheckResult]) -> Iterator[tuple[str, float]]:
 
 
 def _of_check(check: CheckResult) -> Iterator[tuple[str, float]]:
-    """What ``check`` measured; a check that was not made has no metric that says it failed."""
+    """What ``check`` measured; a check that was not made has no ``passed``, since 0 would mean that it failed."""
     if check.status in ("passed", "failed"):
         yield f"{check.name}.passed", float(check.status == "passed")
     for key, value in {**check.measured, **check.tolerance}.items():
@@ -41,7 +41,7 @@ def _of_check(check: CheckResult) -> Iterator[tuple[str, float]]:
 
 
 def _of_evaluation(evaluation: Evaluation) -> Iterator[tuple[str, float]]:
-    """Its figures; what else was measured is in the check of the data set."""
+    """Its figures; the other measures are those of the data set check."""
     for name, metric in evaluation.metrics.items():
         for key in ("original", "converted", "difference"):
             value = getattr(metric, key)

@@ -1,4 +1,4 @@
-"""The configuration as flat text for MLflow and the page: no secret and no path of the machine is in it."""
+"""The configuration as flat text for MLflow and the page, without secrets and paths of the machine."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def params(config: Config, geometry: Mapping[str, int] | None = None) -> dict[str, str]:
-    """Every key, dotted, with its value: of a local file its name, of an address all but its secrets.
+    """Every dotted key with its value: of a local file only the name, of a URL everything but secrets.
 
-    ``geometry``: of the model as it was made; it has the sizes that the configuration leaves to the checkpoint.
+    ``geometry``: that of the converted model, with the sizes that the configuration leaves to the checkpoint.
     """
     sizes = {f"model.{name}": size for name, size in (geometry or {}).items()}
     flat = _flat("", asdict(config))

@@ -1,4 +1,4 @@
-"""What MLflow shows as the source of a run: this program, and of a clone the commit that it is at."""
+"""What MLflow shows as the source of a run: this program and, if it runs from a clone, its commit."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pathlib import Path
 _NAME = "ast2hf"
 
 _CLONE = Path(__file__).parents[3]
-"""The repository, where the package lies in one; elsewhere the repository of somebody else may lie above it."""
+"""The repository if the package runs from a clone; an installed package may lie inside an unrelated repository."""
 
 _PATIENCE = 5.0
-"""Seconds for git, which answers in a hundredth of one."""
+"""Seconds to wait for git, which usually answers within 0.01."""
 
 
 def tags() -> dict[str, str]:
-    """The tags of a run, of MLflow's own names."""
+    """The tags of a run, under MLflow's own names."""
     known = {"mlflow.source.name": _NAME, "mlflow.source.type": "LOCAL", "mlflow.source.git.commit": commit(_CLONE)}
     return {name: value for name, value in known.items() if value}
 
 
 @cache
 def commit(clone: Path) -> str | None:
-    """The commit that ``clone`` is at; None where it is none, or git cannot tell."""
+    """The current commit of ``clone``; None if it is not a clone, or git fails."""
     if not (clone / ".git").exists():
         return None
     command = ["git", "-C", str(clone), "rev-parse", "HEAD"]

@@ -1,4 +1,4 @@
-"""A conversion as one MLflow run, in plain data: sent at once, or saved beside the report and sent later."""
+"""A conversion as one MLflow run, in plain data: sent at once, or saved next to the report and sent later."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ast2hf.tracking import description, metrics, provenance
 UNSENT = "unsent_record.json"
 
 MAX_PARAM = 6000
-"""Characters of a parameter's value; MLflow cuts or refuses longer ones."""
+"""Characters of a parameter's value; MLflow truncates or rejects longer ones."""
 
 
 NOTE = "mlflow.note.content"
@@ -27,10 +27,10 @@ _DIGEST = 16
 """Characters of a SHA-256 that identify an input; MLflow takes up to 36."""
 
 _CUSTOM = "custom"
-"""The name of every variant that is no published one."""
+"""The name of every variant that is not a published one."""
 
 _BEGINNINGS = ("ast-finetuned-", "audioset-")
-"""What the names of the published models begin with alike: the list of runs cuts a name after fifteen characters."""
+"""Common beginnings of the published models' names: the list of runs truncates a name after fifteen characters."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ProvedModel:
 
 @dataclass(frozen=True)
 class Input:
-    """What a proof heard: a clip, or a data set of ``clips``. ``digest``: the beginning of its SHA-256."""
+    """The input of a proof: a clip, or a data set of ``clips``. ``digest``: the beginning of its SHA-256."""
 
     name: str
     digest: str
@@ -56,7 +56,7 @@ class MlflowRecord:
     """One MLflow run. Times in milliseconds since the epoch; ``metrics``: name, value, step.
 
     ``key`` identifies the record, so that sending it twice makes one run; ``parent``: the key of its sweep's record;
-    ``model``: to be logged with the run; ``inputs``: what its proof heard.
+    ``model``: the model to log with the run; ``inputs``: those of its proof.
     """
 
     key: str
@@ -83,11 +83,11 @@ def build(
     parent: str | None = None,
     published: Path | None = None,
 ) -> MlflowRecord:
-    """The record of a conversion that ends now.
+    """The record of a conversion that has just ended.
 
     ``name``: of the model, with what distinguishes the job in its sweep; ``started``: seconds since the epoch;
-    ``parent``: the key of the sweep's record; ``published``: the folder whose model is to be logged as well. It is only
-    where the proof passed.
+    ``parent``: the key of the sweep's record; ``published``: the folder whose model to log as well, which
+    happens only if the proof passed.
     """
     model = ProvedModel(str(published), name, report.files) if published and report.status == "passed" else None
     return MlflowRecord(
@@ -107,7 +107,7 @@ def build(
 
 
 def run_name(name: str, uri: str | None) -> str:
-    """``name`` of a model as the list of runs can tell it from others, of a custom one by its checkpoint ``uri``."""
+    """``name`` of a model, shortened for the list of runs; a custom model is named after its checkpoint ``uri``."""
     for beginning in _BEGINNINGS:
         name = name.removeprefix(beginning)
     if uri and (name == _CUSTOM or name.startswith(f"{_CUSTOM}_")):
@@ -116,7 +116,7 @@ def run_name(name: str, uri: str | None) -> str:
 
 
 def start_parent(axes: Sequence[str]) -> MlflowRecord:
-    """The record of a sweep over ``axes`` that begins. Sent without being finished, it is that of a killed one."""
+    """The record of a sweep over ``axes`` at its start. If it is never finished, it remains that of a killed sweep."""
     now = int(time.time() * 1000)
     name = f"sweep over {', '.join(axes)}"
     return MlflowRecord(uuid.uuid4().hex, name, None, "KILLED", now, now, {}, [], provenance.tags(), [])
@@ -137,8 +137,8 @@ def finish_parent(
 
 
 def save(record: MlflowRecord, run_folder: Path) -> Path:
-    """Write what is to be sent; return the path. Raises OutputError."""
-    run_folder.mkdir(parents=True, exist_ok=True)  # a sweep's, before its first job
+    """Write the record for sending later; return the path. Raises OutputError."""
+    run_folder.mkdir(parents=True, exist_ok=True)  # that of a sweep does not exist before its first job
     path = run_folder / UNSENT
     write_json(path, asdict(record))
     return path
@@ -152,7 +152,7 @@ def saved(path: Path) -> MlflowRecord:
 
 
 def pending(outputs: Path) -> list[Path]:
-    """The records under ``outputs`` that are still to be sent: sweeps before their jobs, oldest first."""
+    """The unsent records under ``outputs``: sweeps before their jobs, oldest first."""
     sweeps, jobs = outputs.glob(f"multiruns/*/{UNSENT}"), outputs.glob(f"multiruns/*/*/{UNSENT}")
     return [*sorted(sweeps), *sorted([*outputs.glob(f"runs/*/{UNSENT}"), *jobs], key=lambda p: p.stat().st_mtime)]
 

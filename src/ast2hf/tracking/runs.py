@@ -1,7 +1,7 @@
-"""Runs in MLflow: one of each conversion, nested in one of its sweep.
+"""Runs in MLflow: one for each conversion, nested in that of its sweep.
 
-A conversion is sent at its end, when everything is known. Its record is kept on disk until all of it has arrived, so
-that no record is lost where a server fails or the process is killed: ``replay`` resumes the same run.
+A conversion is sent when it ends and everything is known. Its record is kept on disk until all of it has arrived, so
+that none is lost if a server fails or the process is killed: ``replay`` resumes the same run.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from ast2hf.tracking.store import address, address_of_list, as_tracking_error, c
 
 _PARENT_TAG = "mlflow.parentRunId"
 _RECORD_TAG = "ast2hf.record"
-"""The key of a run's record, by which a run that was begun is found again."""
+"""The key of a run's record, by which an unfinished run is found again."""
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """``run``: the address of the run; ``model``: that of the registered version of its model; ``runs``: that of the
-    list of all runs, with the figures by which they are compared."""
+    """``run``: the URL of the run; ``model``: that of the registered version of its model; ``runs``: that of the list
+    of all runs, with the metrics by which they are compared."""
 
     run: str
     model: str | None
@@ -35,7 +35,7 @@ class Recorded:
 
 
 def begin(record: MlflowRecord, tracking: Tracking, outputs: str) -> None:
-    """Open the run of ``record``, a sweep's, in which the runs of its jobs are nested. Raises TrackingError."""
+    """Open the run of a sweep's ``record``, in which the runs of its jobs are nested. Raises TrackingError."""
     with as_tracking_error("the sweep"):
         client = connect(tracking)
         _open(client, experiment_id(client, tracking, outputs), record)
@@ -45,21 +45,21 @@ def send(record: MlflowRecord, tracking: Tracking, outputs: str, folder: Path) -
     """Send ``record`` as one run, together with its model. ``outputs``: where a new local store keeps its artifacts.
 
     Takes bounded time even if the server fails (see :mod:`ast2hf.tracking.store`). Raises TrackingError; the
-    record then stays in ``folder``, and the conversion itself is not touched.
+    record then stays in ``folder``, and the conversion itself is not affected.
     """
     with as_tracking_error(printable(record.name)):
         path = records.save(record, folder)
         client = connect(tracking)
         found = _send(client, experiment_id(client, tracking, outputs), record, tracking)
-        path.unlink(missing_ok=True)  # a replay at the same time may have removed it
+        path.unlink(missing_ok=True)  # a concurrent replay may have removed it
         return found
 
 
 def replay(tracking: Tracking, outputs: str) -> int:
-    """Send every record under ``outputs`` that has not arrived whole; return their number.
+    """Send every record under ``outputs`` that has not fully arrived; return their number.
 
-    One that cannot be sent does not stop the others. Raises TrackingError if there was such a record, and at once if
-    the server does not answer.
+    A record that cannot be sent does not stop the others, but raises TrackingError at the end. If the server does not
+    answer, that is raised at once.
     """
     count = 0
     failed: list[str] = []
@@ -69,27 +69,27 @@ def replay(tracking: Tracking, outputs: str) -> int:
             experiment = experiment_id(client, tracking, outputs)
         try:
             _send(client, experiment, records.saved(path), tracking)
-        except Exception as error:  # of a server, or of a file that was cut short
+        except Exception as error:  # of the server, or of a truncated file
             failed.append(f"{printable(path)}: {printable(error)}")
         else:
             path.unlink(missing_ok=True)
             count += 1
     if failed:
         raise TrackingError(
-            f"{count} {'record' if count == 1 else 'records'} sent, {len(failed)} could not be ({failed[0]})",
-            "send them again, or delete what cannot be sent",
+            f"sent {count} {'record' if count == 1 else 'records'}, failed to send {len(failed)} ({failed[0]})",
+            "run task=replay again, or delete the records that cannot be sent",
         )
     return count
 
 
 def _send(client: Any, experiment: str, record: MlflowRecord, tracking: Tracking) -> Recorded:
-    """Every step may be repeated: doing it again changes nothing."""
+    """Every step is idempotent."""
     from mlflow.entities import Metric, Param, RunTag
 
     run_id = _open(client, experiment, record)
     metrics = [Metric(name, value, record.ended, step) for name, value, step in record.metrics]
     params = [Param(*item) for item in record.params.items()]
-    tags = [RunTag(*item) for item in record.tags.items()]  # of a sweep they are others at its end
+    tags = [RunTag(*item) for item in record.tags.items()]  # those of a sweep change at its end
     client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
     if record.inputs:
         client.log_inputs(run_id, [_dataset(known) for known in record.inputs])
@@ -110,10 +110,10 @@ def _dataset(known: Input) -> Any:
 
 
 def _open(client: Any, experiment: str, record: MlflowRecord) -> str:
-    """The id of the run of ``record``: the one that was begun before, or a new one.
+    """The id of the run of ``record``: an existing one, or a new one.
 
-    There may be several, because mlflow repeats a request whose answer was lost, and repeating this one makes a second
-    run. All but one are deleted; which one stays does not depend on who looks.
+    There may be several, because mlflow repeats a request whose answer was lost, and a repeated one makes a second run.
+    All but one are deleted; every process keeps the same one.
     """
     found = _runs_of(client, experiment, record.key)
     if not found:
@@ -121,7 +121,7 @@ def _open(client: Any, experiment: str, record: MlflowRecord) -> str:
         if record.parent is not None:
             parents = _runs_of(client, experiment, record.parent)
             if not parents:
-                raise LookupError("the run of its sweep does not exist")
+                raise LookupError("the parent run of its sweep does not exist")
             tags[_PARENT_TAG] = min(parents)
         run = client.create_run(experiment, start_time=record.started, run_name=record.name, tags=tags)
         found = {str(run.info.run_id), *_runs_of(client, experiment, record.key)}

@@ -1,8 +1,8 @@
-"""How the list of runs opens where its address asks for it: the columns by which conversions are compared.
+"""The view in which the list of runs opens from our links: the columns by which conversions are compared.
 
-MLflow's list shows no metric until somebody chooses columns. What a person chose and shared it keeps in a tag of the
-experiment, and an address names the tag; here the choice is ours. Sorted by a metric, the list shows the jobs of a
-sweep one below the other; by time they would be folded into it.
+MLflow's list shows no metric until columns are chosen. A shared choice is kept in a tag of the experiment, and a URL
+names the tag; we write that tag ourselves. Sorted by a metric, the list shows the jobs of a sweep one below the other;
+sorted by time it would fold them into the sweep.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 _KEY = "ast2hf"
 
 _SORTED_BY = "metrics.`tolerance_used`"
-"""The conversions that came nearest to a tolerance first."""
+"""Conversions closest to a tolerance come first."""
 
 _ALWAYS = {"attributes.`Run Name`": 210, "runDateAndNestInfo": 130, "duration": 80}
 _CHOSEN = {
@@ -25,10 +25,10 @@ _CHOSEN = {
     "tags.`status`": 80,
     "tags.`device`": 80,
 }
-"""Columns by MLflow's names for them, in their order, and how many pixels wide they are."""
+"""Columns by their MLflow names, in order, and their widths in pixels."""
 
 QUERY = f"viewStateShareKey={_KEY}&workflowType=machine_learning"
-"""What an address of the list ends with; the second part asks for the pages of models, not those of prompts."""
+"""The end of the list's URL; the second part selects the pages for models, not those for prompts."""
 
 TAGS = {
     f"mlflow.sharedViewState.{_KEY}": json.dumps(
@@ -42,11 +42,11 @@ TAGS = {
     ),
     "mlflow.experimentKind": "custom_model_development",
 }
-"""Of the experiment: the view, and that it is about models."""
+"""Tags of the experiment: the view, and that it is about models."""
 
 
 def install(client: Any, experiment: Any) -> None:
-    """Give ``experiment`` the tags that it lacks."""
+    """Set the tags that ``experiment`` lacks."""
     for name, value in TAGS.items():
         if experiment.tags.get(name) != value:
             client.set_experiment_tag(experiment.experiment_id, name, value)

@@ -51,16 +51,16 @@ def clock(monkeypatch):
 
 def test_the_log_says_now_and_then_how_far_a_stage_is(clock, caplog):
     caplog.set_level(logging.INFO)
-    with TerminalProgress()("data_set", "Hear 1000 clips", bar=CLIPS) as stage:
+    with TerminalProgress()("data_set", "Run both models over 1000 clips", bar=CLIPS) as stage:
         stage.progress(200, 1000)  # done before
         for done in range(201, 261):
             clock[0] += 0.5
             stage.progress(done, 1000)
     said = [record.getMessage() for record in caplog.records]
     assert said[:3] == [
-        "Hear 1000 clips: 220 of 1000, 2 clips/s, 6:30 left",
-        "Hear 1000 clips: 240 of 1000, 2 clips/s, 6:20 left",
-        "Hear 1000 clips: 260 of 1000, 2 clips/s, 6:10 left",
+        "Run both models over 1000 clips: 220 of 1000, 2 clips/s, 6:30 left",
+        "Run both models over 1000 clips: 240 of 1000, 2 clips/s, 6:20 left",
+        "Run both models over 1000 clips: 260 of 1000, 2 clips/s, 6:10 left",
     ]
     assert len(said) == 4  # the seconds of the stage
 

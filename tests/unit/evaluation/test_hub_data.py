@@ -67,7 +67,7 @@ def test_a_folder_for_each_class(tmp_path):
     assert rows(source) == [("test/cat/a.wav", (1,)), ("test/dog/a.wav", (0,))]
     assert [e.audio for e in source.examples(1, 2)] == [tmp_path / "set/test/dog/a.wav"]
     assert source.name == "set, test"
-    assert source.notes[0] == "labels are those in the column label of set"
+    assert source.notes[0] == "labels are taken from the column label of set"
 
 
 def test_a_folder_with_the_name_of_a_format_is_a_folder(tmp_path, monkeypatch):
@@ -102,7 +102,7 @@ def test_parquet_with_the_sounds_in_it(folder, labels, kind, column, found, audi
 
 def test_numbers_are_indices_of_the_data_set(folder, tmp_path):
     path = folder(test=parquet([1, 0], Value("int64")))
-    with pytest.raises(InputError, match=r"2 labels of set are not among the model's: 1, 0 .* give data\.labels"):
+    with pytest.raises(InputError, match=r"2 labels of set are not among the model's: 1, 0 .* set data\.labels"):
         opened(path)
     (tmp_path / "classes.csv").write_text("index,display_name\n0,Cat\n1,Dog\n")
     data = Data(kind="huggingface", path=str(path), labels=str(tmp_path / "classes.csv"))
@@ -120,8 +120,8 @@ def test_clips_are_chosen_by_their_names(folder, tmp_path):
     assert rows(source) == [("0_clip.wav", (0,)), ("2_clip.wav", (0,))]
     assert [e.audio for e in source.examples(1, 2)] == [sound(seed=2)]
     assert source.notes[1:] == (
-        "2 of 3 clips are heard, those in ids.txt",
-        "1 of the 3 names in ids.txt belong to no clip of the data set",
+        "2 of 3 clips are used, those in ids.txt",
+        "1 of the 3 names in ids.txt do not belong to any clip of the data set",
     )
 
 
@@ -133,9 +133,9 @@ def test_sounds_may_be_bytes_alone(folder):
 
 def test_the_split_is_never_guessed(folder):
     path = folder(train=parquet(["Dog"], Value("string")), test=parquet(["Cat"], Value("string")))
-    with pytest.raises(InputError, match=r"set has several splits; choose data\.split of: train, test"):
+    with pytest.raises(InputError, match=r"set has several splits; set data\.split to one of: train, test"):
         opened(path)
-    with pytest.raises(InputError, match=r"set has no split validation; choose data\.split of: train, test"):
+    with pytest.raises(InputError, match=r"set has no split validation; set data\.split to one of: train, test"):
         opened(path, split="validation")
     assert rows(opened(path, split="test")) == [("0_clip.wav", (1,))]
 
@@ -151,9 +151,9 @@ def test_the_fingerprint_follows_the_files(folder):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (PATHS, "set has no column of sounds among: audio, label"),
-        (parquet(["Dog"], Value("string"), column="name"), "set: no column of labels among: name, speaker"),
-        (parquet([0.5], Value("float32")), "column label has no labels"),
+        (PATHS, "set has no audio column (its columns: audio, label)"),
+        (parquet(["Dog"], Value("string"), column="name"), "set: no column of labels (columns: name, speaker)"),
+        (parquet([0.5], Value("float32")), "column label does not hold labels"),
         (parquet(["Bird"], Value("string")), "1 label of set is not among the model's: Bird"),
         (parquet([None], Value("string")), "no clip of set has a label"),
         (b"no Parquet at all", "set cannot be read as a data set (ArrowInvalid: "),
@@ -182,15 +182,15 @@ def test_a_path_that_is_none(tmp_path, monkeypatch, path, words):
 
 
 def test_an_empty_folder(tmp_path):
-    with pytest.raises(
-        InputError, match=r"cannot be read as a data set \(EmptyDatasetError: .*; give a folder with me"
-    ):
+    with pytest.raises(InputError, match=r"cannot be read as a data set \(EmptyDatasetError: .*; use a folder with me"):
         opened(tmp_path)
 
 
 def test_offline_a_hub_id_is_a_download_error_with_a_remedy():
     for streaming in (False, True):
-        with pytest.raises(DownloadError, match=r"data set owner/name cannot be fetched .* give a folder on this mach"):
+        with pytest.raises(
+            DownloadError, match=r"data set owner/name cannot be downloaded .* set data.path to a folder on this mach"
+        ):
             opened("owner/name", streaming=streaming)
 
 
@@ -282,7 +282,7 @@ def test_files_that_the_hub_made_of_code(hub, streaming):
     add_speech_commands(hub, clips)
     path = "google/speech_commands@refs/convert/parquet:v0.02"
     if streaming:
-        with pytest.raises(InputError, match="does not say how many clips it has"):
+        with pytest.raises(InputError, match="does not state its number of clips"):
             opened(path, labels=("no", "yes"), split="validation", streaming=True)
         return
     source = opened(path, labels=("no", "yes"), split="validation")
@@ -293,7 +293,7 @@ def test_files_that_the_hub_made_of_code(hub, streaming):
 def test_a_data_set_that_is_code_is_refused_with_the_way_round_it(hub):
     hub.add("owner/code", "code.py", b"raise SystemExit(7)")
     with pytest.raises(
-        InputError, match=r"owner/code is kept as code, which is not run; give data\.path=owner/code@ref"
+        InputError, match=r"owner/code is distributed as code, which is not run; set data\.path=owner/code@ref"
     ):
         opened("owner/code")
 
@@ -327,7 +327,7 @@ def test_a_stream_goes_on_where_it_ended_and_can_go_back(hub):
 
 def test_a_stream_of_unknown_length_is_refused(hub):
     hub.add("owner/name", "README.md", README.replace("    num_examples: 5\n", "").encode())
-    with pytest.raises(InputError, match=r"owner/name does not say how many clips it has; leave out data\.streaming"):
+    with pytest.raises(InputError, match=r"owner/name does not state its number of clips; leave out data\.streaming"):
         opened("owner/name", streaming=True)
 
 
@@ -368,5 +368,5 @@ def test_names_cannot_be_chosen_from_a_stream(hub, tmp_path):
 def test_a_stream_that_breaks_off_is_a_download_error(hub):
     source = opened("owner/name", streaming=True)
     hub.faults += [Fault("GET", "test.parquet", 404), Fault("HEAD", "test.parquet", 404)]
-    with pytest.raises(DownloadError, match=r"data set owner/name cannot be fetched"):
+    with pytest.raises(DownloadError, match=r"data set owner/name cannot be downloaded"):
         rows(source)

@@ -49,14 +49,14 @@ def test_esc50(esc50, tmp_path):
     ]
     assert [e.audio.exists() for e in source.examples(0, 3)] == [True, True, False]
     assert source.notes == (
-        "labels matched without regard to case, spaces and underscores: dog as Dog; door_wood_knock as Door wood knock",
+        "labels matched ignoring case, spaces and underscores: dog as Dog; door_wood_knock as Door wood knock",
     )
 
 
 def test_a_fold_of_esc50(esc50):
     assert [r[0] for r in rows(esc50(split="2"))] == ["audio/2-100210-A-36.wav", "audio/2-100786-A-1.wav"]
     assert esc50(split="2").name == "ESC-50, fold 2"
-    with pytest.raises(InputError, match=r"ESC-50 has no fold 6; choose data\.split of: 1, 2"):
+    with pytest.raises(InputError, match=r"ESC-50 has no fold 6; set data\.split to one of: 1, 2"):
         esc50(split="6")
 
 
@@ -89,7 +89,7 @@ def test_speech_commands(speech_commands):
 
 
 @pytest.mark.parametrize(
-    ("split", "words"), [(None, "needs a split; give data.split=testing"), ("test", "has no split test with a list")]
+    ("split", "words"), [(None, "needs a split; set data.split=testing"), ("test", "has no split test with a list")]
 )
 def test_a_split_of_speech_commands_that_there_is_not(speech_commands, split, words):
     with pytest.raises(InputError, match=words):
@@ -98,7 +98,7 @@ def test_a_split_of_speech_commands_that_there_is_not(speech_commands, split, wo
 
 def test_a_list_of_speech_commands_without_words(speech_commands, tmp_path):
     (tmp_path / "testing_list.txt").write_text("yes/a.wav\na.wav\n")
-    with pytest.raises(InputError, match=r"testing_list.txt has a.wav, which is in no folder of a word"):
+    with pytest.raises(InputError, match=r"testing_list.txt has a.wav, which is not in the folder of a word"):
         speech_commands(split="testing")
 
 
@@ -197,7 +197,9 @@ def test_a_list_of_segments_that_is_none(audioset, tmp_path, text, words):
 
 
 def test_a_folder_without_clips(audioset):
-    with pytest.raises(InputError, match=r"no clips of AudioSet lie below the folder of eval_segments.csv; put them"):
+    with pytest.raises(
+        InputError, match=r"there are no clips of AudioSet in or below the folder of eval_segments.csv; name them"
+    ):
         audioset()
 
 

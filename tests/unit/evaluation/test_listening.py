@@ -49,7 +49,11 @@ def test_a_file_and_its_content_are_the_same_clip(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"", "clip x is empty"), (sound(1)[:100], "clip x is cut short"), (sound(1, 0.01), "clip x has 160 samples")],
+    [
+        (b"", "clip x is empty"),
+        (sound(1)[:100], "clip x is truncated"),
+        (sound(1, 0.01), "clip x is too short (160 samples"),
+    ],
 )
 def test_a_clip_that_cannot_be_decoded_is_named_with_the_reason(content, reason):
     ((_, result),) = hear(Example("x", (), content))

@@ -82,7 +82,7 @@ def test_clips_of_one_name_are_told_apart(opened, tmp_path):
     put(tmp_path, "a/x.wav")
     source = opened("path,label\na/x.wav,Dog\na/x.wav,Dog\na/x.wav (2),Dog\n", "eval.csv")
     assert [r[0] for r in rows(source)] == ["a/x.wav", "a/x.wav (2)", "a/x.wav (2) (2)"]
-    assert source.notes == ("1 clip is in the list again, and counts again",)
+    assert source.notes == ("1 clip is repeated in the list, and counts again",)
 
 
 def test_a_name_is_shown_so_that_it_can_be_read(opened, tmp_path):
@@ -105,7 +105,7 @@ def test_clips_without_a_label_are_counted(opened, tmp_path):
         ("e.json", '{"data": []}', "e.json has no clips"),
         ("e.json", "[]", "e.json has no clips"),
         ("e.csv", "path,label\n", "e.csv has no clips"),
-        ("e.json", '{"data": {}}', "e.json: no column of paths among: data"),
+        ("e.json", '{"data": {}}', "e.json: no column of paths (columns: data)"),
         ("e.json", '{"rows": []\n}', "e.json has no list of clips"),
         ("e.json", '{"data": [1]}', "e.json, entry 1: not a clip with its labels"),
         ("e.json", '{"data": [{"wav": "a.wav", "labels": "Dog"},\n{"wav": }]}', "e.json, line 2: not valid JSON"),
@@ -119,8 +119,8 @@ def test_clips_without_a_label_are_counted(opened, tmp_path):
         ("e.jsonl", '{"wav": "a", "label": 1.5}', "e.jsonl, line 1: label has no labels"),
         ("e.jsonl", '{"wav": 3, "label": "Dog"}', "e.jsonl, line 1: wav is not a path"),
         ("e.csv", "path,label\n,Dog\n", "e.csv, line 2: path is not a path"),
-        ("e.csv", "a.wav,Dog\nb.wav,Dog\n", "e.csv: no column of paths among: a.wav, Dog"),
-        ("e.csv", "path,what\nb.wav,Dog\n", "e.csv: no column of labels among: path, what"),
+        ("e.csv", "a.wav,Dog\nb.wav,Dog\n", "e.csv: no column of paths (columns: a.wav, Dog)"),
+        ("e.csv", "path,what\nb.wav,Dog\n", "e.csv: no column of labels (columns: path, what)"),
         ("e.csv", "path,label\na.wav,Child speech, kid speaking\n", "e.csv, line 2: more fields than the header"),
         ("e.csv", "path,label\na.wav\n", "e.csv, line 2: fewer fields than the header"),
         ("e.csv", "path,label\na.wav," + "x" * 200_000, "e.csv, line 2: field larger than field limit"),
@@ -176,17 +176,17 @@ def test_clips_are_chosen_by_their_names(opened, tmp_path, lines, chosen):
     every = rows(opened(IDS, "eval.csv"))
     source = opened(IDS, "eval.csv", ids=str(tmp_path / "ids.txt"))
     assert rows(source) == [every[place] for place in chosen]
-    assert source.notes == (f"{len(chosen)} of 4 clips are heard, those in ids.txt",)
+    assert source.notes == (f"{len(chosen)} of 4 clips are used, those in ids.txt",)
 
 
 def test_names_that_are_no_clips_are_counted(opened, tmp_path):
     put(tmp_path, "b/a.wav")
     (tmp_path / "ids.txt").write_text("a.wav\nnone\nneither\n")
     source = opened(IDS, "eval.csv", ids=str(tmp_path / "ids.txt"))
-    assert source.notes[1] == "2 of the 3 names in ids.txt belong to no clip of the data set"
+    assert source.notes[1] == "2 of the 3 names in ids.txt do not belong to any clip of the data set"
     (tmp_path / "ids.txt").write_text("none\nneither\n")
     with pytest.raises(
-        InputError, match=r"none of the names in ids.txt is that of a clip of eval.csv, such as eval/Y-0RWZT"
+        InputError, match=r"none of the names in ids.txt belongs to a clip of eval.csv, such as eval/Y-0RWZT"
     ):
         opened(IDS, "eval.csv", ids=str(tmp_path / "ids.txt"))
 
@@ -217,7 +217,7 @@ def test_the_paths_of_another_machine_are_told_before_anything_is_heard(opened):
     with pytest.raises(InputError) as caught:
         opened(text)
     assert str(caught.value) == (
-        "no clip of eval.json is where it should be, such as '/data/audioset/0.flac'; "
+        "none of the clips of eval.json exists, for example '/data/audioset/0.flac'; "
         "correct the paths, or put the clips there"
     )
 

@@ -67,7 +67,9 @@ def test_mids_and_indices_are_found_through_the_file_alone(field, found, with_fi
     without = Matcher(LABELS, None)
     without.find(field)
     if field != "Dog":
-        with pytest.raises(InputError, match=r"give data\.labels=PATH of the CSV with the columns index, mid"):
+        with pytest.raises(
+            InputError, match=r"set data\.labels=PATH to the CSV that names them, with the columns index, mid"
+        ):
             without.require_all("eval.json")
 
 
@@ -164,7 +166,7 @@ def test_a_class_of_the_file_that_the_model_lacks_is_an_error_where_it_is_used(w
 def test_a_model_without_labels_is_told_how_to_get_some():
     matcher = Matcher(("LABEL_0", "LABEL_1"), None)
     matcher.find("dog")
-    with pytest.raises(InputError, match="give the model its labels: labels=PATH"):
+    with pytest.raises(InputError, match="set labels=PATH to the label file"):
         matcher.require_all("x")
 
 
@@ -174,7 +176,7 @@ def test_names_that_differ_in_case_alone_are_not_confused():
     assert matcher.find("Bass") == (0,)
     assert matcher.find("BASS") == ()
     assert matcher.find("DRUM") == (2,)
-    assert matcher.notes == ("labels matched without regard to case, spaces and underscores: DRUM as Drum",)
+    assert matcher.notes == ("labels matched ignoring case, spaces and underscores: DRUM as Drum",)
     with pytest.raises(InputError, match="1 label of x is not among the model's: BASS"):
         matcher.require_all("x")
 

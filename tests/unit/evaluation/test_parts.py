@@ -139,7 +139,7 @@ def test_a_full_disk_is_said_and_done_parts_stay(parts, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(parts_module, "write_atomically", full)
-    with pytest.raises(OutputError, match=r"cannot be kept in .* \(No space left on device\)"):
+    with pytest.raises(OutputError, match=r"cannot be saved in .* \(No space left on device\)"):
         parts.write(1, part(1, PART_CLIPS))
     assert parts.read(0) is not None
 

@@ -72,7 +72,7 @@ def test_one_of_half_precision_has_a_tolerance_of_its_own(part, status):
 
 
 def test_without_a_tolerance_for_the_device_it_is_asked_for():
-    with pytest.raises(ConfigurationError, match=r"give verify\.tolerances\.attention\.cpu\.atol"):
+    with pytest.raises(ConfigurationError, match=r"set verify\.tolerances\.attention\.cpu\.atol"):
         found({"eager": 0.0}, tolerance=None)
 
 

@@ -184,7 +184,7 @@ def test_and_is_not_invented_where_it_is_not(report):
         "pipeline_tag": "audio-classification",
         "tags": ["audio-spectrogram-transformer", "ast2hf"],
     }
-    assert "whatever their author says" in text
+    assert "ask their author" in text
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
@@ -289,7 +289,7 @@ def test_code_for_a_head_is_given_where_it_is_a_norm_and_a_linear_layer(headless
     text = card.render(headless)
     assert ("### The head" in text) == bool(shapes)
     assert ("layer_norm(" in text) == (known is not None)
-    assert ("does not say what lies between them" in text) == bool(shapes and known is None)
+    assert ("does not record what lies between them" in text) == bool(shapes and known is None)
 
 
 def test_a_head_is_listed_without_formatting(headless):
@@ -308,7 +308,7 @@ def test_the_figures_over_a_data_set_stand_side_by_side(headline):
     assert figures[1][0] == headline
     assert ["mAP", "0.459033", "0.458890", "-1.43e-04"] in figures
     for words in (
-        "Measured in float32 on 400 clips of ESC-50, fold 1 (2 more could not be heard):",
+        "Measured in float32 on 400 clips of ESC-50, fold 1 (2 more could not be read):",
         "- agreement: 99.75 % of the clips have the same best label",
         "mAP over few clips is higher than over many", "1 class is left out of mAP, AUC and d'",
     ):  # fmt: skip

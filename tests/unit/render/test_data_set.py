@@ -57,7 +57,7 @@ def test_classes_that_are_left_out_are_counted_and_named(evaluation):
 
 @pytest.mark.parametrize("areas", [(1.0, 0.9999), (0.9999, 1.0), (1.0, 1.0)])
 def test_why_a_perfect_model_has_no_d_prime(evaluation, areas):
-    assert "d' is infinite where AUC is 1." in data_set.remarks(with_metrics(evaluation, **{AUC: Metric(*areas)}))
+    assert "d' is infinite if AUC is 1." in data_set.remarks(with_metrics(evaluation, **{AUC: Metric(*areas)}))
     assert not [remark for remark in data_set.remarks(evaluation) if "infinite" in remark]
 
 
@@ -84,9 +84,9 @@ def test_skipped_clips_are_counted_and_some_are_named(evaluation):
 
 
 def test_the_speed_is_that_of_this_run(evaluation):
-    assert data_set.speed(evaluation) == "12.3 clips a second through both models; float32, 8 clips a forward"
+    assert data_set.speed(evaluation) == "12.3 clips per second through both models; float32, 8 clips per forward pass"
     done = replace(evaluation, clips_per_second=None, batch_size=1)
-    assert data_set.speed(done) == "all was done before; float32, 1 clip a forward"
+    assert data_set.speed(done) == "everything was cached; float32, 1 clip per forward pass"
 
 
 def test_how_many_clips_of_what(evaluation):

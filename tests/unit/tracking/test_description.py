@@ -54,7 +54,7 @@ def test_what_failed_is_said_before_the_checks(report):
 def test_figures_over_a_data_set_stand_side_by_side(report):
     report.evaluation = reports.evaluation()
     text = description.of_run(report)
-    assert "\nOn 2,000 clips of esc50, in float32; not heard: 1 clip: cut.wav (it is cut short)\n" in text
+    assert "\nOn 2,000 clips of esc50, in float32; skipped: 1 clip: cut.wav (it is cut short)\n" in text
     assert ["mAP", "0.459300", "0.459200", "-1.00e-04"] in tables(text)[0]
     assert ["d'", "undefined", "2.000000", ""] in tables(text)[0]
     assert "- agreement: 99.9 %" in text
