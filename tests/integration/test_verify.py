@@ -149,7 +149,7 @@ def no_extractor(folder):
         (shutil.rmtree, "theirs does not exist"),
         (no_config, "theirs has no readable config.json"),
         (broken_config, "theirs has no readable config.json"),
-        (another_model, "theirs holds a ViTForImageClassification, not an Audio Spectrogram Transformer"),
+        (another_model, "theirs is not an Audio Spectrogram Transformer (ViTForImageClassification)"),
         (no_weights, "theirs has no readable model.safetensors"),
         (no_extractor, "theirs has no preprocessor_config.json"),
     ],
