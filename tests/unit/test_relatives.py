@@ -120,7 +120,7 @@ def test_a_model_without_an_extractor_is_not_registered_as_a_pipeline(summed, tm
     settings = ("tracking=mlflow", "tracking.log_model=true", f"paths.outputs={tmp_path / 'outputs'}")
     _, error = summed(*settings)
     assert isinstance(error, ConfigurationError)
-    assert "has no feature extractor" in error.cause
+    assert "needs a feature extractor" in error.cause
 
 
 def test_a_shorter_input_of_summed_positions_is_the_same_function(summed):

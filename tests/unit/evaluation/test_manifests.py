@@ -225,7 +225,7 @@ def test_the_paths_of_another_machine_are_told_before_anything_is_heard(opened):
 def test_of_such_a_path_records_have_the_name_of_the_file_alone(opened):
     with pytest.raises(InputError) as caught:
         opened(json.dumps({"data": [{"wav": "/home/jane/some sounds/0.wav", "labels": "Dog"}]}))
-    assert "such as '/home/jane/some sounds/0.wav'" in caught.value.cause
+    assert "for example '/home/jane/some sounds/0.wav'" in caught.value.cause
     assert "such as '0.wav'" in without_paths(caught.value.cause)
 
 

@@ -150,7 +150,7 @@ def test_a_disk_that_is_full_when_parts_are_merged_is_said(parts):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
     try:
-        with pytest.raises(OutputError, match=r"cannot be kept in .* \(File too large\)"), parts.merged():
+        with pytest.raises(OutputError, match=r"cannot be saved in .* \(File too large\)"), parts.merged():
             pass
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
