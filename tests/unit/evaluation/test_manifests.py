@@ -226,7 +226,7 @@ def test_of_such_a_path_records_have_the_name_of_the_file_alone(opened):
     with pytest.raises(InputError) as caught:
         opened(json.dumps({"data": [{"wav": "/home/jane/some sounds/0.wav", "labels": "Dog"}]}))
     assert "for example '/home/jane/some sounds/0.wav'" in caught.value.cause
-    assert "such as '0.wav'" in without_paths(caught.value.cause)
+    assert "for example '0.wav'" in without_paths(caught.value.cause)
 
 
 def test_parts_of_the_clips_in_their_order(opened, tmp_path):
