@@ -11,7 +11,7 @@ import sys
 
 from hydra.errors import MissingConfigException, OverrideParseException
 
-from ast2hf.errors import ConfigurationError, first_line, printable
+from ast2hf.errors import CHOOSE, ConfigurationError, first_line, printable
 from ast2hf.local_files import conf_folder
 from ast2hf.settings import GROUPS, nearest, unknown_key
 from ast2hf.validation import TASKS
@@ -44,6 +44,10 @@ def _explain(error: Exception) -> ConfigurationError:
         given = [a for a in sys.argv[1:] if a.partition("=")[0] in GROUPS and a.lower().endswith("=null")]
         return ConfigurationError(f"null is not a choice: {' '.join(given)}", "see --help for the choices")
     if match := re.search(r"full_key: (\S+)", text):
+        if f"'{CHOOSE}'" in text:
+            return ConfigurationError(
+                f"{match[1]} is still {CHOOSE}", f"set it to the value of the training: every {CHOOSE} is a placeholder"
+            )
         if "is not Optional" in text:
             return ConfigurationError(f"{match[1]} must not be null", "see --cfg job for the keys and their types")
         return ConfigurationError(

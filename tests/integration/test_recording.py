@@ -59,7 +59,7 @@ def record(outputs, tmp_path, report):
         )  # fmt: skip
         address = runs.send(made, config.tracking, str(outputs), tmp_path).run
         client = mlflow.MlflowClient(tracking_uri=config.tracking.uri)
-        return client, client.get_run(address.rpartition("/")[2])
+        return client, client.get_run(address.rpartition("/")[2].partition("?")[0])
 
     return record
 

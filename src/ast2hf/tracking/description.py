@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LIMIT = 7500
 """Characters of a description; MLflow truncates a tag after 8000, even inside a table."""
 
-_PLACE = re.compile(r"#/experiments/\w+/runs/\w+$")
+_PLACE = re.compile(r"#/experiments/\w+/runs/\w+(?=\?|$)")
 """The end of a run's URL: as a link it leads to that run on whatever server shows it."""
 
 

@@ -162,7 +162,7 @@ def owner() -> dict[str, str]:
 
 def address(tracking: Tracking, experiment: str, run_id: str) -> str:
     """Where to find the run: a URL, preceded by the command that serves it if the store is local."""
-    page = f"{_pages(tracking)}/#/experiments/{experiment}/runs/{run_id}"
+    page = f"{_pages(tracking)}/#/experiments/{experiment}/runs/{run_id}?{view.PAGES}"
     if is_server(str(tracking.uri)):
         return page
     return f"{_program()} ui --backend-store-uri {redact(str(tracking.uri))}  then  {page}"

@@ -27,8 +27,11 @@ _CHOSEN = {
 }
 """Columns by their MLflow names, in order, and their widths in pixels."""
 
-QUERY = f"viewStateShareKey={_KEY}&workflowType=machine_learning"
-"""The end of the list's URL; the second part selects the pages for models, not those for prompts."""
+PAGES = "workflowType=machine_learning"
+"""The part of a URL that selects MLflow's pages for models; without it the pages for prompts open."""
+
+QUERY = f"viewStateShareKey={_KEY}&{PAGES}"
+"""The end of the list's URL."""
 
 TAGS = {
     f"mlflow.sharedViewState.{_KEY}": json.dumps(

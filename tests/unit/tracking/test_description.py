@@ -4,7 +4,7 @@ from support import reports
 
 from ast2hf.results import CheckResult, Report
 from ast2hf.sweep.job import Job
-from ast2hf.tracking import description
+from ast2hf.tracking import description, view
 
 
 @pytest.fixture
@@ -63,7 +63,9 @@ def test_figures_over_a_data_set_stand_side_by_side(report):
 def jobs(count):
     checks = {"logits": (1e-6, 2e-5)}
     place = "mlflow ui  then  http://127.0.0.1:5000/#/experiments/3/runs/"
-    return [Job(0, f"m{n}", "passed", checks, 2.0, tracked=f"{place}{n:032x}", number=n) for n in range(count)]
+    return [
+        Job(0, f"m{n}", "passed", checks, 2.0, tracked=f"{place}{n:032x}?{view.PAGES}", number=n) for n in range(count)
+    ]
 
 
 def test_a_sweep_compares_its_jobs_and_leads_to_their_runs():
