@@ -19,9 +19,11 @@ def main() -> int:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # until launch(): an interrupted import would print a traceback
     code = 0
     try:
-        code = _run()
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        try:
+            code = _run()
+        finally:  # also where Hydra exits, after its own help: at the exit of Python it would be too late
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except OSError as error:
         if error.errno not in _OF_STDOUT:
             raise
