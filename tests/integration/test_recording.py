@@ -246,7 +246,7 @@ def test_what_cannot_be_sent_does_not_keep_back_the_rest(tmp_path, record, outpu
     records.save(made, tmp_path / "runs" / "a")
     (tmp_path / "runs" / "b" / records.UNSENT).write_text('{"key": ')
     records.save(replace(made, key="other", parent="gone"), tmp_path / "runs" / "c")
-    with pytest.raises(TrackingError, match="1 record sent, 2 could not be"):
+    with pytest.raises(TrackingError, match="sent 1 record, failed to send 2"):
         runs.replay(settings.tracking, str(tmp_path))
     left = sorted(path.parent.name for path in records.pending(tmp_path))
     assert left == ["b", "c"]
