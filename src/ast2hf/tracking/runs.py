@@ -92,12 +92,26 @@ def _send(client: Any, experiment: str, record: MlflowRecord, tracking: Tracking
     tags = [RunTag(*item) for item in record.tags.items()]  # those of a sweep change at its end
     client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
     if record.inputs:
-        client.log_inputs(run_id, [_dataset(known) for known in record.inputs])
+        _log_inputs(client, run_id, [_dataset(known) for known in record.inputs])
     for path in filter(os.path.exists, record.artifacts):
         client.log_artifact(run_id, path)
     model = models.register(client, experiment, run_id, record) if record.model is not None else None
     client.set_terminated(run_id, status=record.status, end_time=record.ended)
     return Recorded(address(tracking, experiment, run_id), model, address_of_list(tracking, experiment))
+
+
+def _log_inputs(client: Any, run_id: str, inputs: list[Any]) -> None:
+    """Of processes that create one data set at the same moment the store serves one; the others find it on a retry."""
+    from mlflow.exceptions import MlflowException
+    from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random
+
+    def refused(error: BaseException) -> bool:
+        return isinstance(error, MlflowException) and error.error_code == "BAD_REQUEST"  # any error of the database
+
+    retries = Retrying(
+        retry=retry_if_exception(refused), stop=stop_after_attempt(5), wait=wait_random(max=0.5), reraise=True
+    )
+    retries(client.log_inputs, run_id, inputs)
 
 
 def _dataset(known: Input) -> Any:
