@@ -89,8 +89,7 @@ def _features(source: Source, place: int, parts: Parts, front_ends: FrontEnds) -
 
 def _notes(evaluation: Evaluation, merged: Merged, settings: Data, pair: Pair) -> Iterator[str]:
     if settings.dtype != FULL:
-        slower = " (slower than float32 on a CPU)" if pair.device.type == "cpu" else ""
-        yield f"data.dtype={settings.dtype}{slower}: the figures over the data set are a screening, not a proof"
+        yield f"data.dtype={settings.dtype}: the figures over the data set are a screening, not a proof"
     if len(merged.computed) > 1:
         yield (
             f"the parts of the data set were computed in different ways ({'; '.join(sorted(merged.computed))}): the "
