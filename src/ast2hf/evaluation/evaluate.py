@@ -11,7 +11,6 @@ import numpy as np
 from ast2hf.config import Data
 from ast2hf.errors import InputError, OutputError, printable
 from ast2hf.evaluation import metrics, one_pass
-from ast2hf.evaluation.differences import differences
 from ast2hf.evaluation.gates import FULL
 from ast2hf.evaluation.hearing import FrontEnds, Heard
 from ast2hf.evaluation.listening import listening
@@ -61,14 +60,14 @@ def evaluate(data_set: DataSet, pair: Pair) -> Outcome:
         return Outcome(unfinished=f"{shard}: {done} of {len(parts)} parts are done")
     with parts.merged() as merged:
         one_pass.require_heard(merged.skipped.values(), len(source), settings)
-        original, converted = merged.logits[ORIGINAL], merged.logits[CONVERTED]
         evaluation = metrics.figures(
-            original, converted, merged.truth,
+            merged.logits[ORIGINAL], merged.logits[CONVERTED], merged.truth,
             clips=merged.names, labels=labels, problem_type=str(pair.spec.problem_type), name=source.name,
             digest=merged.digest, skipped=merged.skipped, batch_size=settings.batch_size, dtype=settings.dtype,
             clips_per_second=rate, with_original_epsilon=merged.logits.get(WITH_ORIGINAL_EPSILON),
         )  # fmt: skip
-        worst = [merged.places[row] for row in differences(original, converted, merged.names).worst]
+        places = dict(zip(merged.names, merged.places, strict=True))
+        worst = [places[known.clip] for known in evaluation.worst]
         again = () if settings.streaming else sorted(worst)
         features = {place: _features(source, place, parts, pair.front_ends) for place in again}
         notes = tuple(_notes(evaluation, merged, settings, pair))
