@@ -73,12 +73,7 @@ def parse(content: bytes, name: str) -> tuple[str, ...]:
     Text, if ``name`` ends in ``.txt``: one name per line; such a file may also hold JSON or CSV.
     """
     shown = printable(name)
-    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise InputError(f"{shown}, line {line}: not UTF-8 text", "save the label file as UTF-8") from None
+    text = local_files.decoded(content, name, "save the label file as UTF-8")
     if not text.strip():
         raise InputError(f"{shown} is empty", "use a file with labels, or set labels=none")
     return _ordered(_entries(text, name, shown), shown)

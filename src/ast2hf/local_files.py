@@ -126,6 +126,16 @@ def read(path: str | Path, what: str, remedy: str, limit: int) -> bytes:
         raise unreadable(f"{what} {printable(path)}", error, remedy) from None
 
 
+def decoded(content: bytes, name: str, remedy: str) -> str:
+    """The text in ``content``: UTF-8, or UTF-16 with a byte order mark. InputError has the line and ``remedy``."""
+    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise InputError(f"{printable(name)}, line {line}: not UTF-8 text", remedy) from None
+
+
 def unreadable(what: str, error: OSError | ValueError, remedy: str) -> InputError:
     """The error for a file that cannot be read; pathlib raises ValueError for a path with a NUL."""
     why = error.strerror if isinstance(error, OSError) else error

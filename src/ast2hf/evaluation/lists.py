@@ -18,13 +18,7 @@ MAX_FILE = 1 << 29
 
 def read_text(path: Path, what: str, remedy: str) -> str:
     """The text of ``path``, UTF-8, or UTF-16 with a byte order mark. Raises InputError with ``what`` and ``remedy``."""
-    content = local_files.read(path, what, remedy, MAX_FILE)
-    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
-    try:
-        return content.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise InputError(f"{printable(path.name)}, line {line}: not UTF-8 text", "save it as UTF-8") from None
+    return local_files.decoded(local_files.read(path, what, remedy, MAX_FILE), path.name, "save it as UTF-8")
 
 
 def lines(text: str) -> Iterator[str]:
