@@ -17,10 +17,10 @@ def write(path: Path, evaluation: Evaluation) -> Path:
         rows = []
         for known in evaluation.classes:
             label = printable(known.label)  # that of somebody else's folder may have what no encoding knows
-            if known.original is None or known.converted is None:
+            change = known.difference
+            if change is None:
                 rows.append((-1.0, (label, known.positives, "", "", "")))
                 continue
-            change = known.converted - known.original
             figures = (f"{known.original:.6f}", f"{known.converted:.6f}", f"{change:+.2e}")
             rows.append((abs(change), (label, known.positives, *figures)))
         table.writerows(row for _, row in sorted(rows, key=lambda pair: -pair[0]))
