@@ -71,6 +71,14 @@ def scene(cli, tmp_path):
     return Scene(cli, checkpoints)
 
 
+def test_a_command_can_be_ended_as_soon_as_its_process_id_is_known(cli):
+    for _ in range(20):
+        command = cli.start("--version")
+        with suppress(ProcessLookupError):
+            os.kill(command.pid, signal.SIGKILL)
+        assert command.wait().code in {0, -9}
+
+
 @pytest.mark.long
 @pytest.mark.fault(50, "SIGKILL, SIGTERM and SIGINT at random moments")
 @pytest.mark.parametrize("number", ENDS, ids=lambda n: n.name)

@@ -124,19 +124,27 @@ def _serve() -> None:
 
 
 def _run(output: str, folder: str, environment: dict[str, str], arguments: list[str]) -> None:
-    """Run a command in a child, and be the parent that says its process id and exit code. Returns in the child only."""
+    """Run a command in a child, which says its process id when it has become the command; its parent says the exit code.
+
+    Returns in the child only. A test may end a command as soon as it knows the process id.
+    """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with open(f"{output}.pipe", "w", buffering=1) as answers:  # noqa: PTH123
         child = os.fork()
         if child:
-            print(child, file=answers)
             print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), file=answers)
             answers.close()
             os._exit(0)
-    _become(output, folder, environment, arguments)
+        _become(output, folder, environment, arguments)
+        print(os.getpid(), file=answers)
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as end:
+        _end(end.code)
 
 
 def _become(output: str, folder: str, environment: dict[str, str], arguments: list[str]) -> None:
+    """Take the standard streams, folder, environment and arguments of a command that was started in a shell."""
     import huggingface_hub.constants
 
     for fd, path in enumerate((os.devnull, f"{output}.out", f"{output}.err")):
@@ -147,10 +155,6 @@ def _become(output: str, folder: str, environment: dict[str, str], arguments: li
     importlib.reload(huggingface_hub.constants)  # the one module here that keeps what the environment said at import
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a test may run where it is ignored
     sys.argv = [str(ROOT / "convert.py"), *arguments]
-    try:
-        runpy.run_path(sys.argv[0], run_name="__main__")
-    except SystemExit as end:
-        _end(end.code)
 
 
 def _end(code: object) -> None:
