@@ -20,7 +20,8 @@ from ast2hf.evaluation.listening import listening
 from ast2hf.evaluation.source import Example
 from ast2hf.families.ast import AST
 from ast2hf.formats.huggingface import HUGGING_FACE
-from ast2hf.proof.checks import CHECKS, Check, Finding
+from ast2hf.proof.checks import CHECKS, Check
+from ast2hf.proof.finding import Finding
 
 CLIPS = 20
 LABELS = [f"LABEL_{number}" for number in range(TINY.num_labels)]

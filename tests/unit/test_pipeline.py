@@ -18,7 +18,8 @@ from ast2hf.errors import ConfigurationError, DownloadError, InputError, OutputE
 from ast2hf.families.ast import AST
 from ast2hf.formats.huggingface import HUGGING_FACE, config, weights
 from ast2hf.mapping.rules import Rule
-from ast2hf.proof.checks import CHECKS, PLANNED, Check, Finding
+from ast2hf.proof.checks import CHECKS, PLANNED, Check
+from ast2hf.proof.finding import Finding
 from ast2hf.results import CheckResult, Conversion
 
 ORDER = [*PLANNED, *CHECKS]

@@ -7,17 +7,18 @@ if the configuration has none. Its measure ``max_abs_diff`` is the one that ``at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ast2hf.config import Tolerance
-from ast2hf.errors import ConfigurationError, InputError, VerificationError
+from ast2hf.errors import InputError, VerificationError
 from ast2hf.evaluation import gates
 from ast2hf.families.base import MEAN
 from ast2hf.families.geometry import CLASS_TOKENS
 from ast2hf.proof import compare
-from ast2hf.results import MAX_ABS_DIFF, TOLERANCE_USED, CheckResult, Measure, Status
+from ast2hf.proof.finding import Finding, compared, no_extractor
+from ast2hf.results import MAX_ABS_DIFF, CheckResult, Measure, Status
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,25 +39,9 @@ OWN_POOLING = (
     "the original averages its patches, but the folder's class averages its two class tokens; see last_hidden_state"
 )
 
-
 HALF_ATTENTION_ATOL = 0.05
 """For logits of an attention that supports only half precision: entirely in float16 they differ by 1.5e-2 (measured,
 base size)."""
-
-
-def no_extractor(evidence: Evidence) -> Finding | None:
-    """The finding of a check that needs the folder's feature extractor, if it has none."""
-    return None if evidence.clip is not None else Finding("not_applicable", reason=evidence.not_heard)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a check found."""
-
-    status: Status
-    measured: Mapping[str, Measure] = field(default_factory=dict)
-    tolerance: Mapping[str, float] = field(default_factory=dict)
-    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -162,14 +147,14 @@ def features(evidence: Evidence, tolerance: Tolerance | None) -> Finding:
     """The folder's feature extractor computes what the authors' front end computes."""
     if finding := no_extractor(evidence):
         return finding
-    return _compare(evidence.features, evidence.original_features, tolerance, "features")
+    return compared(evidence.features, evidence.original_features, tolerance, "features")
 
 
 @check("last hidden state")
 def last_hidden_state(evidence: Evidence, tolerance: Tolerance | None) -> Finding:
     """All tokens after the last norm, both models on the same features."""
     actual, reference = evidence.converted, evidence.reference
-    return _compare(actual.last_hidden_state, reference.last_hidden_state, tolerance, "last_hidden_state")
+    return compared(actual.last_hidden_state, reference.last_hidden_state, tolerance, "last_hidden_state")
 
 
 @check("pooled output")
@@ -177,7 +162,7 @@ def pooled(evidence: Evidence, tolerance: Tolerance | None) -> Finding:
     """The vector before the head."""
     if evidence.spec.pooling == MEAN:
         return Finding("not_applicable", reason=OWN_POOLING)
-    return _compare(evidence.converted.pooled, evidence.reference.pooled, tolerance, "pooled")
+    return compared(evidence.converted.pooled, evidence.reference.pooled, tolerance, "pooled")
 
 
 @check("all logits")
@@ -192,7 +177,7 @@ def logits(evidence: Evidence, tolerance: Tolerance | None) -> Finding:
             same = evidence.loaded(evidence.features.to(evidence.device)).logits
         assert same is not None
         more["max_abs_diff_with_original_epsilon"] = (same - reference).abs().max().item()
-    return _compare(actual, reference, tolerance, "logits", more)
+    return compared(actual, reference, tolerance, "logits", more)
 
 
 @check("end to end")
@@ -202,7 +187,7 @@ def end_to_end(evidence: Evidence, tolerance: Tolerance | None) -> Finding:
         return finding
     actual, reference = (_outcome(evidence, a) for a in (evidence.converted, evidence.original_end_to_end))
     more = {} if evidence.spec.labels is None else {"top5_agreement": _top5_agreement(actual, reference)}
-    return _compare(actual, reference, tolerance, "end_to_end", more)
+    return compared(actual, reference, tolerance, "end_to_end", more)
 
 
 @check("published logits")
@@ -219,7 +204,7 @@ def published_logits(evidence: Evidence, _: Tolerance | None) -> Finding:
     assert repeated is not None
     count = expected.shape[1]
     as_written = (evidence.converted.logits[:, :count] - expected).abs().max().item()
-    return _compare(
+    return compared(
         repeated[:, :count], expected, Tolerance(evidence.expected.atol), "published_logits",
         {"max_abs_diff_as_written": as_written}, "they were published for another checkpoint or clip",
     )  # fmt: skip
@@ -250,13 +235,13 @@ def attention(evidence: Evidence, tolerance: Tolerance | None) -> Finding:
         with loaded.with_attention(name):
             actual = outcome(loaded(evidence.features.to(evidence.device)))
         half = name in loaded.half_attentions
-        found = _compare(
+        found = compared(
             actual, reference, Tolerance(HALF_ATTENTION_ATOL) if half else tolerance, "attention", hint=f"with {name}"
         )
         measured[f"{MAX_ABS_DIFF}_{name}"] = found.measured[MAX_ABS_DIFF]
         reasons += [found.reason] if found.status == "failed" else []
         exact += [] if half else [actual]
-    together = _compare(torch.cat(exact), torch.cat([reference] * len(exact)), tolerance, "attention", measured)
+    together = compared(torch.cat(exact), torch.cat([reference] * len(exact)), tolerance, "attention", measured)
     return replace(together, status="failed", reason=reasons[0]) if reasons else together
 
 
@@ -287,27 +272,6 @@ def data_set(evidence: Evidence, _: Tolerance | None) -> Finding:
         screened = f"only a screening in {settings.dtype}, not a proof: its figures are within the gates"
         return Finding("not_checked", measured, bounds, screened)
     return Finding("passed", measured, bounds)
-
-
-def _compare(
-    actual: Tensor, reference: Tensor, tolerance: Tolerance | None, name: str,
-    more: Mapping[str, Measure] | None = None, hint: str = "",
-) -> Finding:  # fmt: skip
-    if tolerance is None:
-        raise ConfigurationError(
-            f"no tolerance is set for {name} on {reference.device.type}",
-            f"set verify.tolerances.{name}.{reference.device.type}.atol",
-        )
-    bounds = {"atol": tolerance.atol, **({"rtol": tolerance.rtol} if tolerance.rtol else {})}
-    found = compare.difference(actual, reference, tolerance.atol, tolerance.rtol)
-    measured: dict[str, Measure] = {
-        MAX_ABS_DIFF: found.max_abs_diff, "mean_abs_diff": found.mean_abs_diff, "cosine": found.cosine,
-        TOLERANCE_USED: found.tolerance_used, **(more or {}),
-    }  # fmt: skip
-    if found.passed:
-        return Finding("passed", measured, bounds)
-    reason = f"the difference is {found.max_abs_diff:.1e}, over the tolerance of {tolerance.atol:.1e}"
-    return Finding("failed", measured, bounds, f"{reason}: {hint}" if hint else reason)
 
 
 def _top5_agreement(actual: Tensor, reference: Tensor) -> float:
