@@ -54,7 +54,7 @@ def evaluate(data_set: DataSet, pair: Pair) -> Outcome:
             raise OutputError(
                 f"{len(parts) - done} of {len(parts)} parts of the data set cannot be read again from "
                 f"{printable(parts.folder)}",
-                "see that nothing empties it meanwhile, or give paths.cache=… elsewhere",
+                "make sure that nothing empties it during the run, or set paths.cache=… to another folder",
             )
         shard = f"shard {(settings.shard or 0) + 1} of {settings.shards}"
         return Outcome(unfinished=f"{shard}: {done} of {len(parts)} parts are done")

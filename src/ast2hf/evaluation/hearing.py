@@ -68,7 +68,7 @@ class Hearing:
             )
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else error
-            return Unheard("", f"it cannot be read ({printable(why, 100)})")
+            return Unheard("", f"clip {printable(example.name, 100)} cannot be read ({printable(why, 100)})")
         sha256 = hashlib.sha256(content).hexdigest()
         try:
             clip = audio.decode(content, example.name, self._original.sampling_rate)

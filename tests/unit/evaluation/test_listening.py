@@ -62,9 +62,9 @@ def test_a_clip_that_cannot_be_decoded_is_named_with_the_reason(content, reason)
     assert result.reason.startswith(reason)
 
 
-def test_a_missing_file_is_no_clip_and_its_path_is_not_told(tmp_path):
+def test_a_missing_file_is_named_without_its_path(tmp_path):
     ((_, result),) = hear(Example("x", (), tmp_path / "gone.wav"))
-    assert result == Unheard("", "it cannot be read (No such file or directory)")
+    assert result == Unheard("", "clip x cannot be read (No such file or directory)")
 
 
 def test_an_extractor_that_does_not_work_ends_it():
