@@ -124,9 +124,9 @@ def _serve() -> None:
 
 
 def _run(output: str, folder: str, environment: dict[str, str], arguments: list[str]) -> None:
-    """Run a command in a child, which says its process id when it has become the command; its parent says the exit code.
+    """Run a command in a child. Returns in the child only; its parent says the exit code.
 
-    Returns in the child only. A test may end a command as soon as it knows the process id.
+    The child says its process id once it has become the command, since a test may end it from then on.
     """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with open(f"{output}.pipe", "w", buffering=1) as answers:  # noqa: PTH123
