@@ -64,6 +64,7 @@ def find(state_dict: StateDict, rules: Sequence[Rule | Drop], others: Sequence[P
     roots = {name.partition(".")[0] for name in sources}
     keys = {part.keys for part in state_dict.parts}
     prefixes = tuple(place.prefix for place in others if place.prefix and place.candidate.keys in keys)
+    own = tuple(part.prefix for part in state_dict.parts)
     known: dict[str, str] = {}
     inside: dict[str, Sizes] = {}
     outside: dict[str, Sizes] = {}
@@ -72,16 +73,22 @@ def find(state_dict: StateDict, rules: Sequence[Rule | Drop], others: Sequence[P
             continue
         if name.partition(".")[0] in roots:  # whatever its name: no tensor inside the model is known to be inert
             inside[name] = shape
-        elif (reason := inert.reason(name)) is not None:
+        elif (reason := inert.reason(name, shape)) is not None:
             known[name] = reason
         else:
             outside[name] = shape
     for name, shape in state_dict.outside.items():
-        if (reason := _ANOTHER if name.startswith(prefixes) else inert.reason(name)) is not None:
+        another = _longest(name, (*prefixes, *own)) in prefixes
+        if (reason := _ANOTHER if another else inert.reason(name, shape)) is not None:
             known[name] = reason
         else:
             outside[name] = shape
     return Leftovers(known, inside, outside)
+
+
+def _longest(name: str, prefixes: Sequence[str]) -> str:
+    """The longest of ``prefixes`` that ``name`` begins with: of the model it belongs to. Empty if there is none."""
+    return max((prefix for prefix in prefixes if name.startswith(prefix)), key=len, default="")
 
 
 def _listed(tensors: Mapping[str, Sizes]) -> str:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ast2hf import device as devices
-from ast2hf import hub_download, local_files, proving
+from ast2hf import given_folder, hub_download, local_files, proving
 from ast2hf.checkpoint.source import SYNTHETIC
 from ast2hf.config import Config
 from ast2hf.errors import ConfigurationError, DownloadError
@@ -22,7 +22,7 @@ from ast2hf.labels import Labels, load_labels
 from ast2hf.output import lock as output
 from ast2hf.output import up_to_date
 from ast2hf.output.files import write_json, write_text
-from ast2hf.planning import Opened, identify, labels_of, note, open_and_plan, require_same_loss
+from ast2hf.planning import Opened, identify, note, open_and_plan
 from ast2hf.privacy import local_paths, without_paths
 from ast2hf.progress import Progress
 from ast2hf.proof import checks
@@ -89,14 +89,15 @@ def verify(conversion: Conversion, config: Config, progress: Progress) -> None:
     with ExitStack() as stack:
         with progress.quiet("inputs"):
             folder = hub_download.model_folder(str(config.folder), (*names.ALL_MODEL_FILES, names.PROCESSOR))
-            labels = labels_of(folder, config)
+            labels = given_folder.labels_of(folder, config)
         variant = replace(config.model, head=HUGGING_FACE.head(folder))
-        require_same_loss(variant, folder)
+        given_folder.require_same_loss(variant, folder)
         opened = open_and_plan(report, config, variant, labels, _temporary_folder(stack), stack, progress)
         if not (folder / names.HEAD).exists():  # someone else's encoder need not come with the head
             opened = replace(opened, spec=replace(opened.spec, head_apart=()))
             report.head_apart = {}
-        note(report, *proving.other_normalisation(folder, opened.spec))
+        given_folder.require_no_extractor(opened.spec, folder)
+        note(report, *given_folder.remarks(folder, opened.spec))
         clips = proving.open_data_set(report, config, opened.spec)
         clip = proving.import_and_load_clip(report, config, opened.spec, progress)
         identify(report, opened, progress)

@@ -14,7 +14,7 @@ from ast2hf.families.signs import MAX_PREFIXES, prefixes
 from ast2hf.mapping.ops import Sizes
 
 if TYPE_CHECKING:
-    from ast2hf.checkpoint.candidates import Candidate
+    from ast2hf.checkpoint.candidates import Candidate, Keys
     from ast2hf.checkpoint.selection import Part
     from ast2hf.checkpoint.state_dict import Checkpoint
 
@@ -52,6 +52,16 @@ class Place:
     def key(self) -> str:
         """In the notation of ``checkpoint_key``."""
         return key_of(self.candidate)
+
+    @property
+    def where(self) -> tuple[Keys, str]:
+        """What distinguishes it from the other places of the file."""
+        return self.candidate.keys, self.prefix
+
+    @property
+    def named_head(self) -> bool:
+        """Whether the separate classifier, if there is one, is called so, and not only shaped like one."""
+        return self.head is None or _is_called_head(self.head)
 
     def parts(self, *, with_head: bool) -> tuple[Part, ...]:
         """The parts to select, with the separate classifier or without it."""
@@ -114,7 +124,7 @@ def _place(checkpoint: Checkpoint, candidate: Candidate, prefix: str) -> Place |
                 if place.head is None:
                     place = replace(place, with_head=found, head=head, head_prefix=head_prefix)
                 rivals.append(key_of(head))
-        if len(rivals) > 1 and place.head is not None and not _is_called_head(place.head):
+        if len(rivals) > 1 and not place.named_head:
             place = replace(place, rivals=tuple(rivals))
     return place if place.families or place.with_head else None
 

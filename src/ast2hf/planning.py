@@ -14,13 +14,11 @@ from ast2hf.checkpoint.source import Source, locate
 from ast2hf.checkpoint.state_dict import StateDict, open_checkpoint
 from ast2hf.config import SINGLE_LABEL, Config, Variant
 from ast2hf.covering import cover
-from ast2hf.errors import Ast2hfError, ConfigurationError, QuestionError, VerificationError, printable
-from ast2hf.families import DEFAULT, FAMILIES, exact, heads, resize
+from ast2hf.errors import Ast2hfError, ConfigurationError, QuestionError, printable
+from ast2hf.families import DEFAULT, FAMILIES, exact, heads, inert, resize
 from ast2hf.families.base import CLASSIFICATION
 from ast2hf.formats.base import Spec
-from ast2hf.formats.huggingface import HUGGING_FACE
-from ast2hf.formats.huggingface import config as folder_config
-from ast2hf.labels import Labels, load_labels
+from ast2hf.labels import Labels
 from ast2hf.output import up_to_date
 from ast2hf.progress import Progress
 from ast2hf.proof import checks
@@ -72,7 +70,7 @@ def open_and_plan(
         )
         note(report, *match.state_dict.notes, *recognition.evidence, *settled.notes)
         spec = _specify(report, config, settled.variant, recognition, labels)
-        report.configuration_sha256 = _configuration_hash(report, config, settled.variant, spec)
+        report.configuration_sha256 = _configuration_hash(report, config, settled.variant, spec, match.state_dict)
     return Opened(source, match.state_dict, spec)
 
 
@@ -116,6 +114,14 @@ def _specify(report: Report, config: Config, variant: Variant, recognition: Reco
         "coverage", "passed", None,
         source=len(shapes), mapped=len(plan.sources), dropped=len(report.dropped_tensors), written=len(plan.targets),
     )  # fmt: skip
+    if built_in := [name for name, why in left_out.items() if why == inert.FILTERS and family.expressible]:
+        note(
+            report,
+            f"the checkpoint has a front end of its own ({printable(built_in[0], 100)}): the folder's extractor was "
+            "proved against AST's front end, not against this one; if they differ, compute the features as in training",
+        )
+    if family.remark is not None:
+        note(report, family.remark)
     if resizing is not None:
         report.resized = resizing.as_dict()
         note(report, f"not equal to the source: positions are resized ({resize.RULE})")
@@ -149,39 +155,20 @@ def identify(report: Report, opened: Opened, progress: Progress) -> None:
     opened.source.check(opened.state_dict.checkpoint.sha256)
 
 
-def labels_of(folder: Path, config: Config) -> Labels:
-    """The folder's own labels, which must equal those of ``labels=``, if that is set."""
-    found = HUGGING_FACE.labels(folder)
-    if config.labels is not None and found is not None:
-        expected = load_labels(config.labels, config.model).for_classes(len(found))
-        for index, (own, wanted) in enumerate(zip(found, expected, strict=True)):
-            if own != wanted:
-                raise VerificationError(
-                    f"class {index} is {printable(own, 60)} in the folder, but "
-                    f"{printable(wanted, 60)} in the label file",
-                    "correct id2label in its config.json, or use the label file of the training",
-                )
-    return Labels(found, folder.name)
+def _configuration_hash(
+    report: Report, config: Config, variant: Variant, spec: Spec, state_dict: StateDict
+) -> str:  # fmt: skip
+    """A hash of everything that decides what is written and how it is proved, but not of sources and destinations.
 
-
-def require_same_loss(variant: Variant, folder: Path) -> None:
-    """Raise VerificationError if the loss of ``folder`` differs from that of ``variant``: its scores would differ."""
-    said, own = variant.problem_type, folder_config.read(folder).get("problem_type")
-    if variant.head == CLASSIFICATION and said is not None and own is not None and own != said:
-        raise VerificationError(
-            f"the problem_type of the folder is {printable(own, 60)}, but the training's is {said}",
-            "correct problem_type in its config.json, or the loss setting",
-        )
-
-
-def _configuration_hash(report: Report, config: Config, variant: Variant, spec: Spec) -> str:
-    """A hash of everything that decides what is written and how it is proved, but not of sources and destinations."""
+    A file can hold several models, so it has to say which one of them was converted.
+    """
     model = asdict(replace(variant, family=spec.family.name, pooling=spec.pooling))
     del model["url"], model["sha256"], model["name"]
     packages = ("ast2hf", "torch", "torchaudio", "transformers", "safetensors")
     return up_to_date.configuration_hash(
         {
-            "model": model, "resize": asdict(config.resize), "labels": spec.labels, "audio": config.audio,
+            "model": model, "parts": [[part.keys, part.prefix, part.rename] for part in state_dict.parts],
+            "resize": asdict(config.resize), "labels": spec.labels, "audio": config.audio,
             "device": report.device, "dtype": report.dtype, "verify": asdict(config.verify),
             "data": {key: value for key, value in asdict(config.data).items() if key not in ("workers", "streaming")},
             "environment": {name: report.environment[name] for name in packages},

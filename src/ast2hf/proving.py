@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ast2hf import device as devices
-from ast2hf import local_files, normalisation
+from ast2hf import local_files
 from ast2hf.checkpoint.source import Source
 from ast2hf.config import Config, ExpectedLogits
 from ast2hf.evaluation.source import Source as Clips
 from ast2hf.formats.base import Spec
 from ast2hf.formats.huggingface import HUGGING_FACE
-from ast2hf.formats.huggingface import config as folder_config
 from ast2hf.labels import NONE
 from ast2hf.output import up_to_date
 from ast2hf.planning import Opened, note
@@ -159,13 +158,6 @@ def _expected_logits(config: Config, source: Source, clip: Clip | None) -> tuple
     if mode == "auto" and not clip.official:
         return None, "not the clip of the published logits"
     return expected, None
-
-
-def other_normalisation(folder: Path, spec: Spec) -> Iterator[str]:
-    """A remark if the extractor of ``folder`` normalises with other figures than those of the training."""
-    own, said = folder_config.read_normalisation(folder), spec.front_end.as_dict()
-    if own is not None and spec.family.expressible:
-        yield from normalisation.differences(own, (float(said["mean"]), float(said["std"])))
 
 
 def note_epsilon(report: Report, spec: Spec) -> None:

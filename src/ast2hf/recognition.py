@@ -57,7 +57,8 @@ def recognise(checkpoint: Checkpoint, config: Config, variant: Variant) -> Recog
         raise _refusal(checkpoint)
     chosen = _said_family(_said_place(every, config), variant)
     different = places.distinct(chosen)
-    others = tuple(place for place in every if place not in different)
+    here = {place.where for place in different}  # places that a setting has narrowed down are no longer equal
+    others = tuple(place for place in every if place.where not in here)
     if len(different) > 1:
         found = [match for place in different for match in matches.find(checkpoint, place, variant)]
         return Recognition(tuple(found), places.question(different), (), others)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ast2hf.config import Variant
-from ast2hf.errors import CHOOSE, Choice, Question
+from ast2hf.errors import CHOOSE, Choice, Question, printable
 from ast2hf.families.base import MEAN, Values
 from ast2hf.matches import UNTRAINED, Match
+from ast2hf.places import key_of
 
 _IMAGENET_BIAS = "v.head.bias"
 _IMAGENET_CLASSES = 1000
@@ -43,9 +44,14 @@ def _weighed(matches: list[Match]) -> tuple[list[Match], list[str]]:
         trained = [match for match in left if not (match.no_head or "").startswith(UNTRAINED)]
         if trained and len(trained) < len(left):
             inside, beside = "in the model", "beside the model"
-            where = (inside, beside) if any(match.head_apart for match in trained) else (beside, inside)
-            evidence.append(f"{UNTRAINED} {where[0]}; the trained one is {where[1]}")
-            left = trained
+            apart = any(match.head_apart for match in trained)
+            where = (inside, beside) if apart else (beside, inside)
+            place = matches[0].place
+            if apart and place.head is not None and not place.named_head:
+                evidence.append(f"{UNTRAINED} {where[0]}; {printable(key_of(place.head), 60)} has the shapes of one")
+            else:
+                evidence.append(f"{UNTRAINED} {where[0]}; the trained one is {where[1]}")
+                left = trained
     return (left or matches), evidence
 
 

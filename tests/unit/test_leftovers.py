@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from support.fake_checkpoints import FakeCheckpoint, ast_shapes, prefixed
 
@@ -15,9 +17,10 @@ AST = FAMILIES["ast"]
 VARIANT = Variant(name="custom", frequency_stride=16, time_stride=16, max_length=1024, num_mel_bins=128)
 
 
-def covered(shapes, unused=None, *, prefix=None, dtypes=None):
-    config = Config(model=VARIANT, checkpoint_prefix=prefix)
-    recognition = recognise(FakeCheckpoint({(): shapes}, dtypes=dtypes), config, VARIANT)
+def covered(shapes, unused=None, *, prefix=None, dtypes=None, family=None):
+    variant = replace(VARIANT, family=family)
+    config = Config(model=variant, checkpoint_prefix=prefix)
+    recognition = recognise(FakeCheckpoint({(): shapes}, dtypes=dtypes), config, variant)
     match = recognition.match
     table = AST.table("classification", match.state_dict.shapes)
     dimensions = AST.geometry(VARIANT, match.state_dict.shapes).dimensions()
@@ -86,6 +89,25 @@ def test_the_other_model_of_the_file_is_left_out_as_such():
     left, make = covered({**prefixed("net.", ast_shapes()), **prefixed("net_swa.", ast_shapes())}, prefix="net.")
     assert set(left.known.values()) == {"part of another model in the file, which was not chosen"}
     make()
+
+
+def test_the_classifier_beside_the_model_is_not_another_model_s_although_the_family_was_set():
+    """model.family narrows a place down; that place has not become another one."""
+    beside = {"classifier.weight": (3, 192), "classifier.bias": (3,)}
+    shapes = prefixed("model.", {**ast_shapes(), **beside})
+    left, make = covered(shapes, family="ast")
+    assert left.outside == prefixed("model.", beside)
+    with pytest.raises(InputError, match=r"not part of the model \(model.classifier.weight"):
+        make()
+    assert covered(shapes)[0].outside == left.outside
+
+
+def test_a_model_inside_another_s_prefix_keeps_its_own_tensors():
+    student = {**ast_shapes(), "classifier.weight": (3, 192)}
+    shapes = {**prefixed("model.", ast_shapes()), **prefixed("model.student.", student)}
+    left, _ = covered(shapes, prefix="model.student.")
+    assert left.outside == {"model.student.classifier.weight": (3, 192)}
+    assert set(left.known) == set(prefixed("model.", ast_shapes()))
 
 
 def test_misfits_are_listed_with_the_unknown_tensors():

@@ -177,11 +177,17 @@ def untrained(prefix):
 
 @pytest.mark.parametrize("model", [(), ("model",), ("a", "b")])
 @pytest.mark.parametrize("prefix", ["", "module."])
-def test_it_is_found_by_its_shapes_whatever_it_is_called(model, prefix):
-    beside = (*model[:-1], "my_head") if model else None
+def test_one_of_another_name_is_asked_about_since_a_projection_has_the_same_shapes(model, prefix):
+    beside = (*model[:-1], "projector") if model else None
     mappings = {model: AST} | ({beside: prefixed(prefix, HEAD)} if beside else {})
-    found = look(FakeCheckpoint(mappings, UNTRAINED_HEAD))
-    assert found.match.family.name == ("patchmix" if beside else "ast")
+    checkpoint = FakeCheckpoint(mappings, UNTRAINED_HEAD)
+    found = look(checkpoint)
+    if beside is None:
+        assert found.match.family.name == "ast"
+        return
+    assert overrides(found) == ["model.family=ast", "model.family=patchmix"]
+    assert any(f"{UNTRAINED} in the model; " in e and "projector has the shapes of one" in e for e in found.evidence)
+    assert what(look(checkpoint, family="patchmix")) == ("patchmix", "cls")
 
 
 @pytest.mark.parametrize("values", [{}, UNTRAINED_HEAD])

@@ -58,6 +58,48 @@ def summed(request, tmp_path):
     return lambda *overrides: converted(*place, *overrides)
 
 
+def with_tensors(path, **named):
+    """Add tensors of these names, with __ for each dot, to the checkpoint."""
+    state = torch.load(path, weights_only=True)
+    torch.save(state | {name.replace("__", "."): torch.ones(shape) for name, shape in named.items()}, path)
+
+
+def test_a_front_end_in_the_file_is_pointed_out(ast, tiny_checkpoint, tmp_path):
+    with_tensors(tiny_checkpoint, spectrogram__mel_scale__fb=(201, 64))
+    conversion, error = ast()
+    assert error is None, error
+    (note,) = [note for note in conversion.report.notes if "a front end of its own" in note]
+    assert "(spectrogram.mel_scale.fb)" in note
+    assert "a front end of its own" in (tmp_path / "model" / "README.md").read_text()
+
+
+def test_without_an_extractor_there_is_no_other_front_end(summed, tmp_path):
+    with_tensors(tmp_path / "summed.pth", melspectrogram__extra__window=(8,))
+    conversion, error = summed()
+    assert error is None, error
+    assert "melspectrogram.extra.window" in conversion.report.dropped_tensors
+    assert not any("front end of its own" in note for note in conversion.report.notes)
+
+
+def test_the_other_model_of_a_file_is_not_up_to_date(ast, tiny_checkpoint):
+    state = torch.load(tiny_checkpoint, weights_only=True)
+    one = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    both = {f"net.{n}": t for n, t in one.items()} | {f"net_swa.{n}": t * 1.5 for n, t in one.items()}
+    torch.save(both, tiny_checkpoint)
+    for prefix, skipped in (("net.", False), ("net.", True), ("net_swa.", False), ("net_swa.", True)):
+        conversion, error = ast(f"checkpoint_prefix={prefix}", "skip_existing=true", "overwrite=true")
+        assert (error, conversion.skipped) == (None, skipped), prefix
+        assert conversion.report.source["prefix"] == prefix
+
+
+def test_a_folder_without_an_extractor_may_not_have_gained_one(summed, tmp_path):
+    summed()
+    (tmp_path / "model" / "preprocessor_config.json").write_text('{"feature_extractor_type": "ASTFeatureExtractor"}')
+    _, error = summed("task=verify", f"folder={tmp_path / 'model'}", "output_dir=null")
+    assert isinstance(error, VerificationError)
+    assert error.cause.startswith("the folder has preprocessor_config.json, but no feature extractor")
+
+
 def statuses(report, *names):
     return [report.checks[name].status for name in names]
 

@@ -80,7 +80,8 @@ class Family(Protocol):
     is the prefix. ``classifier``: the name of the head's module. ``poolings``: the poolings such a model may use, the
     likeliest first. ``expressible``: whether ASTFeatureExtractor can compute the features it was trained on.
     ``num_mel_bins``: the same for all its models, or None if they differ. ``lengths``: input lengths in its authors'
-    recipes, in frames, the likeliest first. ``citation``: of its paper, as BibTeX.
+    recipes, in frames, the likeliest first. ``citation``: of its paper, as BibTeX. ``remark``: what the users of every
+    folder should know, or None.
     """
 
     @property
@@ -101,6 +102,8 @@ class Family(Protocol):
     def lengths(self) -> tuple[int, ...]: ...
     @property
     def citation(self) -> str: ...
+    @property
+    def remark(self) -> str | None: ...
 
     def fits(self, shapes: Mapping[str, Sizes]) -> bool:
         """Whether tensors of these names (prefix removed) and shapes can belong to this family. Others may fit, too."""

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ast2hf.formats.huggingface.names import ALL_MODEL_FILES, MODEL_FILES, REPORT
+from ast2hf.formats.huggingface.names import ALL_MODEL_FILES, MODEL_FILES, PROCESSOR, REPORT
 from ast2hf.local_files import open_file, read_file
 
 _MAX_REPORT = 64 << 20
@@ -78,6 +78,8 @@ def read_if_current(
             return None, "it was made with another configuration or version"
         if report["files"] != file_hashes(folder, names):
             return None, "its files have changed"
+        if found := [name for name in (*ALL_MODEL_FILES, PROCESSOR) if name not in names and (folder / name).exists()]:
+            return None, f"it has {found[0]}, which it was not written with"  # transformers may prefer it
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None, "it has no readable report"
     return report, ""

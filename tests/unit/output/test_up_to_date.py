@@ -44,6 +44,14 @@ def test_a_folder_whose_files_or_report_changed_is_not_current(folder):
     assert "no readable report" in current(folder)
 
 
+@pytest.mark.parametrize("name", ["processor_config.json", "preprocessor_config.json", "head.safetensors"])
+def test_a_folder_with_a_file_that_transformers_or_people_would_use_as_well_is_not_current(folder, name):
+    (folder / name).write_text("{}")
+    assert current(folder) == f"it has {name}, which it was not written with"
+    (folder / name).rename(folder / "notes.json")
+    assert current(folder) == ""
+
+
 @pytest.mark.parametrize("name", ["conversion_report.json", "config.json"])
 def test_a_folder_with_a_pipe_is_not_current_and_not_waited_for(folder, name):
     (folder / name).unlink()

@@ -40,6 +40,7 @@ class Ast:
     name = "ast"
     title = "Audio Spectrogram Transformer"
     citation = _CITATION
+    remark: str | None = None
     anchors: tuple[str, ...] = ("v.cls_token", "v.dist_token", "v.pos_embed", "v.patch_embed.proj.weight")
     classifier = "mlp_head"
     poolings: tuple[str, ...] = (CLS,)

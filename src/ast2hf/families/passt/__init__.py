@@ -50,6 +50,7 @@ class Passt:
     name = "passt"
     title = "PaSST"
     citation = _CITATION
+    remark: str | None = None
     anchors = (table.TOKENS, table.ROWS, table.COLUMNS, "dist_token", "patch_embed.proj.weight")
     classifier = table.HEAD
     poolings: tuple[str, ...] = (CLS,)

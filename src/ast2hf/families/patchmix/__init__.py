@@ -19,6 +19,12 @@ from ast2hf.mapping.rules import Table
 
 _UNTRAINED = "the encoder's built-in classifier, which Patch-Mix does not train; the trained one is beside the encoder"
 
+_SHORT_CLIPS = (
+    "the authors of Patch-Mix repeat recordings that are shorter than the input, but the folder's extractor pads them "
+    "with zeros: repeat short recordings first"
+)
+"""Their util/icbhi_util.py, lines 334 and 390 to 398."""
+
 _CITATION = """\
 @inproceedings{bae23_interspeech,
   author    = {Sangmin Bae and June-Woo Kim and Won-Yang Cho and Hyerim Baek and Soyoun Son and Byungjo Lee and
@@ -37,6 +43,7 @@ class PatchMix(Ast):
     name = "patchmix"
     title = "Patch-Mix AST"
     citation = _CITATION
+    remark = _SHORT_CLIPS
     classifier = SIBLING
 
     def fits(self, shapes: Mapping[str, Sizes]) -> bool:

@@ -100,11 +100,23 @@ def read_head(folder: Path) -> str:
 
 
 def read_labels(folder: Path) -> tuple[str, ...] | None:
-    """The names of the classes, in order; None if the model has none. Raises InputError."""
+    """The names of the classes, in order; None if the model has none. Raises InputError.
+
+    The keys are read as transformers reads them, so "00" is class 0.
+    """
     names = read(folder).get("id2label")
-    if not isinstance(names, dict) or not all(str(i) in names for i in range(len(names))):
+    if names is None:
         return None
-    return tuple(str(names[str(i)]) for i in range(len(names)))
+    try:
+        by_class = {int(index): str(name) for index, name in names.items()}
+    except (AttributeError, ValueError):
+        by_class = {}
+    if not by_class or sorted(by_class) != list(range(len(names))):
+        raise InputError(
+            f"id2label in {CONFIG} of {printable(folder.name)} does not name the classes 0, 1, 2, … in order",
+            'correct it: {"0": "…", "1": "…", …}',
+        )
+    return tuple(by_class[index] for index in range(len(names)))
 
 
 def read_geometry(folder: Path) -> Geometry:
