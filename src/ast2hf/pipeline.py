@@ -50,8 +50,8 @@ def run(conversion: Conversion, config: Config, progress: Progress) -> None:
 def convert(conversion: Conversion, config: Config, progress: Progress) -> None:
     """Convert, prove and publish one model."""
     report = conversion.report
-    target = Path(os.path.abspath(local_files.expand(str(config.output_dir))))  # noqa: PTH100  `..` goes, links stay
-    output.check_place(target)
+    target, outputs = (_full(path) for path in (str(config.output_dir), config.paths.outputs))
+    output.check_place(target, outputs)
     _begin(report, config)
     with ExitStack() as stack:
         place = None if config.dry_run else stack.enter_context(output.lock_output(target))
@@ -168,6 +168,10 @@ def _describe(report: Report, staged: Path, opened: Opened, config: Config, prog
     licence = config.license or (config.model.license if opened.source.official else None)
     write_json(staged / names.REPORT, proved.as_dict())
     write_text(staged / names.CARD, card.render(proved, licence, opened.spec.family.citation))
+
+
+def _full(path: str) -> Path:
+    return Path(os.path.abspath(local_files.expand(path)))  # noqa: PTH100  `..` goes, links stay
 
 
 def _temporary_folder(stack: ExitStack) -> Path:

@@ -169,7 +169,7 @@ def _configuration_hash(
         {
             "model": model, "parts": [[part.keys, part.prefix, part.rename] for part in state_dict.parts],
             "resize": asdict(config.resize), "labels": spec.labels, "audio": config.audio,
-            "device": report.device, "dtype": report.dtype, "verify": asdict(config.verify),
+            "license": config.license, "device": report.device, "dtype": report.dtype, "verify": asdict(config.verify),
             "data": {key: value for key, value in asdict(config.data).items() if key not in ("workers", "streaming")},
             "environment": {name: report.environment[name] for name in packages},
         }

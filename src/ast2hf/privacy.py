@@ -53,7 +53,13 @@ def local_paths(config: Config) -> list[str]:
     given = [config.checkpoint, config.labels, config.audio, config.output_dir, config.folder]
     given += [config.paths.outputs, config.paths.cache, config.data.path, config.data.labels, config.data.ids]
     local = [path for path in given if path and "://" not in path]
-    return [*local, *(os.path.abspath(Path(path).expanduser()) for path in local if not path.startswith("~"))]  # noqa: PTH100
+    expanded = [os.path.expanduser(path) for path in local]  # noqa: PTH111  unlike Path's, it never raises an error
+    return [*local, *expanded, *(form(path) for path in expanded for form in (os.path.abspath, _absolute))]
+
+
+def _absolute(path: str) -> str:
+    """In full, with ``..`` as given, as errors show it."""
+    return str(Path(path).absolute())
 
 
 def setting(key: str, value: str) -> str:

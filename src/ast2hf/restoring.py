@@ -6,6 +6,7 @@ with its weights is compared with the model that transformers loads from the fol
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -49,7 +50,7 @@ def restore(conversion: Conversion, settings: Config, device: torch.device, prog
     """Write ``checkpoint=`` from ``folder=``, or nothing. Raises InputError, OutputError, VerificationError."""
     report = conversion.report
     target = local_files.expand(str(settings.checkpoint)).absolute()
-    if target.exists() and not settings.overwrite:
+    if os.path.exists(target) and not settings.overwrite:  # noqa: PTH110  Path.exists raises PermissionError
         raise OutputError(
             f"{printable(target)} already exists", "set another checkpoint=…, or overwrite=true to replace it"
         )
@@ -57,7 +58,7 @@ def restore(conversion: Conversion, settings: Config, device: torch.device, prog
         with progress.quiet("inputs"):
             wanted = (*names.ALL_MODEL_FILES, names.REPORT)
             folder = hub_download.model_folder(str(settings.folder), wanted)
-            local = local_files.expand(str(settings.folder)).is_dir()
+            local = os.path.isdir(local_files.expand(str(settings.folder)))  # noqa: PTH112
             report.model = folder.absolute().name if local else str(settings.folder).rpartition("/")[2]
             report.source |= {"uri": folder.name if local else settings.folder, **_identity(folder / names.WEIGHTS)}
             spec = _spec(report, settings, folder)

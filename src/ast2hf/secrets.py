@@ -16,8 +16,8 @@ _PLAIN_PARAMETERS = re.compile(r"(dl|raw|download)=[01]|(dl|raw|download)=(true|
 """Parameters without secrets that download links of Dropbox and others have in their query."""
 
 _SECRET_KEY = re.compile(r"[^=]*(token|passw|secret|api_?key|access_?key|credential)[^=]*=", re.IGNORECASE)
-_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
-"""A token of the Hugging Face Hub."""
+_TOKEN = re.compile(r"\bhf_(?:(?=[a-z]*[A-Z0-9])[A-Za-z0-9]{8,}|[a-z]{12,})")
+"""A token of the Hugging Face Hub has 34 letters and digits; a short word after hf_, as in hf_converted, is a name."""
 
 
 def redact(text: str) -> str:

@@ -43,6 +43,10 @@ def validate(config: Config) -> None:
             f"task={config.task} does not write a model, so there is nothing to push or log",
             "leave out hub=push and tracking.log_model",
         )
+    if config.dry_run and config.task in ("verify", "replay"):
+        raise ConfigurationError(
+            f"task={config.task} writes no file that dry_run=true could leave out", "leave out dry_run=true"
+        )
     if config.task == "restore" and config.checkpoint is None:
         raise ConfigurationError("task=restore needs an output file", "set checkpoint=OUT.pth")
     if config.task == "restore" and config.model.head_norm is not None:

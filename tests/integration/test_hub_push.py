@@ -120,6 +120,15 @@ def test_jobs_of_a_sweep_may_not_share_a_repository(cli, hub):
     assert not (cli.outputs / "models").exists()
 
 
+def test_a_name_of_the_model_does_not_distinguish_checkpoints(cli, hub):
+    checkpoints = "checkpoint=synthetic:1,synthetic:2"
+    result = cli(*TINY_OVERRIDES, "-m", checkpoints, "hub=push", "hub.repo_id='me/${model.name}'", **hub.environment())
+    assert result.code == 2
+    remedy = "use one per job, with 'hub.repo_id=me/name-${hydra:job.num}'"
+    assert f"error: hub.repo_id is the same for all jobs of the sweep; {remedy}" in result.err
+    assert hub.requests == []
+
+
 def test_jobs_may_be_distinguished_by_their_number(cli, hub):
     arguments = ["experiment=offline", "tracking=off", *TINY_OVERRIDES, "-m", "checkpoint=synthetic:1,synthetic:2"]
     result = cli(*arguments, "hub=push", "hub.repo_id=me/tiny-${hydra:job.num}", **hub.environment())
@@ -127,7 +136,12 @@ def test_jobs_may_be_distinguished_by_their_number(cli, hub):
     assert sorted(name for _, name in hub.repos) == ["me/tiny-0", "me/tiny-1"]
 
 
-def test_a_dry_run_pushes_nothing(cli, hub):
-    result = cli.tiny("dry_run=true", "hub=push", "hub.repo_id=me/tiny", **hub.environment())
+@pytest.mark.parametrize("published", [False, True])
+def test_a_dry_run_pushes_nothing(cli, hub, published):
+    if published:
+        assert cli.tiny().code == 0
+    result = cli.tiny(
+        "dry_run=true", "skip_existing=true", "hub=push", "hub.repo_id=me/tiny", **hub.environment()
+    )  # fmt: skip
     assert result.code == 0, result.err
     assert hub.requests == []

@@ -78,6 +78,17 @@ def test_other_axes_get_folders_of_their_own(cli, tiny_checkpoint):
     assert len({row["overrides"] for row in table(cli)}) == 4
 
 
+@pytest.mark.parametrize("settings", [("output_dir=fixed",), ("model.name=foo", "-m", "model=ast_12_12,ast_16_16")])
+def test_jobs_may_not_replace_each_other_s_folder(cli, settings):
+    axis = () if "-m" in settings else ("-m", "checkpoint=synthetic:1,synthetic:2")
+    offline = ("experiment=offline", "tracking=off", *(TINY_OVERRIDES if axis else SIZES))
+    result = cli(*offline, "overwrite=true", *settings, *axis)
+    assert result.code == 2
+    assert f"error: {settings[0].partition('=')[0]} is the same for all jobs of the sweep" in result.err
+    assert not (cli.folder / "fixed").exists()
+    assert not (cli.outputs / "models").exists()
+
+
 def test_each_job_computes_with_its_own_number_of_threads(cli):
     result = cli.tiny("-m", "threads=1,3")
     assert result.code == 0, result.err

@@ -1,11 +1,14 @@
+import os
 import re
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ast2hf.privacy import setting, without_paths
+from ast2hf.config import Config, Variant
+from ast2hf.privacy import local_paths, setting, without_paths
 
 NAMES = st.text(string.ascii_letters + string.digits + "-_äß", min_size=3, max_size=12)
 PARTS = st.lists(NAMES, min_size=2, max_size=5, unique=True)
@@ -87,6 +90,16 @@ def test_known_paths_may_be_relative_or_have_spaces(text, known, expected):
 )
 def test_a_setting_that_names_a_file_has_its_name_alone(key, value, expected):
     assert setting(key, value) == expected
+
+
+@pytest.mark.parametrize(
+    "given_path", ["~/SEC RET/sub dir/a.pth", "../SEC RET/sub dir/a.pth", "SEC RET/../sub dir/a.pth"]
+)
+def test_a_path_that_was_given_is_known_in_every_form_that_errors_show(given_path):
+    known = local_paths(Config(model=Variant(name="custom"), checkpoint=given_path))
+    full = Path(given_path).expanduser()
+    for form in (given_path, full, full.absolute(), os.path.abspath(full)):  # noqa: PTH100
+        assert without_paths(f"checkpoint {form} cannot be read", known) == "checkpoint a.pth cannot be read"
 
 
 @given(PARTS, BEFORE, AFTER, st.sampled_from(["/", "~/", "~me/", "C:\\", "C:/"]))

@@ -26,12 +26,25 @@ def test_addresses_are_shown_without_secrets(text, shown):
 
 
 @pytest.mark.parametrize(
-    "argument", ["hub.token=x", "+HF_TOKEN=x", "++a.password=x", "api_key=x", "labels=hf_abcdefghijkl", "a.b.Secret="]
+    "argument",
+    [
+        "hub.token=x",
+        "+HF_TOKEN=x",
+        "++a.password=x",
+        "api_key=x",
+        "labels=hf_abcdefghijkl",
+        "a.b.Secret=",
+        "x=hf_Ab3dEf6h",
+    ],
 )
 def test_tokens_are_noticed(argument):
     assert secrets.has_token(argument)
 
 
-@pytest.mark.parametrize("argument", ["checkpoint=token.pth", "model=ast_16_16", "labels=half_token", "--help", "-m"])
+@pytest.mark.parametrize(
+    "argument",
+    ["checkpoint=token.pth", "model=ast_16_16", "labels=half_token", "--help", "-m", "output_dir=hf_converted",
+     "checkpoint=hf_finetuned.pth"],
+)  # fmt: skip
 def test_arguments_that_are_not_tokens(argument):
     assert not secrets.has_token(argument)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -63,7 +64,7 @@ def wants_debug(arguments: Sequence[str]) -> bool:
     if "experiment" in values:
         for folder in config_folders(arguments):
             path = folder / "experiment" / f"{values['experiment']}.yaml"
-            if path.is_file():
+            if os.path.isfile(path):  # noqa: PTH113  Path.is_file raises PermissionError
                 return _is_true(_debug_of(path))
     return False
 

@@ -13,7 +13,10 @@ from ast2hf.errors import Ast2hfError, OutputError, QuestionError, first_line
 from ast2hf.hydra_errors import explain
 from ast2hf.stdout import ClosedPipeError
 
-DISK_ERRNOS = (errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EFBIG, errno.ENOSPC, errno.ENOTDIR, errno.EROFS)
+DISK_ERRNOS = (
+    errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EFBIG, errno.EINVAL, errno.EIO, errno.ENAMETOOLONG, errno.ENOENT,
+    errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS, errno.ESTALE,
+)  # fmt: skip
 
 
 def to_expected(error: Exception) -> Ast2hfError:

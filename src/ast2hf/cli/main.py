@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 
+from ast2hf import __version__
 from ast2hf.cli import help as help_text
 
 _OF_STDOUT = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -47,6 +48,9 @@ def _not_printed(error: OSError) -> int:
 def _run() -> int:
     if help_text.is_requested(sys.argv[1:]):
         help_text.show(sys.argv[1:])
+        return 0
+    if sys.argv[1:] == ["--version"]:  # Hydra would say its own
+        print(f"ast2hf {__version__}")
         return 0
     from ast2hf.cli import arguments, errors
     from ast2hf.cli.launch import launch

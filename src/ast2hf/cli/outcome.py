@@ -81,7 +81,7 @@ def finish(task: Task) -> Recorded | None:
         _draw_page(task)
         recorded = _record(task, config.tracking.required)
     try:
-        if config.hub.push and conversion.folder is not None:
+        if config.hub.push and not config.dry_run and conversion.folder is not None:
             from ast2hf import hub_upload
             from ast2hf.render import card
 
@@ -99,7 +99,8 @@ def finish(task: Task) -> Recorded | None:
 def _lines(task: Task, recorded: Recorded | None, pushed: str | None) -> Iterator[tuple[str, str]]:
     yield from terminal.about(task.conversion.report)
     if task.config.dry_run:
-        yield "would be", str(task.config.output_dir)
+        restored = task.config.task == "restore"
+        yield "would be", str(task.config.checkpoint if restored else task.config.output_dir)
         return
     yield from _kept(task.run_folder)
     if recorded:

@@ -37,16 +37,24 @@ STAGING = "staging"
 SCRATCH = "scratch"
 _PREVIOUS = "previous"
 
+_OF_OUTPUTS = ("models", "runs", "multiruns", "mlartifacts")
+"""Folders in ``paths.outputs`` that each hold the results of many runs."""
+
 log = logging.getLogger(__name__)
 
 
-def check_place(target: Path) -> None:
-    """Raise OutputError if no folder can be created at ``target``, before any work is done."""
+def check_place(target: Path, outputs: Path) -> None:
+    """Raise OutputError if no folder can be created at ``target``, before any work is done.
+
+    ``outputs``: ``paths.outputs`` in full; with overwrite=true, everything in it would be lost.
+    """
     shown = printable(target)
-    for kept, what in ((Path.cwd(), "the working directory"), (Path.home(), "your home directory")):
-        if kept == target or target in kept.parents:
+    kept = [(Path.cwd(), "the working directory"), (Path.home(), "your home directory")]
+    kept += [(outputs / name, f"paths.outputs/{name}") for name in _OF_OUTPUTS]
+    for folder, what in kept:
+        if folder == target or target in folder.parents:
             raise OutputError(f"output_dir {shown} is {what} or contains it", "set output_dir=… to a new folder")
-    parent = next(p for p in target.parents if p.exists())
+    parent = next(p for p in target.parents if os.path.exists(p))  # noqa: PTH110  Path.exists raises PermissionError
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise OutputError(f"{printable(parent)} is not a folder that you may write to", "set another output_dir=…")
 

@@ -51,7 +51,7 @@ def as_tracking_error(what: str) -> Iterator[None]:
     except Exception as error:  # mlflow passes on the errors of its stores and clients
         raise TrackingError(
             f"{what} could not be recorded in MLflow ({printable(type(error).__name__)}: {printable(error)})",
-            "check tracking.uri, then send the record with: python convert.py task=replay",
+            "check tracking.uri, then send the record with task=replay and the same tracking.* and paths.outputs",
         ) from error
 
 

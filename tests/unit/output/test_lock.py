@@ -330,13 +330,30 @@ def test_the_working_directory_and_what_is_above_it_are_refused(tmp_path, monkey
     monkeypatch.chdir(tmp_path / "a" / "b")
     for target in (tmp_path / "a" / "b", tmp_path / "a", tmp_path):
         with pytest.raises(OutputError, match="working directory or contains"):
-            check_place(target)
+            check_place(target, tmp_path / "outputs")
+
+
+@pytest.mark.parametrize("name", [".", "models", "runs", "multiruns", "mlartifacts"])
+def test_the_folder_of_all_results_is_refused(tmp_path, name):
+    outputs = tmp_path / "outputs"
+    with pytest.raises(OutputError, match=r"output_dir .* is paths.outputs/\w+ or contains it"):
+        check_place(outputs / name, outputs)
+    check_place(outputs / "models" / "mine", outputs)
+    check_place(outputs / "mine", outputs)
+
+
+def test_a_folder_in_which_nothing_may_be_looked_up_has_no_place(tmp_path, monkeypatch):
+    def closed(path, *_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.exists", closed)
+    check_place(tmp_path / "a" / "model", tmp_path / "outputs")
 
 
 def test_a_parent_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="not a folder that you may write to"):
-        check_place(tmp_path / "file" / "model")
+        check_place(tmp_path / "file" / "model", tmp_path / "outputs")
 
 
 @pytest.fixture
