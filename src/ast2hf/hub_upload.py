@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ast2hf.config import Hub
 from ast2hf.errors import HubError, printable
 from ast2hf.formats.huggingface import names
-from ast2hf.output.up_to_date import model_files
+from ast2hf.output.up_to_date import is_synthetic, model_files
 from ast2hf.retrying import retrying, root_cause, status
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ def push(target: Path, settings: Hub, card: bytes | None = None) -> str:
     try:
         with _no_progress_bars():
             return _push(api, target, settings, card)
+    except HubError:
+        raise
     except Exception as error:  # those of huggingface_hub, its HTTP client and hf_xet have no common base
         raise _not_pushed(error, target, settings) from error
 
@@ -81,6 +83,11 @@ def _push(api: HfApi, target: Path, settings: Hub, card: bytes | None) -> str:
     if card is not None:
         content[names.CARD] = card
     repo = _retry(lambda: api.create_repo(requested, private=settings.private, exist_ok=True).repo_id)
+    if is_synthetic(target) and not _retry(lambda: api.model_info(repo).private):
+        raise HubError(
+            f"saved locally, not pushed: {printable(repo)} is public, and the weights are synthetic",
+            "set hub.repo_id=… to another repository, or checkpoint=… to trained weights",
+        )
     parent = _retry(lambda: _head(api, repo, settings.revision))
     # If the answer to an attempt was lost, the commit may exist; the next attempt then learns from the Hub that nothing
     # is left to send. As all attempts name the same parent, a commit by someone else in between is refused with 412.

@@ -136,6 +136,15 @@ def test_jobs_may_be_distinguished_by_their_number(cli, hub):
     assert sorted(name for _, name in hub.repos) == ["me/tiny-0", "me/tiny-1"]
 
 
+def test_synthetic_weights_are_not_pushed_to_a_public_repository(cli, hub):
+    hub.repo("me/public")
+    result = cli.tiny("checkpoint=synthetic:1", "hub=push", "hub.repo_id=me/public", **hub.environment())
+    assert result.code == 8
+    expected = "error: saved locally, not pushed: me/public is public, and the weights are synthetic"
+    assert result.error_line.startswith(expected)
+    assert not any("/commit/" in request.path for request in hub.requests)
+
+
 @pytest.mark.parametrize("published", [False, True])
 def test_a_dry_run_pushes_nothing(cli, hub, published):
     if published:

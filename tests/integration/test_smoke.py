@@ -109,6 +109,8 @@ def test_an_error_is_one_line_with_its_exit_code(cli, code, arguments, message):
 
 def test_a_dry_run_writes_no_model(cli):
     result = cli.tiny("dry_run=true")
+    assert "64 wide, " in result.out
+    assert ", 7 classes" in result.out
     assert result.code == 0, result.err
     assert "planned, nothing written" in result.out
     assert not (cli.outputs / "models").exists()

@@ -225,4 +225,6 @@ def test_a_required_record_that_cannot_be_made_is_an_error(cli, free_port):
     result = cli.tiny("tracking=mlflow", "tracking.required=true", uri)
     assert result.code == 7
     assert "could not be recorded in MLflow" in result.error_line
+    assert "all logits" in result.out
+    assert f"folder     {cli.model_folder()}" in result.out
     assert (cli.model_folder() / "model.safetensors").exists()

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ast2hf import secrets
-from ast2hf.errors import ConfigurationError
+from ast2hf.errors import ConfigurationError, printable
 from ast2hf.local_files import conf_folder
 
 
@@ -32,6 +32,20 @@ def config_folders(arguments: Sequence[str]) -> Iterator[Path]:
         elif argument.startswith("--config-dir="):
             yield Path(argument.partition("=")[2])
     yield conf_folder()
+
+
+def require_no_dashes(arguments: Sequence[str]) -> None:
+    """Raise ConfigurationError for a setting that is written as an option, as in ``--checkpoint=a.pth``."""
+    options = [a for a in arguments if a.startswith("--") and "=" in a]
+    if not options:
+        return
+    from ast2hf.settings import GROUPS, keys
+
+    known = {*GROUPS, *keys()}
+    for option in options:
+        key, _, value = option.removeprefix("--").partition("=")
+        if key in known:
+            raise ConfigurationError(f"--{key} is not an option", f"write {key}={printable(value, 60)}")
 
 
 def require_no_secrets(arguments: Sequence[str]) -> None:

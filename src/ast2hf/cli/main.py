@@ -59,6 +59,7 @@ def _run() -> int:
     sys.argv[1:] = arguments.with_model(arguments.flags_first(sys.argv[1:]))
     try:
         arguments.require_no_secrets(sys.argv[1:])
+        arguments.require_no_dashes(sys.argv[1:])
     except ConfigurationError as error:
         return errors.show(error, debug=False)
     return launch(debug=arguments.wants_debug(sys.argv[1:]))

@@ -16,7 +16,7 @@ from ast2hf.formats.huggingface import names
 from ast2hf.output.files import write_json, writing
 from ast2hf.privacy import local_paths, without_paths
 from ast2hf.progress import Progress
-from ast2hf.render import terminal
+from ast2hf.render import inspection, terminal
 from ast2hf.results import Conversion
 from ast2hf.stdout import printing
 from ast2hf.sweep import naming
@@ -76,11 +76,11 @@ def finish(task: Task) -> Recorded | None:
     config, conversion = task.config, task.conversion
     recorded: Recorded | None = None
     pushed: str | None = None
-    if not config.dry_run and not conversion.skipped:
-        _save_report(task)
-        _draw_page(task)
-        recorded = _record(task, config.tracking.required)
     try:
+        if not config.dry_run and not conversion.skipped:
+            _save_report(task)
+            _draw_page(task)
+            recorded = _record(task, config.tracking.required)
         if config.hub.push and not config.dry_run and conversion.folder is not None:
             from ast2hf import hub_upload
             from ast2hf.render import card
@@ -89,7 +89,7 @@ def finish(task: Task) -> Recorded | None:
                 written = (conversion.folder / names.CARD).read_text(encoding="utf-8")
                 content = card.with_place(written, str(config.hub.repo_id)).encode()
                 pushed = hub_upload.push(conversion.folder, config.hub, content)
-    finally:  # a published model is shown, whether pushed or not
+    finally:  # a published model is shown, whether recorded and pushed or not
         with printing(task.run_folder):
             verdict = "planned, nothing written" if config.dry_run else None
             terminal.show(conversion.report, list(_lines(task, recorded, pushed)), verdict)
@@ -99,6 +99,8 @@ def finish(task: Task) -> Recorded | None:
 def _lines(task: Task, recorded: Recorded | None, pushed: str | None) -> Iterator[tuple[str, str]]:
     yield from terminal.about(task.conversion.report)
     if task.config.dry_run:
+        if geometry := task.conversion.report.geometry:
+            yield from inspection.sizes(geometry)
         restored = task.config.task == "restore"
         yield "would be", str(task.config.checkpoint if restored else task.config.output_dir)
         return

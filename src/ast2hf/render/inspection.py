@@ -60,7 +60,7 @@ def _facts(found: Inspection) -> Iterator[tuple[str, str]]:
         kinds = ", ".join(f"{count} {dtype}" for dtype, count in found.dtypes.items())
         yield "tensors", f"{found.tensors} ({kinds}), {found.parameters:,} numbers"
     if found.geometry:
-        yield from _sizes(found.geometry)
+        yield from sizes(found.geometry)
     if found.head:
         yield "head", _head(found)
     if found.pooling:
@@ -82,15 +82,19 @@ def _where(found: Inspection) -> str:
     return where + (f", names begin with {found.prefix}" if found.prefix else ", names without a prefix") + others
 
 
-def _sizes(sizes: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-    labels = f", {sizes['num_labels']} classes" if sizes.get("num_labels") else ""
-    width = f"{sizes['hidden_size']} wide, {sizes['num_hidden_layers']} blocks, "
-    yield "size", f"{width}{sizes['num_attention_heads']} attention heads, MLP {sizes['intermediate_size']}{labels}"
-    patch = f"{sizes['num_mel_bins']} mel bins, patches of {sizes['patch_size']}"
-    if "max_length" in sizes:
+def sizes(geometry: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """The lines of a model's sizes, which may be known in part."""
+    labels = f", {geometry['num_labels']} classes" if geometry.get("num_labels") else ""
+    width = f"{geometry['hidden_size']} wide, {geometry['num_hidden_layers']} blocks, "
+    yield (
+        "size",
+        f"{width}{geometry['num_attention_heads']} attention heads, MLP {geometry['intermediate_size']}{labels}",
+    )
+    patch = f"{geometry['num_mel_bins']} mel bins, patches of {geometry['patch_size']}"
+    if "max_length" in geometry:
         patch += (
-            f", strides {sizes['frequency_stride']} x {sizes['time_stride']} (frequency x time), "
-            f"{sizes['max_length']} frames: {sizes['num_positions']} tokens"
+            f", strides {geometry['frequency_stride']} x {geometry['time_stride']} (frequency x time), "
+            f"{geometry['max_length']} frames: {geometry['num_positions']} tokens"
         )
     yield "input", patch
 

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from omegaconf import OmegaConf
 
@@ -94,3 +96,12 @@ def test_the_remedy_gives_hydra_the_address_as_it_is(monkeypatch):
     address = "https://user:p,w=[x]@h/a.pth?k=v&dl=1#'\""
     monkeypatch.setenv("CHECKPOINT_URL", address)
     assert OmegaConf.create({"checkpoint": "${oc.env:CHECKPOINT_URL}"}).checkpoint == address
+
+
+@pytest.mark.parametrize("setting", ["checkpoint=a.pth", "model=custom", "tracking.uri=x"])
+def test_a_setting_with_dashes_is_told_to_have_none(setting):
+    with pytest.raises(
+        ConfigurationError, match=re.escape(f"--{setting.partition('=')[0]} is not an option; write {setting}")
+    ):
+        arguments.require_no_dashes(["task=inspect", f"--{setting}"])
+    arguments.require_no_dashes([setting, "--config-dir=mine", "--info=all", "--cfg", "job", "--multirun"])
