@@ -68,6 +68,7 @@ def test_a_patch_mix(cli, came_out):
     report = json.loads((cli.folder / "model" / names.REPORT).read_text())
     assert (report["family"], report["geometry"]["num_labels"]) == ("patchmix", 5)
     assert "mlp_head.1.weight" in report["dropped_tensors"]
+    assert any("repeat recordings that are shorter than the input" in note for note in report["notes"])
     came_out(result, classes=report["geometry"]["num_labels"])
 
 
