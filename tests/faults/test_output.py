@@ -186,6 +186,24 @@ def test_a_parent_that_is_read_only_is_refused_before_anything_is_loaded(cli, di
     assert not (cli.folder / "model").exists()
 
 
+@pytest.mark.parametrize("setting", ["paths.outputs=/proc/none", f"model.name={'a' * 300}"])
+def test_a_run_folder_that_cannot_be_made_is_one_line_with_a_remedy(cli, setting):
+    result = cli.tiny(setting)
+    assert result.code == 6
+    assert result.error_line.startswith("error: the run folder cannot be written (")
+    assert result.error_line.endswith("; set paths.outputs=… to another folder")
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize("task", ["task=verify", "task=restore"])
+def test_a_folder_that_may_not_be_looked_into_does_not_exist_for_us(cli, task, tiny_checkpoint):
+    """A name that is too long raises the error in the same places, and for root, too."""
+    checkpoint = tiny_checkpoint if task == "task=verify" else f"{'b' * 300}.pth"
+    result = cli.tiny(task, f"folder={cli.folder / ('a' * 300)}", f"checkpoint={checkpoint}")
+    assert result.code == 3
+    assert "does not exist; set folder=… to a model folder" in result.error_line
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 @pytest.mark.fault(49, "a parent on a read-only file system")
 def test_a_parent_without_the_right_to_write(cli):

@@ -36,7 +36,7 @@ def to_expected(error: Exception) -> Ast2hfError:
 def run_folder_unwritable(error: OSError) -> OutputError:
     """Jobs show their own errors; an OSError from Hydra itself means that it cannot write the run folder."""
     expected = OutputError(
-        f"the run folder cannot be written ({first_line(error)})", "set paths.outputs=… to a disk with free space"
+        f"the run folder cannot be written ({first_line(error)})", "set paths.outputs=… to another folder"
     )
     expected.__cause__ = error
     return expected

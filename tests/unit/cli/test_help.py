@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
+from ast2hf import __version__
 from ast2hf.cli.main import main
 
 
@@ -95,3 +96,9 @@ def test_a_reader_that_stops_reading_gets_no_traceback(arguments, codes, tmp_pat
     os.close(writer)
     assert done.stderr == ""
     assert done.returncode in codes
+
+
+def test_the_version_is_our_own(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["ast2hf", "--version"])
+    assert main() == 0
+    assert capsys.readouterr().out == f"ast2hf {__version__}\n"
