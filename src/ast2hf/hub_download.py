@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection
 from contextlib import suppress
@@ -43,7 +42,7 @@ def model_folder(folder: str, names: Collection[str]) -> Path:
     ``names``: the files that are needed. Raises InputError if it is neither, DownloadError.
     """
     path = local_files.expand(folder)
-    if os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises PermissionError
+    if local_files.is_folder(path):
         return _with_files(path, names)
     if not _REPO_ID.fullmatch(folder):
         raise InputError(

@@ -52,6 +52,16 @@ def expand(path: str) -> Path:
         raise InputError(f"unknown user in {printable(path)}", "use an absolute path") from None
 
 
+def is_folder(path: Path) -> bool:
+    """Whether ``path`` is an accessible folder; pathlib would raise OSError for one that cannot be looked up."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_there(path: Path) -> bool:
+    """Whether something accessible is at ``path``; likewise."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` so that a reader sees either the old content or all of the new, never a part.
 

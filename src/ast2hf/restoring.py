@@ -6,7 +6,6 @@ with its weights is compared with the model that transformers loads from the fol
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -50,7 +49,7 @@ def restore(conversion: Conversion, settings: Config, device: torch.device, prog
     """Write ``checkpoint=`` from ``folder=``, or nothing. Raises InputError, OutputError, VerificationError."""
     report = conversion.report
     target = local_files.expand(str(settings.checkpoint)).absolute()
-    if os.path.exists(target) and not settings.overwrite:  # noqa: PTH110  Path.exists raises PermissionError
+    if local_files.is_there(target) and not settings.overwrite:
         raise OutputError(
             f"{printable(target)} already exists", "set another checkpoint=…, or overwrite=true to replace it"
         )
@@ -58,7 +57,7 @@ def restore(conversion: Conversion, settings: Config, device: torch.device, prog
         with progress.quiet("inputs"):
             wanted = (*names.ALL_MODEL_FILES, names.REPORT)
             folder = hub_download.model_folder(str(settings.folder), wanted)
-            local = os.path.isdir(local_files.expand(str(settings.folder)))  # noqa: PTH112
+            local = local_files.is_folder(local_files.expand(str(settings.folder)))
             report.model = folder.absolute().name if local else str(settings.folder).rpartition("/")[2]
             report.source |= {"uri": folder.name if local else settings.folder, **_identity(folder / names.WEIGHTS)}
             spec = _spec(report, settings, folder)

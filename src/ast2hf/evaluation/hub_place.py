@@ -15,7 +15,6 @@ from typing import Any
 from ast2hf import local_files
 from ast2hf.config import Data
 from ast2hf.errors import Ast2hfError, DownloadError, InputError, printable
-from ast2hf.evaluation import lists
 
 _REMEDY = "set data.path to a folder, or to the Hub id of a data set such as ashraq/esc50"
 
@@ -37,14 +36,14 @@ class Place:
         assert data.path is not None
         self.data = data
         path = local_files.expand(data.path)
-        self.root = path if lists.is_there(path) else None
+        self.root = path if local_files.is_there(path) else None
         match = _ADDRESS.fullmatch(data.path)
         assert match is not None
         self.id: str = match[1] if self.root is None else str(path.absolute())  # "csv" would be a format, not a folder
         self.revision: str | None = match[2] if self.root is None else None
         self.configuration: str | None = match[3] if self.root is None else None
         self.name = printable(path.absolute().name if self.root else data.path)
-        if self.root is not None and not lists.is_folder(path):
+        if self.root is not None and not local_files.is_folder(path):
             raise InputError(f"data.path {printable(path)} is not a folder", "use its folder, or data=manifest")
         if self.root is None and (self.id.startswith((".", "/", "~")) or self.id.count("/") > 1):
             raise InputError(f"data.path {printable(self.id)} does not exist", _REMEDY)

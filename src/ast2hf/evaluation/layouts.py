@@ -90,7 +90,7 @@ def audioset(data: Data, matcher: Matcher) -> Listed:
 def _folder(data: Data) -> Path:
     assert data.path is not None
     path = local_files.expand(data.path)
-    if not lists.is_folder(path):
+    if not local_files.is_folder(path):
         raise InputError(f"data.path {printable(path)} is not a folder", f"use the folder of {data.kind}")
     return path
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -49,13 +48,3 @@ def csv_rows(text: str, name: str, header: list[str] | None = None) -> Iterator[
             yield place, row
     except csv.Error as error:
         raise InputError(f"{shown}, line {reader.line_num + 1}: {error}", "correct the line") from None
-
-
-def is_folder(path: Path) -> bool:
-    """Whether ``path`` is an accessible folder; pathlib would raise OSError for one that cannot."""
-    return os.path.isdir(path)  # noqa: PTH112
-
-
-def is_there(path: Path) -> bool:
-    """Whether something accessible is at ``path``."""
-    return os.path.exists(path)  # noqa: PTH110

@@ -28,7 +28,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ast2hf import signals
+from ast2hf import local_files, signals
 from ast2hf.errors import OutputError, printable
 from ast2hf.output import lock_file, up_to_date
 from ast2hf.output.files import writing
@@ -54,7 +54,7 @@ def check_place(target: Path, outputs: Path) -> None:
     for folder, what in kept:
         if folder == target or target in folder.parents:
             raise OutputError(f"output_dir {shown} is {what} or contains it", "set output_dir=… to a new folder")
-    parent = next(p for p in target.parents if os.path.exists(p))  # noqa: PTH110  Path.exists raises PermissionError
+    parent = next(p for p in target.parents if local_files.is_there(p))
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise OutputError(f"{printable(parent)} is not a folder that you may write to", "set another output_dir=…")
 
