@@ -64,7 +64,7 @@ def find(state_dict: StateDict, rules: Sequence[Rule | Drop], others: Sequence[P
     roots = {name.partition(".")[0] for name in sources}
     keys = {part.keys for part in state_dict.parts}
     prefixes = tuple(place.prefix for place in others if place.prefix and place.candidate.keys in keys)
-    own = tuple(part.prefix for part in state_dict.parts)
+    models = (*prefixes, *(part.prefix for part in state_dict.parts))
     known: dict[str, str] = {}
     inside: dict[str, Sizes] = {}
     outside: dict[str, Sizes] = {}
@@ -78,8 +78,7 @@ def find(state_dict: StateDict, rules: Sequence[Rule | Drop], others: Sequence[P
         else:
             outside[name] = shape
     for name, shape in state_dict.outside.items():
-        another = _longest(name, (*prefixes, *own)) in prefixes
-        if (reason := _ANOTHER if another else inert.reason(name, shape)) is not None:
+        if (reason := _ANOTHER if _longest(name, models) in prefixes else inert.reason(name, shape)) is not None:
             known[name] = reason
         else:
             outside[name] = shape

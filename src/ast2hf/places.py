@@ -59,9 +59,9 @@ class Place:
         return self.candidate.keys, self.prefix
 
     @property
-    def named_head(self) -> bool:
-        """Whether the separate classifier, if there is one, is called so, and not only shaped like one."""
-        return self.head is None or _is_called_head(self.head)
+    def unnamed_head(self) -> Candidate | None:
+        """The state dict beside this one that is not called a classifier, but has the shapes of one."""
+        return None if self.head is None or _is_called_head(self.head) else self.head
 
     def parts(self, *, with_head: bool) -> tuple[Part, ...]:
         """The parts to select, with the separate classifier or without it."""
@@ -124,7 +124,7 @@ def _place(checkpoint: Checkpoint, candidate: Candidate, prefix: str) -> Place |
                 if place.head is None:
                     place = replace(place, with_head=found, head=head, head_prefix=head_prefix)
                 rivals.append(key_of(head))
-        if len(rivals) > 1 and not place.named_head:
+        if len(rivals) > 1 and place.unnamed_head is not None:
             place = replace(place, rivals=tuple(rivals))
     return place if place.families or place.with_head else None
 

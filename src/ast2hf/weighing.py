@@ -40,18 +40,15 @@ def _weighed(matches: list[Match]) -> tuple[list[Match], list[str]]:
     if started is not None and any(MEAN in match.family.poolings for match in matches):
         evidence.append(_STARTED if started else _NOT_STARTED)
     left = [match for match in matches if not (started and MEAN in match.family.poolings)]
-    if any(match.head_apart for match in left):
-        trained = [match for match in left if not (match.no_head or "").startswith(UNTRAINED)]
-        if trained and len(trained) < len(left):
-            inside, beside = "in the model", "beside the model"
-            apart = any(match.head_apart for match in trained)
-            where = (inside, beside) if apart else (beside, inside)
-            place = matches[0].place
-            if apart and place.head is not None and not place.named_head:
-                evidence.append(f"{UNTRAINED} {where[0]}; {printable(key_of(place.head), 60)} has the shapes of one")
-            else:
-                evidence.append(f"{UNTRAINED} {where[0]}; the trained one is {where[1]}")
-                left = trained
+    trained = [match for match in left if not (match.no_head or "").startswith(UNTRAINED)]
+    if any(match.head_apart for match in left) and 0 < len(trained) < len(left):
+        apart, head = any(match.head_apart for match in trained), matches[0].place.unnamed_head
+        untrained, other = ("in the model", "beside the model") if apart else ("beside the model", "in the model")
+        if apart and head is not None:
+            evidence.append(f"{UNTRAINED} {untrained}; {printable(key_of(head), 60)} has the shapes of one")
+        else:
+            evidence.append(f"{UNTRAINED} {untrained}; the trained one is {other}")
+            left = trained
     return (left or matches), evidence
 
 
