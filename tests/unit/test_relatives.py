@@ -20,7 +20,6 @@ from ast2hf.families.maest import MAEST
 from ast2hf.families.passt import PASST, reference
 from ast2hf.formats.huggingface import HUGGING_FACE
 from ast2hf.mapping.ops import Filled
-from ast2hf.validation import validate
 
 OFFLINE = ("experiment=offline", "tracking=off")
 
@@ -98,13 +97,6 @@ def test_a_folder_with_another_licence_in_its_card_is_not_up_to_date(ast, tmp_pa
     conversion, error = ast("skip_existing=true", "overwrite=true", "license=cc-by-4.0")
     assert (error, conversion.skipped) == (None, False)
     assert "license: cc-by-4.0" in (tmp_path / "model" / "README.md").read_text()
-
-
-@pytest.mark.parametrize("task", ["verify", "replay"])
-def test_what_writes_no_file_has_no_dry_run(task):
-    folder = ("folder=a", "checkpoint=a.pth") if task == "verify" else ()
-    with pytest.raises(ConfigurationError, match=f"task={task} writes no file that dry_run=true could leave out"):
-        validate(compose(f"task={task}", "dry_run=true", *folder))
 
 
 def test_a_folder_without_an_extractor_may_not_have_gained_one(summed, tmp_path):

@@ -151,6 +151,11 @@ def test_no_key_invites_a_secret():
         (["hub=push", "hub.repo_id=me/name", "hub.revision=''"], "hub.revision is empty"),
         (["hub=push", "hub.repo_id=me/name", "hub.commit_message=' '"], "hub.commit_message is empty"),
         (["+hub.token=hf_x"], "unknown key hub.token"),
+        (
+            ["task=verify", "dry_run=true", "folder=a", "checkpoint=a.pth"],
+            "task=verify writes no file that dry_run=true could leave out",
+        ),
+        (["task=replay", "dry_run=true"], "task=replay writes no file that dry_run=true could leave out"),
     ],
 )
 def test_a_wrong_configuration_is_explained_on_one_line(overrides, message):
